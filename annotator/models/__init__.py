@@ -1,0 +1,45 @@
+"""Rows of the loop, one module per stage. Fields, constraints and indexes; no I/O."""
+
+from annotator.models.annotations import Cell, Revision, TypeSource
+from annotator.models.datasets import CellType, Dataset
+from annotator.models.exports import Export, ExportStatus
+from annotator.models.images import Image, Split
+from annotator.models.people import Membership, Role
+from annotator.models.predictions import PredictedCell, Prediction
+from annotator.models.queue import Outcome, QueueItem
+from annotator.models.runs import (
+    Evaluation,
+    Family,
+    ModelVersion,
+    RunEpoch,
+    RunStatus,
+    Snapshot,
+    Stage,
+    TrainingRun,
+)
+
+__all__ = [
+    "Cell",
+    "CellType",
+    "Dataset",
+    "Evaluation",
+    "Export",
+    "ExportStatus",
+    "Family",
+    "Image",
+    "Membership",
+    "ModelVersion",
+    "Outcome",
+    "PredictedCell",
+    "Prediction",
+    "QueueItem",
+    "Revision",
+    "Role",
+    "RunEpoch",
+    "RunStatus",
+    "Snapshot",
+    "Split",
+    "Stage",
+    "TrainingRun",
+    "TypeSource",
+]

@@ -1,0 +1,68 @@
+"""What a pair of models says about an image."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from annotator.models.datasets import CellType
+from annotator.models.images import Image
+
+
+class Prediction(models.Model):
+    """Label image and typed cells of one image by one model pair (the detector may be absent)."""
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="predictions")
+    segmenter = models.ForeignKey(
+        "annotator.ModelVersion", on_delete=models.CASCADE, related_name="+"
+    )
+    detector = models.ForeignKey(
+        "annotator.ModelVersion", null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    labels_key = models.CharField(max_length=200)
+    cell_count = models.PositiveIntegerField()
+    uncertainty = models.FloatField()  # 0 … 1, of the whole image
+    reasons = models.JSONField(default=list)  # [{"code", "text", "value"}]
+    diameter = models.FloatField()  # px, used or estimated
+    seconds = models.FloatField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["image", "segmenter", "detector"], name="prediction_once"
+            ),
+            models.UniqueConstraint(
+                fields=["image", "segmenter"],
+                condition=Q(detector__isnull=True),
+                name="prediction_once_alone",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image} by {self.segmenter} and {self.detector}"
+
+
+class PredictedCell(models.Model):
+    """One instance of a prediction's label image."""
+
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="cells")
+    label = models.PositiveIntegerField()
+    type = models.ForeignKey(CellType, null=True, on_delete=models.PROTECT, related_name="+")
+    score = models.FloatField()  # 0 … 1, that the cell exists
+    probabilities = models.JSONField(default=dict)  # {type name: probability}
+    uncertainty = models.FloatField()  # 0 … 1, combined
+    terms = models.JSONField(default=dict)  # {"existence", "border", "type"}: 0 … 1 each
+    seen_by = models.CharField(max_length=10)  # both, segmenter, detector
+    bbox = models.JSONField()  # [x0, y0, x1, y1], px, half-open
+    area = models.PositiveIntegerField()  # px²
+    centroid = models.JSONField()  # [x, y], px
+
+    class Meta:
+        ordering = ["label"]
+        constraints = [
+            models.UniqueConstraint(fields=["prediction", "label"], name="predictedcell_label")
+        ]
+
+    def __str__(self) -> str:
+        return f"cell {self.label} of {self.prediction}"

@@ -1,0 +1,6 @@
+"""Routes."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]

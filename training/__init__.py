@@ -1,0 +1,1 @@
+"""Snapshot folder in, run folder out. No Django, no database."""
