@@ -45,13 +45,17 @@ def _positive(raw: str) -> int:
 
 
 # Everything embedded (database, objects, broker, runs) lives in this one folder.
-VAR_DIR = env("CYTOLOOP_VAR", BASE_DIR / "var", lambda raw: Path(raw).expanduser().resolve())
+TESTING = "test" in sys.argv[1:2]
+VAR_DIR = env(
+    "CYTOLOOP_VAR",
+    BASE_DIR / "var" / "test" if TESTING else BASE_DIR / "var",
+    lambda raw: Path(raw).expanduser().resolve(),
+)
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 RUNS_DIR = VAR_DIR / "runs"
 SNAPSHOTS_DIR = VAR_DIR / "snapshots"
 MODELS_DIR = VAR_DIR / "models"  # local cache of model weights, filled from storage
 
-TESTING = "test" in sys.argv[1:2]
 DEBUG = env("DEBUG", False, _flag)
 
 
@@ -136,6 +140,7 @@ def _database(url: str) -> dict[str, Any]:
 DATABASES = {
     "default": _database(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR}/db.sqlite3")
 }
+TEST_RUNNER = "tests.runner.CleanFolderRunner"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -1,5 +1,6 @@
 // The import rules of the house: main → ui → tools | render | api → core.
 import js from "@eslint/js";
+import { defineConfig } from "eslint/config";
 import svelte from "eslint-plugin-svelte";
 import globals from "globals";
 import ts from "typescript-eslint";
@@ -19,7 +20,7 @@ function imports(folder, forbidden) {
   };
 }
 
-export default ts.config(
+export default defineConfig(
   { ignores: ["dist/", "node_modules/", "src/api/schema.d.ts"] },
   js.configs.recommended,
   ...ts.configs.strict,
@@ -29,7 +30,7 @@ export default ts.config(
     rules: {
       "max-lines": ["error", 400],
       "max-params": ["error", 6],
-      eqeqeq: "error",
+      eqeqeq: ["error", "smart"],
       "no-console": "error",
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/no-non-null-assertion": "error",
@@ -72,10 +73,12 @@ export default ts.config(
     rules: {
       "no-restricted-globals": [
         "error",
-        ...["document", "window", "fetch", "navigator", "localStorage", "indexedDB"].map((name) => ({
-          name,
-          message: "src/core knows neither the DOM nor the network.",
-        })),
+        ...["document", "window", "fetch", "navigator", "localStorage", "indexedDB"].map(
+          (name) => ({
+            name,
+            message: "src/core knows neither the DOM nor the network.",
+          }),
+        ),
       ],
     },
   },

@@ -1,0 +1,199 @@
+"""Label images: 2-D arrays of integers, one per cell instance, 0 = background. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[Any]  # integer, (H, W)
+
+_DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+_LOOKUP_LIMIT = 1 << 26  # largest id for which a lookup table is cheaper than sorting pixels
+
+
+class LabelsError(ValueError):
+    """An array that is no label image of the expected shape."""
+
+
+@dataclass(frozen=True)
+class CellGeometry:
+    """Where the cells of a label image lie, one row per id in ascending order (px)."""
+
+    labels: NDArray[np.int64]  # (n,)
+    boxes: NDArray[np.int32]  # (n, 4) x0, y0, x1, y1, half-open
+    areas: NDArray[np.int64]  # (n,)
+    centroids: NDArray[np.float64]  # (n, 2) x, y of the mean pixel centre
+
+
+def validate(labels: Labels, shape: tuple[int, int]) -> None:
+    """Raise ``LabelsError`` unless ``labels`` is an integer (H, W) image of ``shape``, ≥ 0."""
+    if labels.ndim != 2:
+        raise LabelsError(f"A label image has two dimensions; this one has {labels.ndim}.")
+    if labels.dtype.kind not in "iu":
+        raise LabelsError(f"A label image holds integers; this one holds {labels.dtype}.")
+    if labels.shape != tuple(shape):
+        raise LabelsError(
+            f"The label image is {labels.shape[1]}×{labels.shape[0]} px"
+            f" but its image is {shape[1]}×{shape[0]} px."
+        )
+    if labels.size and labels.dtype.kind == "i" and int(labels.min()) < 0:
+        raise LabelsError("A label image holds no negative numbers; this one does.")
+    if labels.size and int(labels.max()) > np.iinfo(np.uint32).max:
+        raise LabelsError("A label image holds numbers up to 4294967295; this one goes beyond.")
+
+
+def cell_ids(labels: Labels) -> NDArray[np.int64]:
+    """The ids present, ascending, without the background."""
+    if labels.size == 0:
+        return np.zeros(0, np.int64)
+    if int(labels.max()) < _LOOKUP_LIMIT:
+        ids = np.flatnonzero(np.bincount(labels.ravel().astype(np.intp)))
+    else:
+        ids = np.unique(labels)
+    return ids[ids > 0].astype(np.int64)
+
+
+def compact(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """``labels`` with ids replaced by 1 … n in ascending order, and the old ids (n,)."""
+    ids = cell_ids(labels)
+    if ids.size and ids[-1] >= _LOOKUP_LIMIT:
+        index = np.searchsorted(ids, labels) + 1
+        return np.where(labels > 0, index, 0), ids
+    table = np.zeros((int(ids[-1]) if ids.size else 0) + 1, np.intp)
+    table[ids] = np.arange(1, ids.size + 1)
+    return table[labels], ids
+
+
+def relabel(labels: Labels) -> tuple[Labels, NDArray[np.int64]]:
+    """``labels`` with ids 1 … n in the smallest dtype (uint16 or uint32), and the old ids (n,)."""
+    index, ids = compact(labels)
+    return index.astype(np.uint16 if ids.size <= 0xFFFF else np.uint32), ids
+
+
+def cell_geometry(labels: Labels) -> CellGeometry:
+    """Boxes, areas and centroids of all cells in one pass over the foreground."""
+    index, ids = compact(labels)
+    ys, xs = np.nonzero(index)
+    cell = index[ys, xs] - 1
+    n = ids.size
+    areas = np.bincount(cell, minlength=n)
+    boxes = np.zeros((n, 4), np.int32)
+    boxes[:, :2] = np.iinfo(np.int32).max
+    np.minimum.at(boxes[:, 0], cell, xs.astype(np.int32))
+    np.minimum.at(boxes[:, 1], cell, ys.astype(np.int32))
+    np.maximum.at(boxes[:, 2], cell, (xs + 1).astype(np.int32))
+    np.maximum.at(boxes[:, 3], cell, (ys + 1).astype(np.int32))
+    sums = np.stack(
+        [np.bincount(cell, weights=axis, minlength=n) for axis in (xs, ys)], axis=1
+    )
+    return CellGeometry(ids, boxes, areas.astype(np.int64), sums / np.maximum(areas, 1)[:, None])
+
+
+def iou_pairs(
+    a: Labels, b: Labels
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """All overlapping pairs of cells: rows into ``cell_ids(a)``, ``cell_ids(b)``, and their IoU.
+
+    Sparse, so that thousands of cells on either side cost no n × m matrix.
+    """
+    if a.shape != b.shape:
+        raise LabelsError(f"Label images of shapes {a.shape} and {b.shape} cannot be compared.")
+    first, ids_a = compact(a)
+    second, ids_b = compact(b)
+    areas_a = np.bincount(first.ravel(), minlength=ids_a.size + 1)
+    areas_b = np.bincount(second.ravel(), minlength=ids_b.size + 1)
+    both = (first > 0) & (second > 0)
+    keys, shared = np.unique(
+        first[both].astype(np.int64) * (ids_b.size + 1) + second[both], return_counts=True
+    )
+    row, column = np.divmod(keys, ids_b.size + 1)
+    union = areas_a[row] + areas_b[column] - shared
+    return row - 1, column - 1, (shared / np.maximum(union, 1)).astype(np.float32)
+
+
+def iou_matrix(a: Labels, b: Labels) -> NDArray[np.float32]:
+    """Intersection over union of every cell of ``a`` with every cell of ``b``: (n_a, n_b)."""
+    rows, columns, iou = iou_pairs(a, b)
+    matrix = np.zeros((cell_ids(a).size, cell_ids(b).size), np.float32)
+    matrix[rows, columns] = iou
+    return matrix
+
+
+def diameters(labels: Labels) -> NDArray[np.float64]:
+    """Diameter of the circle of equal area of each cell, px, in order of ids (n,)."""
+    counts = np.bincount(compact(labels)[0].ravel())[1:]
+    return 2.0 * np.sqrt(counts / np.pi)
+
+
+def median_diameter(labels: Labels) -> float:
+    """Median of ``diameters`` (0.0 without cells): cellpose's measure of an image's cell size."""
+    values = diameters(labels)
+    return float(np.median(values)) if values.size else 0.0
+
+
+def encode(labels: Labels) -> tuple[bytes, str]:
+    """Raw little-endian C-order bytes and the dtype's name, "uint16" or "uint32"."""
+    top = int(labels.max()) if labels.size else 0
+    if labels.dtype == np.uint16 or (labels.dtype != np.uint32 and top <= 0xFFFF):
+        name = "uint16"
+    else:
+        name = "uint32"
+    return np.ascontiguousarray(labels, _DTYPES[name]).tobytes(), name
+
+
+def decode(raw: bytes, shape: tuple[int, int], dtype: str) -> Labels:
+    """The label image in ``raw`` (see ``encode``); ``LabelsError`` if the length does not fit."""
+    if dtype not in _DTYPES:
+        raise LabelsError(f"Label bytes are uint16 or uint32, not {dtype}.")
+    kind = _DTYPES[dtype]
+    height, width = shape
+    if height < 0 or width < 0 or len(raw) != height * width * kind.itemsize:
+        raise LabelsError(
+            f"{len(raw)} bytes are no {width}×{height} label image of {dtype}"
+            f" ({height * width * kind.itemsize} bytes)."
+        )
+    return np.frombuffer(raw, kind).reshape(height, width).astype(np.dtype(dtype))
+
+
+def fragments(labels: Labels) -> NDArray[np.int64]:
+    """Ids of cells that lie in more than one 8-connected piece, ascending."""
+    index, ids = compact(labels)
+    if ids.size == 0:
+        return ids
+    starts = np.ones(index.shape, bool)
+    starts[:, 1:] = index[:, 1:] != index[:, :-1]
+    runs = np.cumsum(starts.ravel()).reshape(index.shape) - 1
+    cell_of_run = index[starts]
+    root = _components(_touching_runs(index, runs), cell_of_run.size)
+    pieces = np.unique(root[cell_of_run > 0])
+    per_cell = np.bincount(cell_of_run[pieces], minlength=ids.size + 1)[1:]
+    return ids[per_cell > 1]
+
+
+def _touching_runs(index: NDArray[np.intp], runs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Pairs (m, 2) of runs in neighbouring rows of one cell that touch, corners included."""
+    width = index.shape[1]
+    pairs = []
+    for shift in (-1, 0, 1):
+        upper = slice(max(0, -shift), width - max(0, shift))
+        lower = slice(max(0, shift), width - max(0, -shift))
+        same = (index[:-1, upper] == index[1:, lower]) & (index[:-1, upper] > 0)
+        pairs.append(np.stack([runs[:-1, upper][same], runs[1:, lower][same]], axis=1))
+    return np.unique(np.concatenate(pairs), axis=0)
+
+
+def _components(pairs: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """The smallest member of each node's component, by repeated minimum and pointer jumping."""
+    root = np.arange(count)
+    while True:
+        before = root.copy()
+        low = np.minimum(root[pairs[:, 0]], root[pairs[:, 1]])
+        for side in (0, 1):
+            np.minimum.at(root, root[pairs[:, side]], low)
+            np.minimum.at(root, pairs[:, side], low)
+        root = root[root]
+        if np.array_equal(root, before):
+            return root
