@@ -44,6 +44,7 @@ start_services() {
 	.venv/bin/moto_server -H 127.0.0.1 -p "$S3_PORT" >/dev/null 2>&1 &
 	trap 'kill '"$!"' 2>/dev/null || true' EXIT
 	wait_for_port "$S3_PORT" 30 || missing "an S3 server on 127.0.0.1:$S3_PORT"
+	with_services "$RABBITMQ" .venv/bin/python manage.py storage_prepare
 }
 
 with_services() { # broker URL, command…

@@ -29,8 +29,8 @@ def queue_of(job: Job) -> str:
     return str(settings.PREDICTION_QUEUE) if job is Job.PREDICT_IMAGES else "cpu"
 
 
-def enqueue(job: Job, row_id: int) -> None:
-    """Send ``job`` once the current transaction commits.
+def enqueue(job: Job, row_id: int, *, expires: int | None = None) -> None:
+    """Send ``job`` once the current transaction commits; it lapses after ``expires`` seconds.
 
     A broker that cannot be reached is logged, not raised: the row says what is to be done and
     the next beat finds it.
@@ -38,7 +38,9 @@ def enqueue(job: Job, row_id: int) -> None:
 
     def send() -> None:
         try:
-            app.send_task(job.value, args=[row_id], queue=queue_of(job), retry=False)
+            app.send_task(
+                job.value, args=[row_id], queue=queue_of(job), retry=False, expires=expires
+            )
         except Exception:  # whatever the broker's client raises
             log.exception("could not wake %s(%s); beat will", job, row_id)
 

@@ -4,11 +4,13 @@ CytoloopError
 ├── BadInput            400   what the caller gave cannot be used
 │   ├── UnreadableImage       a file is no image we can read, or is damaged
 │   ├── UnusableLabels        a label image does not fit its image or is malformed
-│   └── UnreadableModel       a checkpoint is not one of ours and not a cellpose U-Net
+│   ├── UnreadableModel       a checkpoint is not one of ours and not a cellpose U-Net
+│   └── TooLarge        413   more bytes than this server accepts
 ├── NotAllowed          403   a member without the right
 ├── NotHere             404   absent, or none of the caller's business
 ├── Conflict            409   the state forbids it (lease held, run already over)
-│   └── StaleRevision   412   somebody saved a newer revision
+│   ├── StaleRevision   412   somebody saved a newer revision
+│   └── NoBaseRevision  428   a write that does not say what it began with
 ├── Unavailable         503   storage, broker or a download cannot be reached
 └── NotReady            409   something must happen first (no model, no images)
 """
@@ -53,6 +55,13 @@ class UnreadableModel(BadInput):
     code = "unreadable_model"
 
 
+class TooLarge(BadInput):
+    """More bytes than this server accepts."""
+
+    status = 413
+    code = "too_large"
+
+
 class NotAllowed(CytoloopError):
     """A member without the right."""
 
@@ -85,6 +94,13 @@ class StaleRevision(Conflict):
 
     status = 412
     code = "stale_revision"
+
+
+class NoBaseRevision(Conflict):
+    """A write that does not say which revision it began with."""
+
+    status = 428
+    code = "precondition_required"
 
 
 class Unavailable(CytoloopError):

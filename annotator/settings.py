@@ -76,7 +76,7 @@ def _embedded_secret() -> str:
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or _embedded_secret()
 ALLOWED_HOSTS = env("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], _csv)
-CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS", [], _csv)
+CSRF_TRUSTED_ORIGINS: list[str] = env("CSRF_TRUSTED_ORIGINS", [], _csv)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if env("HTTPS_ONLY", False, _flag):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True

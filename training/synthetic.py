@@ -102,8 +102,7 @@ def draw_image(
     """Draw one field of ``kind`` ("HEK", "N2a" or "mixed"); the same seed draws the same image."""
     if kind not in KINDS:
         raise ValueError(f"There is no kind {kind!r} of synthetic image; use one of {KINDS}.")
-    rng = np.random.default_rng(seed)
-    scene = _Scene(shape, rng)
+    scene = _Scene(shape, rng := np.random.default_rng(seed))
     cells = _placed_cells(kind, shape, rng)
     for number, cell in enumerate(cells, 1):
         _draw_body(scene, cell, number)

@@ -5,7 +5,7 @@ from annotator.models.datasets import CellType, Dataset
 from annotator.models.exports import Export, ExportStatus
 from annotator.models.images import Image, Split
 from annotator.models.people import Membership, Role
-from annotator.models.predictions import PredictedCell, Prediction
+from annotator.models.predictions import PredictedCell, Prediction, PredictionAttempt
 from annotator.models.queue import Outcome, QueueItem
 from annotator.models.runs import (
     Evaluation,
@@ -32,6 +32,7 @@ __all__ = [
     "Outcome",
     "PredictedCell",
     "Prediction",
+    "PredictionAttempt",
     "QueueItem",
     "Revision",
     "Role",

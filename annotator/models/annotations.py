@@ -20,7 +20,7 @@ class Revision(models.Model):
 
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
-    parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
+    parent = models.ForeignKey("self", null=True, on_delete=models.RESTRICT, related_name="+")
     # The prediction the annotator began with, to count what was corrected.
     prediction = models.ForeignKey(
         "annotator.Prediction", null=True, on_delete=models.SET_NULL, related_name="+"
@@ -51,7 +51,7 @@ class Cell(models.Model):
 
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="cells")
     label = models.PositiveIntegerField()
-    type = models.ForeignKey(CellType, null=True, on_delete=models.PROTECT, related_name="+")
+    type = models.ForeignKey(CellType, null=True, on_delete=models.RESTRICT, related_name="+")
     type_source = models.CharField(max_length=10, choices=TypeSource.choices, blank=True)
     bbox = models.JSONField()  # [x0, y0, x1, y1], px, half-open
     area = models.PositiveIntegerField()  # px²

@@ -33,7 +33,7 @@ class Image(models.Model):
     group = models.CharField(max_length=120)  # what the sticky split hashes
     culture = models.CharField(max_length=40, blank=True)  # type name, "mixed" or ""
     culture_type = models.ForeignKey(
-        CellType, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+        CellType, null=True, blank=True, on_delete=models.RESTRICT, related_name="+"
     )
     batch = models.CharField(max_length=60, blank=True)
     well = models.CharField(max_length=60, blank=True)

@@ -48,7 +48,7 @@ class PredictedCell(models.Model):
 
     prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="cells")
     label = models.PositiveIntegerField()
-    type = models.ForeignKey(CellType, null=True, on_delete=models.PROTECT, related_name="+")
+    type = models.ForeignKey(CellType, null=True, on_delete=models.RESTRICT, related_name="+")
     score = models.FloatField()  # 0 … 1, that the cell exists
     probabilities = models.JSONField(default=dict)  # {type name: probability}
     uncertainty = models.FloatField()  # 0 … 1, combined
@@ -66,3 +66,27 @@ class PredictedCell(models.Model):
 
     def __str__(self) -> str:
         return f"cell {self.label} of {self.prediction}"
+
+
+class PredictionAttempt(models.Model):
+    """An image that a worker is predicting or could not predict; gone once it is predicted.
+
+    Nobody tries again before ``retry_after``, so workers share the images between them and one
+    that kills its worker does not do so for ever.
+    """
+
+    image = models.OneToOneField(
+        Image, on_delete=models.CASCADE, related_name="prediction_attempt"
+    )
+    segmenter = models.ForeignKey(
+        "annotator.ModelVersion", on_delete=models.CASCADE, related_name="+"
+    )
+    detector = models.ForeignKey(
+        "annotator.ModelVersion", null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    tries = models.PositiveIntegerField(default=1)
+    message = models.TextField(blank=True)  # why the last try failed; "" while the first runs
+    retry_after = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.image}: {self.message or 'being predicted'}"

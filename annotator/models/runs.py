@@ -101,7 +101,7 @@ class TrainingRun(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.PROTECT, related_name="+")
+    snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.RESTRICT, related_name="+")
     # Start weights: a version, else config["start"] ("scratch" or a built-in cellpose name).
     base = models.ForeignKey(ModelVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     candidate = models.OneToOneField(

@@ -90,9 +90,7 @@ export async function request(
     throw new ApiError("The server cannot be reached. Is it running?", 0, "offline");
   }
   if (response.ok) return response;
-  const failure = await readFailure(response);
-  if (isSignedOut(failure)) for (const listener of signedOutListeners) listener();
-  throw failure;
+  throw failureOf(response.status, response.statusText, await response.text().catch(() => ""));
 }
 
 /** True when `error` says that nobody is signed in (rather than that the right is missing). */
@@ -101,6 +99,24 @@ export function isSignedOut(error: unknown): boolean {
     error instanceof ApiError &&
     (error.status === 401 || (error.status === 403 && error.code === "not_authenticated"))
   );
+}
+
+/** The error that an unsuccessful answer stands for; tells the listeners of `onSignedOut`. */
+export function failureOf(status: number, statusText: string, text: string): ApiError {
+  const failure = parseFailure(status, statusText, text);
+  if (isSignedOut(failure)) for (const listener of signedOutListeners) listener();
+  return failure;
+}
+
+function parseFailure(status: number, statusText: string, text: string): ApiError {
+  const fallback = `${`The server answered ${status} ${statusText}`.trim()}.`;
+  try {
+    const said = JSON.parse(text) as Partial<Pick<ApiError, "message" | "code" | "fields">>;
+    return new ApiError(said.message ?? fallback, status, said.code ?? "error", said.fields ?? {});
+  } catch {
+    // Not JSON: a proxy's page, or a crash before the API's own error handler.
+    return new ApiError(fallback, status, "error");
+  }
 }
 
 export async function getJson<T>(path: string, options: RequestOptions = {}): Promise<T> {
@@ -147,16 +163,4 @@ function encodeBody(options: RequestOptions): { body: BodyInit | undefined; head
   if (asIs) return { body: body as BodyInit, headers };
   headers.set("Content-Type", "application/json");
   return { body: JSON.stringify(body), headers };
-}
-
-async function readFailure(response: Response): Promise<ApiError> {
-  const { status } = response;
-  const fallback = `The server answered ${status} ${response.statusText}`.trim() + ".";
-  const text = await response.text().catch(() => "");
-  try {
-    const said = JSON.parse(text) as Partial<Pick<ApiError, "message" | "code" | "fields">>;
-    return new ApiError(said.message ?? fallback, status, said.code ?? "error", said.fields ?? {});
-  } catch {
-    return new ApiError(fallback, status, "error");
-  }
 }

@@ -1,0 +1,293 @@
+"""Revisions over REST: read the head, its labels and history; write under ``If-Match``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from numpy.typing import NDArray
+from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotator import storage
+from annotator.api.access import image_for
+from annotator.api.labels import AnyAccept, check_length, labels_of_bytes, labels_response
+from annotator.api.uploads import LimitedUploads
+from annotator.exceptions import BadInput, NoBaseRevision, NotHere, UnusableLabels
+from annotator.models import Image, Revision, Role, TypeSource
+from annotator.selectors.annotations import head_revision, history_of
+from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
+
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, required=True, description='Base revision: "3"'
+)
+BINARY = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+
+
+class CellOutput(serializers.Serializer[Any]):
+    label = serializers.IntegerField()
+    type = serializers.CharField(allow_null=True)
+    type_source = serializers.CharField(allow_blank=True)
+    bbox = serializers.ListField(child=serializers.IntegerField())
+    area = serializers.IntegerField()
+    centroid = serializers.ListField(child=serializers.FloatField())
+
+
+class RevisionOutput(serializers.Serializer[Any]):
+    """A revision without its cells."""
+
+    revision = serializers.IntegerField()
+    parent = serializers.IntegerField(allow_null=True)
+    author = serializers.CharField(allow_null=True)
+    source = serializers.CharField(allow_blank=True)
+    complete_regions = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField()), allow_null=True
+    )
+    created_at = serializers.DateTimeField(allow_null=True)
+
+
+class AnnotationOutput(RevisionOutput):
+    cells = CellOutput(many=True)
+
+
+class DocumentInput(serializers.Serializer[Any]):
+    """What comes beside the labels; ``cells`` are checked by hand, there may be thousands."""
+
+    shape = serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2)
+    dtype = serializers.ChoiceField(["uint16", "uint32"])
+    cells = serializers.ListField(child=serializers.JSONField())
+    complete_regions = serializers.ListField(
+        child=serializers.ListField(
+            child=serializers.IntegerField(), min_length=4, max_length=4
+        ),
+        allow_null=True,
+        required=False,
+        default=None,
+    )
+    seconds_spent = serializers.FloatField(required=False, allow_null=True, min_value=0)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=300, default="")
+    prediction = serializers.IntegerField(required=False, allow_null=True)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Labels with their types and details, as revision_submit takes them."""
+
+    labels: NDArray[Any]
+    cell_types: dict[int, str | None]
+    details: RevisionDetails
+
+
+def etag(number: int) -> str:
+    """The ETag of revision ``number``."""
+    return f'"{number}"'
+
+
+def base_number(request: Request) -> int:
+    """The revision that ``If-Match`` names; NoBaseRevision when the header is missing."""
+    header = request.headers.get("If-Match", "").strip()
+    if not header:
+        raise NoBaseRevision(
+            'Say which revision you began with: If-Match: "3", or "0" for an image without any.'
+        )
+    found = re.fullmatch(r'(?:W/)?"?(\d{1,9})"?', header)
+    if found is None:
+        raise BadInput(f"If-Match: {header} is no revision number in quotes.")
+    return int(found[1])
+
+
+def submission_of(request: Request, image: Image) -> Submission:
+    """Read the multipart parts ``labels`` and ``document`` (BadInput, UnusableLabels, TooLarge)."""
+    document = _document(request)
+    if document["shape"] != [image.height, image.width]:
+        raise UnusableLabels(
+            f"The labels have the shape {document['shape']} but the image has "
+            f"[{image.height}, {image.width}]."
+        )
+    part = request.data.get("labels")
+    if part is None or isinstance(part, str):
+        raise BadInput("The part labels is missing: send it as a file.", fields={"labels": ["Missing."]})
+    check_length(part.size, image)
+    types, sources = _cells_of(document["cells"])
+    prediction = None
+    if document.get("prediction") is not None:
+        prediction = image.predictions.filter(pk=document["prediction"]).first()
+    details = RevisionDetails(
+        source="browser" if request.session.session_key else "rest",
+        type_sources=sources,
+        complete_regions=document["complete_regions"],
+        seconds_spent=document.get("seconds_spent"),
+        note=document["note"],
+        prediction=prediction,
+    )
+    return Submission(labels_of_bytes(part.read(), image, document["dtype"]), types, details)
+
+
+def _document(request: Request) -> dict[str, Any]:
+    raw = request.data.get("document")
+    if raw is None:
+        raise BadInput("The part document is missing.", fields={"document": ["Missing."]})
+    try:
+        text = raw if isinstance(raw, str) else raw.read().decode()
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise BadInput("The part document is no JSON.", fields={"document": ["No JSON."]}) from error
+    checked = DocumentInput(data=parsed)
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
+
+
+def _cells_of(cells: list[Any]) -> tuple[dict[int, str | None], dict[int, str]]:
+    types: dict[int, str | None] = {}
+    sources: dict[int, str] = {}
+    for cell in cells:
+        label = cell.get("label") if isinstance(cell, dict) else None
+        if not isinstance(label, int) or isinstance(label, bool) or label < 1 or label in types:
+            raise BadInput(f"cells: {str(cell)[:80]} has no label of its own, a number from 1.")
+        kind, source = cell.get("type"), cell.get("type_source")
+        if not isinstance(kind, str | None) or source not in (None, "", *TypeSource.values):
+            raise BadInput(f"cells: the type or type_source of cell {label} cannot be used.")
+        types[label] = kind or None
+        if source:
+            sources[label] = source
+    return types, sources
+
+
+def revision_body(revision: Revision | None) -> dict[str, Any]:
+    """The JSON of a revision without its cells; number 0 when there is none."""
+    if revision is None:
+        absent = dict.fromkeys(("parent", "author", "complete_regions", "created_at"))
+        return {"revision": 0, "source": "", **absent}
+    return {
+        "revision": revision.number,
+        "parent": revision.parent.number if revision.parent else None,
+        "author": revision.author.get_username() if revision.author else None,
+        "source": revision.source,
+        "complete_regions": revision.complete_regions,
+        "created_at": revision.created_at,
+    }
+
+
+def annotation_body(revision: Revision | None) -> dict[str, Any]:
+    """The JSON of a revision with its cells; number 0 when there is none."""
+    cells = revision.cells.select_related("type") if revision else ()
+    return revision_body(revision) | {
+        "cells": [
+            {
+                "label": cell.label,
+                "type": cell.type.name if cell.type else None,
+                "type_source": cell.type_source,
+                "bbox": cell.bbox,
+                "area": cell.area,
+                "centroid": cell.centroid,
+            }
+            for cell in cells
+        ]
+    }
+
+
+def annotation_response(revision: Revision | None, status: int = 200) -> Response:
+    """:func:`annotation_body` with its ETag."""
+    number = revision.number if revision else 0
+    return Response(annotation_body(revision), status=status, headers={"ETag": etag(number)})
+
+
+class Annotation(LimitedUploads, APIView):
+    """The head revision of an image."""
+
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(responses=AnnotationOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        """The head revision with its cells; revision 0 when nobody has annotated the image."""
+        return annotation_response(head_revision(image_for(request.user, pk)))
+
+    @extend_schema(
+        request={
+            "multipart/form-data": inline_serializer(
+                "AnnotationInput",
+                {"labels": serializers.FileField(), "document": DocumentInput()},
+            )
+        },
+        parameters=[IF_MATCH],
+        responses={201: AnnotationOutput},
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Append a revision. 412 when the head is not the one named by If-Match."""
+        image = image_for(request.user, pk, Role.ANNOTATOR)
+        number = base_number(request)
+        sent = submission_of(request, image)
+        revision = revision_submit(
+            image=image,
+            author=request.user,
+            labels=sent.labels,
+            cell_types=sent.cell_types,
+            base_number=number,
+            details=sent.details,
+        )
+        return annotation_response(revision, status=201)
+
+
+class AnnotationLabels(APIView):
+    """The label image of the head revision."""
+
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(responses=BINARY)
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """Raw little-endian bytes (X-Shape, X-Dtype), or TIFF or PNG by Accept."""
+        image = image_for(request.user, pk)
+        revision = image.revisions.order_by("-number").first()
+        if revision is None:
+            raise NotHere(f"{image.name} has no annotation yet.")
+        response = labels_response(request, storage.labels_get(revision.labels_key), image.name)
+        response["ETag"] = etag(revision.number)
+        return response
+
+    @extend_schema(
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        parameters=[IF_MATCH],
+        responses={201: AnnotationOutput},
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Append a revision from a TIFF, PNG or raw body; cells keep types by overlap."""
+        image = image_for(request.user, pk, Role.ANNOTATOR)
+        number = base_number(request)
+        check_length(int(request.META.get("CONTENT_LENGTH") or 0), image)
+        labels = labels_of_bytes(request.body, image)
+        types, sources = types_by_overlap(image=image, labels=labels)
+        revision = revision_submit(
+            image=image,
+            author=request.user,
+            labels=labels,
+            cell_types=types,
+            base_number=number,
+            details=RevisionDetails(type_sources=sources),
+        )
+        return annotation_response(revision, status=201)
+
+
+class AnnotationHistory(APIView):
+    """All revisions of an image."""
+
+    @extend_schema(responses=RevisionOutput(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        """Newest first, without cells."""
+        revisions = history_of(image_for(request.user, pk))
+        return Response([revision_body(revision) for revision in revisions])
+
+
+urlpatterns = [
+    path("images/<int:pk>/annotation/", Annotation.as_view()),
+    path("images/<int:pk>/annotation/labels/", AnnotationLabels.as_view()),
+    path("images/<int:pk>/annotation/history/", AnnotationHistory.as_view()),
+]

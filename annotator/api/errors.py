@@ -1,0 +1,94 @@
+"""Every failure leaves as ``{"message", "code", "fields"?}``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from annotator.exceptions import CytoloopError, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler; None lets an unforeseen error become a logged 500."""
+    if isinstance(exc, OperationalError):
+        log.error("database: %s", exc)
+        exc = Unavailable("The database is busy or cannot be reached. Try again in a moment.")
+    if isinstance(exc, Http404):
+        exc = drf.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = drf.PermissionDenied(*exc.args)
+    set_rollback()
+    if isinstance(exc, CytoloopError):
+        return Response(body(exc.message, exc.code, exc.fields), status=exc.status)
+    if isinstance(exc, drf.APIException):
+        return _from_drf(exc)
+    return None
+
+
+def body(message: str, code: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    """The one shape of an error."""
+    return {"message": message, "code": code} | ({"fields": fields} if fields else {})
+
+
+def _from_drf(exc: drf.APIException) -> Response:
+    headers = {}
+    if auth_header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if isinstance(exc, drf.Throttled) and exc.wait:
+        headers["Retry-After"] = str(int(exc.wait) + 1)
+    if isinstance(exc, drf.ValidationError):
+        fields = _flatten(exc.detail)
+        first, texts = next(iter(fields.items()))
+        message = texts[0] if first == "" else f"{first}: {texts[0]}"
+        named = {name: lines for name, lines in fields.items() if name}
+        return Response(body(message, "bad_input", named), status=exc.status_code)
+    code = {"throttled": "too_many_requests", "permission_denied": "not_allowed"}.get(
+        exc.default_code, exc.default_code
+    )
+    return Response(body(str(exc.detail), code), status=exc.status_code, headers=headers)
+
+
+def _flatten(detail: Any, path: str = "") -> dict[str, list[str]]:
+    """DRF's nested details as ``{"types.0.name": [sentence, …]}``; "" for the whole body."""
+    if isinstance(detail, dict):
+        parts = [(str(key), value) for key, value in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        parts = [(str(number), value) for number, value in enumerate(detail)]
+    else:
+        return {path: [str(item) for item in (detail if isinstance(detail, list) else [detail])]}
+    found: dict[str, list[str]] = {}
+    for key, value in parts:
+        inner = path if key == "non_field_errors" else f"{path}.{key}" if path else key
+        if value not in ({}, []):
+            found |= _flatten(value, inner)
+    return found
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's 404, as JSON; pages never reach it because every path is the single page's."""
+    return JsonResponse(body(f"There is nothing at {request.path}.", "not_found"), status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's 500, as JSON. The traceback is in the log."""
+    message = "Something went wrong on the server; the log has the details. Try again."
+    return JsonResponse(body(message, "error"), status=500)
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's 403, as JSON."""
+    return JsonResponse(body("You may not do this.", "not_allowed"), status=403)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's 400 (a malformed request), as JSON."""
+    return JsonResponse(body("The request is malformed.", "bad_input"), status=400)

@@ -1,0 +1,1 @@
+"""All reads over several rows, one module per noun; no writes, no object storage."""

@@ -1,0 +1,142 @@
+"""What the cultures are made of: counts and shares of cell types, and the learning curve."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, QuerySet
+
+from annotator.models import (
+    Cell,
+    CellType,
+    Dataset,
+    Image,
+    ModelVersion,
+    PredictedCell,
+    Revision,
+)
+from annotator.selectors.predictions import newest_predictions
+from training.metrics import wilson_interval
+
+HEADS = "heads"
+PREDICTIONS = "predictions"
+
+
+def head_revisions(dataset: Dataset, split: str = "") -> QuerySet[Revision]:
+    """The newest revision of each image that has one, by image."""
+    newer = Revision.objects.filter(image=OuterRef("image"), number__gt=OuterRef("number"))
+    found = Revision.objects.filter(~Exists(newer), image__dataset=dataset)
+    if split:
+        found = found.filter(image__split=split)
+    return found.select_related("image", "image__culture_type").order_by("image_id")
+
+
+def composition(dataset: Dataset, source: str = HEADS, split: str = "") -> dict[str, Any]:
+    """Cells per type over all images of ``source``, with Wilson 95 % intervals of the shares.
+
+    Shares are of the typed cells. Keys as in the REST contract of ``composition/``.
+    """
+    counts = _counts_per_image(dataset, source, split)
+    types = list(CellType.objects.filter(dataset=dataset))
+    totals: dict[int | None, int] = defaultdict(int)
+    for per_type in counts.values():
+        for type_id, cells in per_type.items():
+            totals[type_id] += cells
+    typed = sum(cells for type_id, cells in totals.items() if type_id is not None)
+    images = Image.objects.in_bulk(counts.keys())
+    return {
+        "source": source,
+        "images": len(counts),
+        "cells": sum(totals.values()),
+        "untyped": totals[None],
+        "types": [_share(kind, totals[kind.pk], typed) for kind in types],
+        "per_image": [_image_row(images[pk], counts[pk], types) for pk in sorted(counts)],
+    }
+
+
+def _counts_per_image(
+    dataset: Dataset, source: str, split: str
+) -> dict[int, dict[int | None, int]]:
+    """{image id: {type id or None: cells}}; images without a cell are there with none."""
+    rows: Iterable[tuple[int, int | None, int]]
+    if source == PREDICTIONS:
+        predictions = newest_predictions(dataset, split)
+        ids = predictions.values_list("image_id", flat=True)
+        rows = (
+            PredictedCell.objects.filter(prediction__in=predictions.values("pk"))
+            .order_by()
+            .values_list("prediction__image", "type")
+            .annotate(cells=Count("pk"))
+        )
+    else:
+        heads = head_revisions(dataset, split)
+        ids = heads.values_list("image_id", flat=True)
+        rows = (
+            Cell.objects.filter(revision__in=heads.values("pk"))
+            .order_by()
+            .values_list("revision__image", "type")
+            .annotate(cells=Count("pk"))
+        )
+    counts: dict[int, dict[int | None, int]] = {image: {} for image in ids}
+    for image, type_id, cells in rows:
+        if image in counts:  # else it was predicted or revised between the two queries
+            counts[image][type_id] = cells
+    return counts
+
+
+def _share(kind: CellType, cells: int, typed: int) -> dict[str, Any]:
+    low, high = wilson_interval(cells, typed) if typed else (0.0, 1.0)
+    return {
+        "name": kind.name,
+        "color": kind.color,
+        "cells": cells,
+        "share": cells / typed if typed else None,
+        "low": low,
+        "high": high,
+    }
+
+
+def _image_row(
+    image: Image, counts: dict[int | None, int], types: list[CellType]
+) -> dict[str, Any]:
+    return {
+        "image": image.pk,
+        "name": image.name,
+        "split": image.split,
+        "culture": image.culture,
+        "cells": sum(counts.values()),
+        "untyped": counts.get(None, 0),
+        "types": {kind.name: counts.get(kind.pk, 0) for kind in types},
+    }
+
+
+def learning_curve(dataset: Dataset) -> list[dict[str, Any]]:
+    """One point per evaluated version: how many cells taught it, and how good it is."""
+    versions = (
+        ModelVersion.objects.filter(dataset=dataset, evaluations__isnull=False)
+        .distinct()
+        .select_related("run__snapshot")
+        .prefetch_related("evaluations")
+        .order_by("id")
+    )
+    points = []
+    for version in versions:
+        run = getattr(version, "run", None)
+        taught = run.snapshot.counts.get("train", {}) if run and run.snapshot else {}
+        evaluation = max(version.evaluations.all(), key=lambda found: found.pk)
+        metrics = evaluation.metrics
+        points.append(
+            {
+                "version": version.version,
+                "family": version.family,
+                "created_at": version.created_at,
+                "annotated_cells": taught.get("cells", 0),
+                "images": taught.get("images", 0),
+                "split": evaluation.split,
+                "ap50": metrics.get("ap50"),
+                "type_accuracy": metrics.get("type_accuracy"),
+            }
+        )
+    return points

@@ -1,0 +1,114 @@
+"""Reads over data sets: who sees which, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.utils import timezone
+
+from annotator.models import (
+    Dataset,
+    Image,
+    Membership,
+    ModelVersion,
+    Prediction,
+    QueueItem,
+    Revision,
+    Split,
+    Stage,
+)
+
+Counts = dict[str, int]
+NAMES = (
+    "images",
+    *Split.values,
+    "predicted",
+    "pending",
+    "annotated",
+    "leased",
+    "queued",
+    "corrected_cells",
+)
+
+
+def datasets_of(user: User | AnonymousUser) -> QuerySet[Dataset]:
+    """The data sets that ``user`` may see, with types, current versions and own membership."""
+    found = Dataset.objects.all()
+    if not user.is_superuser:
+        found = found.filter(memberships__user_id=user.pk)
+    return found.prefetch_related(
+        "types",
+        Prefetch(
+            "versions",
+            ModelVersion.objects.filter(stage=Stage.CURRENT).defer("meta"),
+            to_attr="current_versions",
+        ),
+        Prefetch(
+            "memberships", Membership.objects.filter(user_id=user.pk), to_attr="own_memberships"
+        ),
+    )
+
+
+def dataset_counts(dataset_ids: Iterable[int]) -> dict[int, Counts]:
+    """How far each data set has come, in three queries for any number of them.
+
+    ``predicted`` images have a prediction of the current pair, ``pending`` ones have not;
+    ``queued`` items are open and free, ``leased`` ones are open and held.
+    """
+    ids = list(dataset_ids)
+    counts = {number: dict.fromkeys(NAMES, 0) for number in ids}
+    for row in _image_counts(ids):
+        counts[row.pop("dataset")] |= row
+    now = timezone.now()
+    held = Q(leased_until__gt=now)
+    items = (
+        QueueItem.objects.filter(image__dataset__in=ids, closed_at__isnull=True)
+        .values("image__dataset")
+        .annotate(leased=Count("id", filter=held))
+        .annotate(open=Count("id"))
+    )
+    for row in items:
+        mine = counts[row["image__dataset"]]
+        mine["leased"], mine["queued"] = row["leased"], row["open"] - row["leased"]
+    corrected = (
+        Revision.objects.filter(image__dataset__in=ids)
+        .values("image__dataset")
+        .annotate(total=Sum("corrected_cells"))
+    )
+    for row in corrected:
+        counts[row["image__dataset"]]["corrected_cells"] = row["total"] or 0
+    for mine in counts.values():
+        mine["pending"] = mine["images"] - mine["predicted"]
+    return counts
+
+
+def _image_counts(ids: list[int]) -> QuerySet[Image, dict[str, int]]:
+    revised = Exists(Revision.objects.filter(image=OuterRef("pk")))
+    by_split = {split: Count("id", filter=Q(split=split)) for split in Split.values}
+    return (
+        Image.objects.filter(dataset__in=ids)
+        .annotate(is_predicted=_by_current_pair(), is_revised=revised)
+        .values("dataset")
+        .annotate(
+            images=Count("id"),
+            predicted=Count("id", filter=Q(is_predicted=True)),
+            annotated=Count("id", filter=Q(is_revised=True)),
+            **by_split,
+        )
+    )
+
+
+def _by_current_pair() -> Exists:
+    """Whether the image has a prediction of its data set's current segmenter and detector."""
+    detector = ModelVersion.objects.filter(
+        dataset=OuterRef("image__dataset"), family="detector", stage=Stage.CURRENT
+    )
+    return Exists(
+        Prediction.objects.filter(
+            Q(detector__stage=Stage.CURRENT) | Q(~Exists(detector), detector__isnull=True),
+            image=OuterRef("pk"),
+            segmenter__stage=Stage.CURRENT,
+        )
+    )

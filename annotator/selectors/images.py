@@ -1,0 +1,66 @@
+"""Reads over images: the list with each image's state, and one image's."""
+
+from __future__ import annotations
+
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    IntegerField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from annotator.models import Dataset, Image, Prediction, QueueItem, Revision
+
+STATUSES = ("new", "predicted", "leased", "annotated")
+
+
+def with_state(images: QuerySet[Image]) -> QuerySet[Image]:
+    """Annotate ``revision`` (head's number or 0), ``cells``, ``uncertainty`` and ``status``.
+
+    Cells are the head revision's, else the newest prediction's; uncertainty is the newest
+    prediction's. An image that somebody holds is leased, whatever else it is.
+    """
+    heads = Revision.objects.filter(image=OuterRef("pk")).order_by("-number")
+    newest = Prediction.objects.filter(image=OuterRef("pk")).order_by("-id")
+    held = QueueItem.objects.filter(
+        image=OuterRef("pk"), closed_at__isnull=True, leased_until__gt=timezone.now()
+    )
+    return images.annotate(
+        revision=Coalesce(Subquery(heads.values("number")[:1]), 0, output_field=IntegerField()),
+        uncertainty=Subquery(newest.values("uncertainty")[:1]),
+        cells=Coalesce(
+            Subquery(heads.values("cell_count")[:1]), Subquery(newest.values("cell_count")[:1])
+        ),
+        status=Case(
+            When(Exists(held), then=Value("leased")),
+            When(revision__gt=0, then=Value("annotated")),
+            When(Exists(newest), then=Value("predicted")),
+            default=Value("new"),
+            output_field=CharField(),
+        ),
+    )
+
+
+def images_of(
+    dataset: Dataset, split: str = "", status: str = "", search: str = ""
+) -> QuerySet[Image]:
+    """Images of a data set with their state, filtered by split, status and part of the name."""
+    found = Image.objects.filter(dataset=dataset)
+    if split:
+        found = found.filter(split=split)
+    if search:
+        found = found.filter(name__icontains=search)
+    found = with_state(found)
+    return found.filter(status=status) if status else found
+
+
+def image_with_state(image_id: int) -> Image:
+    """One image with its state and data set. Raises Image.DoesNotExist."""
+    return with_state(Image.objects.select_related("dataset")).get(pk=image_id)

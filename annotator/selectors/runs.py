@@ -1,0 +1,65 @@
+"""Reads over training runs: which need a worker, and what the retraining policy asks about."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet, Sum
+
+from annotator.models import Dataset, Image, Revision, RunStatus, Split, TrainingRun
+from annotator.selectors.composition import head_revisions
+
+
+def is_silent(now: datetime) -> Q:
+    """The condition that no living worker holds a run."""
+    limit = now - timedelta(seconds=settings.HEARTBEAT_SECONDS)
+    return Q(claim="") | Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=limit)
+
+
+def live_runs() -> QuerySet[TrainingRun]:
+    """Runs that are not over."""
+    return TrainingRun.objects.exclude(status__in=RunStatus.over())
+
+
+def waiting_runs(now: datetime) -> QuerySet[TrainingRun]:
+    """Live runs that no worker holds: never taken, or their worker died. Oldest first."""
+    return live_runs().filter(is_silent(now)).order_by("id")
+
+
+def runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:
+    """All runs of a data set, newest first, with what a page shows of them."""
+    return (
+        TrainingRun.objects.filter(dataset=dataset)
+        .select_related("requested_by", "base", "candidate", "dataset")
+        .prefetch_related("epoch_rows")
+    )
+
+
+def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
+    """The newest run of ``family``, over or not."""
+    return TrainingRun.objects.filter(dataset=dataset, family=family).first()
+
+
+def corrected_since(dataset: Dataset, since: datetime | None) -> tuple[int, int]:
+    """(revisions, corrected cells) of a data set after ``since``; all of them for None."""
+    revisions = Revision.objects.filter(image__dataset=dataset)
+    if since is not None:
+        revisions = revisions.filter(created_at__gt=since)
+    found = revisions.aggregate(revisions=Count("pk"), cells=Sum("corrected_cells"))
+    return found["revisions"], found["cells"] or 0
+
+
+def masked_training_images(dataset: Dataset, cells: int) -> int:
+    """Training images whose head revision has at least ``cells`` cells."""
+    return head_revisions(dataset, Split.TRAIN).filter(cell_count__gte=cells).count()
+
+
+def typed_training_images(dataset: Dataset) -> int:
+    """Training images that can teach a detector types: by people, or by name and prediction."""
+    typed = Q(revisions__cells__type__isnull=False)
+    weak = Q(culture_type__isnull=False) & (
+        Q(predictions__cell_count__gt=0) | Q(revisions__cell_count__gt=0)
+    )
+    images = Image.objects.filter(typed | weak, dataset=dataset, split=Split.TRAIN)
+    return images.distinct().count()

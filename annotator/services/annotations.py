@@ -1,0 +1,279 @@
+"""Revisions: a whole label image with typed cells, appended under an optimistic lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from numpy.typing import NDArray
+
+from annotator import storage
+from annotator.exceptions import StaleRevision, UnusableLabels
+from annotator.models import (
+    Cell,
+    CellType,
+    Image,
+    Outcome,
+    PredictedCell,
+    Prediction,
+    Revision,
+    TypeSource,
+)
+from annotator.services.queue import queue_item_close
+from inference import labels as label_images
+
+Labels = NDArray[Any]
+CellTypes = Mapping[int, str | None]
+SAME_CELL_IOU = 0.5  # above it, matches are one to one by arithmetic
+
+
+@dataclass(frozen=True)
+class RevisionDetails:
+    """What comes with a revision beside its labels."""
+
+    source: str = "rest"  # browser, rest, import
+    type_sources: Mapping[int, str] = field(default_factory=dict)  # absent: human
+    complete_regions: Sequence[Sequence[int]] | None = None  # None: the whole image
+    seconds_spent: float | None = None
+    note: str = ""
+    prediction: Prediction | None = None  # what the annotator began with
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What the author began with: labels and the types of its cells."""
+
+    labels: Labels
+    types: dict[int, str | None]
+
+
+def revision_submit(
+    *,
+    image: Image,
+    author: User | None,
+    labels: Labels,
+    cell_types: CellTypes,
+    base_number: int,
+    details: RevisionDetails = RevisionDetails(),
+) -> Revision:
+    """Append a revision to ``image`` and close its queue item.
+
+    Args:
+        labels: (H, W) integers, 0 = background. Ids are kept, so that clients can follow cells.
+        cell_types: type name or None per id; every id must have pixels; ids left out have no
+            type. On a single-type culture a cell without a type takes the culture's.
+        base_number: number of the head revision the author began with (0: there was none).
+
+    The same labels and types sent again by the same author return the head made by the first
+    try, so a client may repeat a request whose answer was lost.
+
+    Raises:
+        UnusableLabels: shape, dtype, an id without pixels, an unknown type.
+        StaleRevision: the head has moved on.
+        Unavailable: object storage failed.
+    """
+    types = _checked_types(image, labels, cell_types)
+    regions = _checked_regions(image, details.complete_regions)
+    geometry = label_images.cell_geometry(labels)
+    head = image.revisions.order_by("-number").first()
+    if (head.number if head else 0) != base_number:
+        return _repeated(image, head, author, labels, (types, base_number))
+    base = _base_of(image, head, details)
+    cells = _cells(image, geometry, types, details.type_sources)
+    names = {cell.label: cell.type.name if cell.type else None for cell in cells}
+    revision = Revision(
+        image=image,
+        number=base_number + 1,
+        parent=head,
+        prediction=details.prediction,
+        author=author,
+        source=details.source,
+        labels_key=storage.labels_put(labels),
+        complete_regions=regions,
+        cell_count=len(cells),
+        corrected_cells=corrected_count(labels, names, base),
+        seconds_spent=details.seconds_spent,
+        note=details.note[:300],
+    )
+    try:
+        return _append(revision, cells)
+    except IntegrityError:  # another submit took the number while ours was being stored
+        head = image.revisions.order_by("-number").first()
+        return _repeated(image, head, author, labels, (types, base_number))
+
+
+@transaction.atomic
+def _append(revision: Revision, cells: list[Cell]) -> Revision:
+    revision.save(force_insert=True)
+    for cell in cells:
+        cell.revision = revision
+    Cell.objects.bulk_create(cells, batch_size=1000)
+    queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
+    return revision
+
+
+def _repeated(
+    image: Image,
+    head: Revision | None,
+    author: User | None,
+    labels: Labels,
+    sent: tuple[dict[int, CellType | None], int],
+) -> Revision:
+    """The head, when it is what this very request made before; else StaleRevision."""
+    types, base_number = sent
+    if head is not None and head.number == base_number + 1 and head.author == author:
+        stored = {cell.label: cell.type_id for cell in head.cells.all()}
+        wanted = {
+            label: (kind or image.culture_type).pk if kind or image.culture_type else None
+            for label, kind in types.items()
+        }
+        if stored == wanted and head.labels_key == storage.labels_put(labels):
+            return head
+    raise StaleRevision(
+        f"{image.name} was saved by somebody else in the meantime (revision "
+        f"{head.number if head else 0}, yours began with {base_number}). Load it again; your "
+        "draft is kept until you discard it."
+    )
+
+
+def _checked_types(
+    image: Image, labels: Labels, cell_types: CellTypes
+) -> dict[int, CellType | None]:
+    """Type row or None for every cell that has pixels."""
+    try:
+        label_images.validate(labels, (image.height, image.width))
+    except label_images.LabelsError as error:
+        raise UnusableLabels(str(error)) from error
+    ids = [int(label) for label in label_images.cell_ids(labels)]
+    empty = sorted(set(cell_types) - set(ids))
+    if empty:
+        raise UnusableLabels(
+            f"Cells without a single pixel are listed: {', '.join(map(str, empty[:5]))}"
+            f"{' …' * (len(empty) > 5)}."
+        )
+    known = {row.name: row for row in image.dataset.types.all()}
+    unknown = sorted({name for name in cell_types.values() if name and name not in known})
+    if unknown:
+        raise UnusableLabels(
+            f"The cell type {unknown[0]} is unknown; this data set has "
+            f"{', '.join(known) or 'no types'}."
+        )
+    return {label: known.get(cell_types.get(label) or "") for label in ids}
+
+
+def _checked_regions(image: Image, regions: Any) -> list[list[int]] | None:
+    """Boxes inside the image as [[x0, y0, x1, y1], …], or None for the whole image."""
+    if regions is None:
+        return None
+    checked = []
+    for region in regions:
+        box = [int(edge) for edge in region]
+        inside = len(box) == 4 and 0 <= box[0] < box[2] <= image.width
+        if not inside or not 0 <= box[1] < box[3] <= image.height:
+            raise UnusableLabels(
+                f"The complete region {list(region)} is no box [x0, y0, x1, y1] inside "
+                f"{image.width}×{image.height} px."
+            )
+        checked.append(box)
+    return checked
+
+
+def _cells(
+    image: Image,
+    geometry: label_images.CellGeometry,
+    types: dict[int, CellType | None],
+    sources: Mapping[int, str],
+) -> list[Cell]:
+    wrong = set(sources.values()) - set(TypeSource.values)
+    if wrong:
+        raise UnusableLabels(f"The type source {wrong.pop()} is unknown.")
+    rows = []
+    for row, number in enumerate(geometry.labels.tolist()):
+        kind, source = types[number], sources.get(number, TypeSource.HUMAN)
+        if kind is None and image.culture_type is not None:
+            kind, source = image.culture_type, TypeSource.FILE_NAME
+        rows.append(
+            Cell(
+                label=number,
+                type=kind,
+                type_source=source if kind else "",
+                bbox=geometry.boxes[row].tolist(),
+                area=int(geometry.areas[row]),
+                centroid=[round(value, 2) for value in geometry.centroids[row].tolist()],
+            )
+        )
+    return rows
+
+
+def _base_of(image: Image, head: Revision | None, details: RevisionDetails) -> _Base:
+    """What to count corrections against: the head, else the prediction shown, else nothing."""
+    prediction = details.prediction
+    if head is None and prediction is None and details.source != "import":
+        prediction = image.predictions.order_by("-id").first()
+    if head is None and prediction is None:
+        return _Base(np.zeros((image.height, image.width), np.uint16), {})
+    if head is not None:
+        key, cells = head.labels_key, Cell.objects.filter(revision=head)
+    else:
+        key, cells = prediction.labels_key, PredictedCell.objects.filter(prediction=prediction)
+    return _Base(storage.labels_get(key), dict(cells.values_list("label", "type__name")))
+
+
+def corrected_count(labels: Labels, types: CellTypes, base: _Base) -> int:
+    """Cells of ``labels`` that were added, changed or retyped, and cells of ``base`` deleted.
+
+    A cell is the same cell when the two overlap by an IoU above 0.5; it is changed when a single
+    pixel or its type differs. Splitting one cell in halves counts its parts and the original.
+    """
+    rows, columns, iou = label_images.iou_pairs(labels, base.labels)
+    ids, old_ids = label_images.cell_ids(labels), label_images.cell_ids(base.labels)
+    same = iou > SAME_CELL_IOU
+    kept = 0
+    for row, column, overlap in zip(rows[same], columns[same], iou[same], strict=True):
+        unchanged = overlap == 1.0
+        kind, old_kind = types.get(int(ids[row])), base.types.get(int(old_ids[column]))
+        kept += int(unchanged and kind == old_kind)
+    matched = int(same.sum())
+    return (len(ids) - kept) + (len(old_ids) - matched)
+
+
+def types_by_overlap(
+    *, image: Image, labels: Labels
+) -> tuple[dict[int, str | None], dict[int, str]]:
+    """Types and their sources for cells of ``labels``, from what the image shows now.
+
+    A cell takes the type of the head revision's (else the newest prediction's) cell with which
+    it shares more than half of its own pixels. Raises UnusableLabels for labels that do not fit.
+    """
+    _checked_types(image, labels, {})
+    head = image.revisions.order_by("-number").first()
+    prediction = None if head else image.predictions.order_by("-id").first()
+    shown = head or prediction
+    if shown is None:
+        return {}, {}
+    rows = dict(shown.cells.exclude(type=None).values_list("label", "type__name"))
+    sources: dict[int, str] = (
+        dict(head.cells.values_list("label", "type_source"))
+        if head
+        else dict.fromkeys(rows, TypeSource.MODEL.value)
+    )
+    old = storage.labels_get(shown.labels_key)
+    inside = (labels > 0) & (old > 0)
+    pairs, shared = np.unique(
+        np.stack([labels[inside], old[inside]]).astype(np.int64), axis=1, return_counts=True
+    )
+    geometry = label_images.cell_geometry(labels)
+    areas = dict(zip(geometry.labels.tolist(), geometry.areas.tolist(), strict=True))
+    found = {
+        new: was
+        for (new, was), count in zip(pairs.T.tolist(), shared.tolist(), strict=True)
+        if 2 * count > areas[new] and was in rows
+    }
+    return (
+        {new: rows[was] for new, was in found.items()},
+        {new: sources[was] for new, was in found.items()},
+    )

@@ -1,0 +1,163 @@
+"""Data sets: their channels, cell types and settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from annotator.exceptions import BadInput, Conflict
+from annotator.models import CellType, Dataset, Membership, Role
+from annotator.models.images import MIXED
+from annotator.naming import check_pattern
+from annotator.readers import IGNORED, MAX_CHANNELS, MODEL_ROLES
+
+# Okabe and Ito's palette: told apart by colour-blind people too.
+COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#0072b2", "#999999")
+SETTINGS = (
+    "description",
+    "type_pattern",
+    "retrain_after_cells",
+    "retrain_every_hours",
+    "auto_promote",
+    "lease_minutes",
+)
+DEFAULT_PATTERN = "{type}_{batch}_{field}"
+
+
+@transaction.atomic
+def dataset_create(
+    *,
+    name: str,
+    channels: Sequence[str],
+    types: Sequence[str],
+    type_pattern: str = DEFAULT_PATTERN,
+    owner: User | None = None,
+) -> Dataset:
+    """Make a data set whose manager is ``owner``.
+
+    Raises:
+        BadInput: an unusable name, channel, type or pattern.
+        Conflict: the name is taken.
+    """
+    if not re.fullmatch(r"[-A-Za-z0-9_]{1,80}", name):
+        raise BadInput(
+            f"The name {name!r} cannot be used: 1 to 80 letters, digits, - and _.",
+            fields={"name": ["Letters, digits, - and _ only."]},
+        )
+    _check_channels(channels)
+    _check_types(types)
+    check_pattern(type_pattern)
+    try:
+        with transaction.atomic():
+            dataset = Dataset.objects.create(
+                name=name, channels=list(channels), type_pattern=type_pattern
+            )
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is a data set called {name} already; choose another name.",
+            fields={"name": ["Taken."]},
+        ) from error
+    for type_name in types:
+        _type_add(dataset, type_name)
+    if owner is not None:
+        Membership.objects.create(dataset=dataset, user=owner, role=Role.MANAGER)
+    return dataset
+
+
+@transaction.atomic
+def dataset_update(
+    *,
+    dataset: Dataset,
+    changes: Mapping[str, Any],
+    channels: Sequence[str] | None = None,
+    types: Sequence[Mapping[str, Any]] | None = None,
+) -> Dataset:
+    """Change settings; add, rename and recolour types; change channels while there are no images.
+
+    ``types`` holds ``{"id"?, "name"?, "color"?}``: with an id that type changes, without it is
+    added; types left out stay.
+
+    Raises:
+        BadInput: a value that cannot be used.
+        Conflict: channels changed although images were read with the old ones.
+    """
+    if "type_pattern" in changes:
+        check_pattern(changes["type_pattern"])
+    if channels is not None and list(channels) != dataset.channels:
+        _check_channels(channels)
+        if dataset.images.exists():
+            raise Conflict("The channels are fixed once images were imported; make a new data set.")
+        dataset.channels = list(channels)
+    for name in SETTINGS:
+        if name in changes:
+            setattr(dataset, name, changes[name])
+    dataset.save()
+    for wanted in types or ():
+        _type_change(dataset, wanted)
+    return dataset
+
+
+def _type_change(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
+    if wanted.get("id") is None:
+        _check_types([*dataset.types.values_list("name", flat=True), wanted.get("name", "")])
+        _type_add(dataset, wanted["name"], wanted.get("color"))
+        return
+    row = dataset.types.filter(pk=wanted["id"]).first()
+    if row is None:
+        raise BadInput(f"This data set has no type with the id {wanted['id']}.")
+    if wanted.get("name") and wanted["name"] != row.name:
+        others = dataset.types.exclude(pk=row.pk).values_list("name", flat=True)
+        _check_types([*others, wanted["name"]])
+        dataset.images.filter(culture_type=row).update(culture=wanted["name"])
+        row.name = wanted["name"]
+    row.color = _checked_color(wanted.get("color") or row.color)
+    row.save()
+
+
+def _type_add(dataset: Dataset, name: str, color: str | None = None) -> None:
+    last = dataset.types.order_by("-index").first()
+    index = last.index + 1 if last else 0
+    CellType.objects.create(
+        dataset=dataset,
+        name=name,
+        index=index,
+        color=_checked_color(color or COLORS[index % len(COLORS)]),
+    )
+
+
+def _checked_color(color: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+        raise BadInput(f"The colour {color!r} is not written as #rrggbb.")
+    return color.lower()
+
+
+def _check_channels(channels: Sequence[str]) -> None:
+    used = [role for role in channels if role != IGNORED]
+    wrong = [role for role in used if role not in MODEL_ROLES]
+    if wrong or not used or len(set(used)) != len(used) or len(channels) > MAX_CHANNELS:
+        raise BadInput(
+            f"The channels {', '.join(channels) or '(none)'} cannot be used: name up to "
+            f"{MAX_CHANNELS} in file order, cytoplasm and nucleus once each or one of them, and "
+            "- for every channel to ignore.",
+            fields={"channels": ["cytoplasm, nucleus or - in file order."]},
+        )
+
+
+def _check_types(types: Sequence[str]) -> None:
+    lowered = [name.lower() for name in types]
+    for name in types:
+        if not re.fullmatch(r"[^\s,;/\\](?:[^,;/\\\n]{0,38}[^\s,;/\\])?", name):
+            raise BadInput(
+                f"The type {name!r} cannot be used: 1 to 40 characters without commas or slashes.",
+                fields={"types": [f"{name!r} cannot be used."]},
+            )
+        if name.lower() == MIXED or lowered.count(name.lower()) > 1:
+            raise BadInput(
+                f"The type {name} cannot be used: "
+                + ("the word stands for mixed cultures." if name.lower() == MIXED else "it is there twice."),
+                fields={"types": [f"{name!r} cannot be used."]},
+            )

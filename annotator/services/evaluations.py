@@ -1,0 +1,94 @@
+"""Metrics of versions on frozen label sets, and the gate that promotes by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.models import Evaluation, ModelVersion, Snapshot, Split
+from annotator.services.snapshots import entries_hash
+from annotator.services.versions import version_promote
+from training.metrics import not_worse
+
+# Where models are compared, best first: without a corrected test image the validation images
+# must do, and without those the training images show at least whether a model finds cells.
+SPLITS = (Split.TEST, Split.VALIDATION, Split.TRAIN)
+
+
+@dataclass(frozen=True)
+class FrozenSplit:
+    """One split of a snapshot: what versions are compared on."""
+
+    snapshot: Snapshot
+    split: str
+    hash: str
+    images: int
+
+
+def frozen_split(*, snapshot: Snapshot, split: str | None = None) -> FrozenSplit | None:
+    """``split``, or the best one with labelled images; None when it has no revision."""
+    for name in [split] if split else SPLITS:
+        entries = [
+            entry
+            for entry in snapshot.entries
+            if entry["split"] == name and ("revision" in entry or name == Split.TRAIN)
+        ]
+        if entries:
+            digest = entries_hash(snapshot.dataset, snapshot.family, entries)
+            return FrozenSplit(snapshot, str(name), digest, len(entries))
+    return None
+
+
+def evaluation_find(*, version: ModelVersion, frozen: FrozenSplit) -> Evaluation | None:
+    """The metrics of ``version`` on exactly these images and labels, if they are known."""
+    return Evaluation.objects.filter(
+        version=version, split=frozen.split, frozen_hash=frozen.hash
+    ).first()
+
+
+def evaluation_store(
+    *, version: ModelVersion, frozen: FrozenSplit, metrics: dict[str, Any]
+) -> Evaluation:
+    """Keep ``metrics`` (of ``training.evaluate.evaluate``); what is there already stays."""
+    summary = {key: value for key, value in metrics.items() if key != "per_image"}
+    evaluation, _ = Evaluation.objects.get_or_create(
+        version=version,
+        split=frozen.split,
+        frozen_hash=frozen.hash,
+        defaults={
+            "images": metrics.get("images", frozen.images),
+            "metrics": summary,
+            "per_image": metrics.get("per_image", []),
+        },
+    )
+    return evaluation
+
+
+def candidate_settle(
+    *, candidate: Evaluation, current: Evaluation | None, frozen: FrozenSplit
+) -> str:
+    """Promote the candidate when the gate lets it pass; the sentence says what happened."""
+    version = candidate.version
+    good, why = not_worse(candidate.metrics, current.metrics if current else None)
+    where = _where(frozen)
+    if not candidate.metrics.get("ap50"):
+        return f"{version} stays a candidate: it finds no cells. {where}"
+    if not good:
+        return f"{version} stays a candidate: {why} {where}"
+    if current is not None and frozen.split == Split.TRAIN:
+        # The candidate has learnt these images by heart; winning on them means nothing.
+        return (
+            f"{version} stays a candidate: no validation or test image has been corrected, so it"
+            f" cannot be compared with {current.version}. Correct some, or promote it by hand."
+        )
+    if not version.dataset.auto_promote:
+        return f"{version} is ready to be promoted by hand: {why} {where}"
+    version_promote(version=version)
+    return f"{version} was promoted: {why} {where}"
+
+
+def _where(frozen: FrozenSplit) -> str:
+    if frozen.split == Split.TEST:
+        return f"Measured on {frozen.images} test images."
+    missing = "no test image has been corrected yet"
+    return f"Measured on {frozen.images} {frozen.split} images, because {missing}."

@@ -1,0 +1,250 @@
+"""Exports: label images and cells of revisions or predictions, to a folder or a zip in storage."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from annotator import storage
+from annotator.dispatch import Job, enqueue
+from annotator.exceptions import BadInput, Conflict, CytoloopError, NotReady, Unavailable
+from annotator.formats.cellpose import write_cellpose
+from annotator.formats.coco import write_coco
+from annotator.formats.labelled import LabelledCell, LabelledImage
+from annotator.formats.tables import write_tables
+from annotator.models import Dataset, Export, ExportStatus, Image, Prediction, Revision, Split
+from annotator.readers import model_channels
+from annotator.selectors.composition import head_revisions
+from annotator.selectors.predictions import newest_predictions
+from annotator.services.images import image_stem
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("coco", "cellpose", "csv")
+REVISIONS, PREDICTIONS = "revisions", "predictions"
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export: a format of ``FORMATS``, of revisions or predictions, of one split or all."""
+
+    dataset: Dataset
+    format: str
+    source: str = REVISIONS
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and where."""
+
+    images: int
+    cells: int
+    path: Path
+
+
+def export_check(request: ExportRequest) -> None:
+    """Raise ``BadInput`` for what there is not, and ``NotReady`` when nothing is to be exported."""
+    for what, value, known in (
+        ("format", request.format, FORMATS),
+        ("source", request.source, (REVISIONS, PREDICTIONS)),
+        ("split", request.split, ("", *Split.values)),
+    ):
+        if value not in known:
+            choices = ", ".join(word for word in known if word)
+            raise BadInput(
+                f"There is no {what} {value!r}; use one of {choices}.", fields={what: [choices]}
+            )
+    if not _rows(request).exists():
+        first = "correct some images" if request.source == REVISIONS else "predict some images"
+        where = f" in the {request.split} split" if request.split else ""
+        raise NotReady(
+            f"{request.dataset.name} has no {request.source} to export{where}; {first} first."
+        )
+
+
+def export_write(*, request: ExportRequest, out: Path) -> Exported:
+    """Write the export to ``out``: a folder, or for coco a .json file.
+
+    Raises ``BadInput``, ``NotReady``, ``Unavailable`` (storage, or ``out`` cannot be written).
+    """
+    export_check(request)
+    types = list(request.dataset.types.values_list("name", flat=True))
+    counted = _Counted(_labelled(request))
+    try:
+        if request.format == "coco":
+            path = write_coco(counted, types, out)
+        elif request.format == "cellpose":
+            path = write_cellpose(counted, out)
+        else:
+            path = write_tables(counted, types, out)
+    except OSError as error:
+        raise Unavailable(f"{out} cannot be written: {error.strerror or error}.") from error
+    return Exported(counted.images, counted.cells, path)
+
+
+class _Counted:
+    """Images passing by, counted; the formats read them one at a time."""
+
+    def __init__(self, images: Iterator[LabelledImage]) -> None:
+        self._images = images
+        self.images = 0
+        self.cells = 0
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        for image in self._images:
+            self.images += 1
+            self.cells += len(image.cells)
+            yield image
+
+
+def _rows(request: ExportRequest):  # type: ignore[no-untyped-def]
+    if request.source == REVISIONS:
+        return head_revisions(request.dataset, request.split)
+    return newest_predictions(request.dataset, request.split)
+
+
+def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
+    stems = unique_stems(request.dataset)
+    channels = model_channels(request.dataset.channels)
+    for row in _rows(request).iterator(chunk_size=100):
+        image: Image = row.image
+        revised = isinstance(row, Revision)
+        yield LabelledImage(
+            id=image.pk,
+            name=image.name,
+            stem=stems[image.pk],
+            facts={
+                "split": image.split,
+                "culture": image.culture,
+                "batch": image.batch,
+                "well": image.well,
+                "field": image.field,
+                "source": f"revision {row.number}" if revised else _pair_name(row),
+            },
+            pixel_size_um=image.pixel_size_um,
+            labels=storage.labels_get(row.labels_key),
+            cells=_revised_cells(row) if revised else _predicted_cells(row),
+            channels=channels,
+            pixels=lambda image=image: storage.image_array(image),  # type: ignore[misc]
+        )
+
+
+def _pair_name(prediction: Prediction) -> str:
+    versions = [prediction.segmenter, prediction.detector]
+    return " + ".join(str(version) for version in versions if version)
+
+
+def _revised_cells(revision: Revision) -> tuple[LabelledCell, ...]:
+    return tuple(
+        LabelledCell(
+            label=cell.label,
+            type=cell.type.name if cell.type else "",
+            type_source=cell.type_source,
+        )
+        for cell in revision.cells.select_related("type")
+    )
+
+
+def _predicted_cells(prediction: Prediction) -> tuple[LabelledCell, ...]:
+    return tuple(
+        LabelledCell(
+            label=cell.label,
+            type=cell.type.name if cell.type else "",
+            type_source="model" if cell.type else "",
+            score=cell.score,
+            uncertainty=cell.uncertainty,
+            probabilities=cell.probabilities,
+        )
+        for cell in prediction.cells.select_related("type")
+    )
+
+
+def unique_stems(dataset: Dataset) -> dict[int, str]:
+    """A file stem per image id; of images that share one, all but the first get their id added.
+
+    Compared without case, because the files may be unpacked on Windows or macOS.
+    """
+    stems: dict[int, str] = {}
+    taken: set[str] = set()
+    images = list(Image.objects.filter(dataset=dataset).order_by("id"))
+    wished = {image_stem(image).casefold() for image in images}
+    for image in images:
+        stem = image_stem(image)
+        if stem.casefold() in taken:
+            stem = f"{stem}_{image.pk}"
+            while stem.casefold() in taken | wished:
+                stem += "_"
+        taken.add(stem.casefold())
+        stems[image.pk] = stem
+    return stems
+
+
+def export_create(*, request: ExportRequest, requested_by: AbstractBaseUser) -> Export:
+    """Queue an export for a worker; raises as ``export_check`` does."""
+    export_check(request)
+    with transaction.atomic():
+        export = Export.objects.create(
+            dataset=request.dataset,
+            requested_by=requested_by,
+            format=request.format,
+            source=request.source,
+            split=request.split,
+        )
+        enqueue(Job.EXPORT, export.pk)
+    return export
+
+
+def export_work(*, export_id: int) -> None:
+    """Write a queued export's zip; the row says how it ended. May run twice."""
+    export = Export.objects.select_related("dataset").get(pk=export_id)
+    if export.status in (ExportStatus.DONE, ExportStatus.FAILED):
+        return
+    Export.objects.filter(pk=export.pk).update(status=ExportStatus.RUNNING)
+    try:
+        written, key = _zipped(export)
+    except (CytoloopError, OSError) as error:
+        log.warning("export %s failed: %s", export.pk, error)
+        _end(export, status=ExportStatus.FAILED, message=str(error))
+        return
+    _end(
+        export,
+        status=ExportStatus.DONE,
+        key=key,
+        images=written.images,
+        cells=written.cells,
+        message="",
+    )
+
+
+def _zipped(export: Export) -> tuple[Exported, str]:
+    request = ExportRequest(export.dataset, export.format, export.source, export.split)
+    with tempfile.TemporaryDirectory(prefix="export-") as temporary:
+        folder = Path(temporary) / "export"
+        written = export_write(request=request, out=folder)
+        packed = Path(temporary) / "export.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(folder))
+        return written, storage.put(f"exports/{export.pk}.zip", packed)
+
+
+def _end(export: Export, **fields: object) -> None:
+    Export.objects.filter(pk=export.pk).update(finished_at=timezone.now(), **fields)
+
+
+def export_download(*, export: Export) -> tuple[str, str]:
+    """(storage key, file name) of a finished export; ``Conflict`` or ``NotReady`` otherwise."""
+    if export.status == ExportStatus.FAILED:
+        raise Conflict(f"The export failed: {export.message}")
+    if export.status != ExportStatus.DONE:
+        raise NotReady("The export is still being written; ask again in a moment.")
+    return export.key, f"{export.dataset.name}-{export.format}-{export.pk}.zip"

@@ -1,0 +1,263 @@
+"""Files → images and revisions, by the field's naming conventions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from numpy.typing import NDArray
+
+from annotator import storage
+from annotator.dispatch import Job, enqueue
+from annotator.exceptions import BadInput, CytoloopError
+from annotator.formats.label_files import LabelFile, read_label_file
+from annotator.formats.types_csv import read_types
+from annotator.models import Dataset, Image, Split
+from annotator.models.images import MIXED
+from annotator.naming import FileRole, Kind, base_name, file_role
+from annotator.readers import EXTENSIONS
+from annotator.services.annotations import RevisionDetails, revision_submit
+from annotator.services.images import image_culture_set, image_import, image_stem
+from inference.labels import cell_ids
+
+# Where several lie beside one image, the first is taken: the others are its copies.
+PRECEDENCE = ("_masks", "_cp_masks", "_seg", "_rois")
+FEW = 5  # below so many images, one split for all is nothing to remark on
+
+
+@dataclass(frozen=True)
+class ImportFile:
+    """A file to import. ``read`` is called once, when its turn comes."""
+
+    name: str
+    read: Callable[[], bytes]
+    folder: str = ""  # masks belong to the image in the same folder
+
+    @property
+    def path(self) -> str:
+        """How the file is called in reports."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+@dataclass
+class ImportReport:
+    """What became of the files."""
+
+    imported: list[Image] = field(default_factory=list)
+    duplicates: list[tuple[str, Image]] = field(default_factory=list)  # (file, the image it is)
+    revisions: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)  # (file, why)
+    notes: list[str] = field(default_factory=list)
+
+    def fail(self, file: ImportFile, error: CytoloopError) -> None:
+        self.failed.append((file.path, error.message))
+
+
+@dataclass
+class _Bundle:
+    """Files that share folder and stem: an image and what lies beside it."""
+
+    stem: str
+    images: list[ImportFile] = field(default_factory=list)
+    labels: list[tuple[FileRole, ImportFile]] = field(default_factory=list)
+    types: list[ImportFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Import:
+    """One call of images_import: what its steps share."""
+
+    dataset: Dataset
+    uploaded_by: User | None
+    split: str | None
+    culture: str | None
+    report: ImportReport
+
+
+def images_import(
+    *,
+    dataset: Dataset,
+    files: Sequence[ImportFile],
+    uploaded_by: User | None,
+    split: str | None = None,
+    culture: str | None = None,
+) -> ImportReport:
+    """Import images, and the masks and types beside them as revisions by ``uploaded_by``.
+
+    Every stored thing is whole: an image whose masks are refused is imported without them, and
+    types that are refused take their masks with them. Masks may come later than their image.
+
+    Raises BadInput for an unknown split or culture; what is wrong with a file is in the report.
+    """
+    if split and split not in Split.values:
+        raise BadInput(f"The split {split} is unknown; use {', '.join(Split.values)}.")
+    known = [*dataset.types.values_list("name", flat=True), MIXED]
+    if culture and culture.lower() not in [name.lower() for name in known]:
+        raise BadInput(f"The culture {culture} is unknown; this data set has {', '.join(known)}.")
+    work = _Import(dataset, uploaded_by, split, culture, ImportReport())
+    for bundle in _bundles(files, work.report):
+        _import_bundle(work, bundle)
+    _remark_on_splits(work)
+    if work.report.imported:
+        enqueue(Job.PREDICT_IMAGES, dataset.pk)
+    return work.report
+
+
+def _bundles(files: Iterable[ImportFile], report: ImportReport) -> list[_Bundle]:
+    found: dict[tuple[str, str], _Bundle] = defaultdict(lambda: _Bundle(""))
+    for file in files:
+        role = file_role(file.name)
+        bundle = found[(file.folder, role.stem)]
+        bundle.stem = role.stem
+        if role.kind is Kind.IMAGE:
+            bundle.images.append(file)
+        elif role.kind is Kind.LABELS:
+            bundle.labels.append((role, file))
+        elif role.kind is Kind.TYPES:
+            bundle.types.append(file)
+        elif not file.name.lower().endswith((*EXTENSIONS, ".npy")) and file.name[0] != ".":
+            report.fail(file, BadInput(f"{base_name(file.name)} is not one of {_known_endings()}."))
+    return [found[key] for key in sorted(found)]
+
+
+def _known_endings() -> str:
+    return ", ".join((*EXTENSIONS, "_seg.npy", "_rois.zip", "_types.csv"))
+
+
+def _import_bundle(work: _Import, bundle: _Bundle) -> None:
+    images = {}
+    for file in bundle.images:
+        try:
+            found = image_import(
+                dataset=work.dataset,
+                name=file.name,
+                content=file.read(),
+                uploaded_by=work.uploaded_by,
+                split=work.split,
+                culture=work.culture,
+            )
+        except CytoloopError as error:
+            work.report.fail(file, error)
+            continue
+        images[found.image.pk] = found.image
+        if found.duplicate:
+            work.report.duplicates.append((file.path, found.image))
+        else:
+            work.report.imported.append(found.image)
+    if not bundle.labels and not bundle.types:
+        return
+    if bundle.images and not images:
+        return  # the image was refused and reported; what lies beside it went with it
+    beside = min(bundle.labels, key=lambda each: PRECEDENCE.index(each[0].suffix), default=None)
+    named = beside[1] if beside else bundle.types[0]
+    try:
+        image = _owner(work.dataset, bundle.stem, list(images.values()))
+    except CytoloopError as error:
+        work.report.fail(named, error)
+        return
+    _attach(work, image, beside[1] if beside else None, bundle.types[0] if bundle.types else None)
+
+
+def _owner(dataset: Dataset, stem: str, images: list[Image]) -> Image:
+    """The one image that masks with ``stem`` belong to: imported with them, or before."""
+    if not images:
+        named = Image.objects.filter(dataset=dataset, name__startswith=stem)
+        images = [image for image in named if image_stem(image) == stem]
+    if len(images) != 1:
+        raise BadInput(
+            f"No image called {stem} lies beside it or in the data set."
+            if not images
+            else f"{len(images)} images are called {stem}; import them from separate folders."
+        )
+    return images[0]
+
+
+def _attach(
+    work: _Import, image: Image, masks: ImportFile | None, types: ImportFile | None
+) -> None:
+    """Append a revision of ``masks`` typed by ``types``, unless it is known already."""
+    asked = masks or types
+    try:
+        labels, cell_types = _masks_of(image, masks)
+        if types is not None:
+            asked = types
+            cell_types = _types_of(work.dataset, types, labels)
+        asked = masks or types
+        added = _revise(work, image, labels, cell_types)
+    except CytoloopError as error:
+        if asked is not None:
+            work.report.fail(asked, error)
+        return
+    work.report.revisions += added
+
+
+def _masks_of(image: Image, masks: ImportFile | None) -> tuple[NDArray[Any], dict[int, str]]:
+    """Labels and types in the file; without a file, the labels of the head revision."""
+    if masks is not None:
+        read: LabelFile = read_label_file(masks.read(), masks.name, (image.height, image.width))
+        return read.labels, _known_types(image.dataset, read.types, masks.name)
+    head = image.revisions.order_by("-number").first()
+    if head is None:
+        raise BadInput(f"{image.name} has no masks that these types could belong to.")
+    return storage.labels_get(head.labels_key), {}
+
+
+def _types_of(dataset: Dataset, file: ImportFile, labels: NDArray[Any]) -> dict[int, str]:
+    found = _known_types(dataset, read_types(file.read(), file.name), file.name)
+    absent = sorted(set(found) - set(cell_ids(labels).tolist()))
+    if absent:
+        raise BadInput(f"{file.name} types the cell {absent[0]}, which the masks do not have.")
+    return found
+
+
+def _known_types(dataset: Dataset, found: dict[int, str], name: str) -> dict[int, str]:
+    """The types as the data set spells them; BadInput for one it does not have."""
+    spelled = {row.name.lower(): row.name for row in dataset.types.all()}
+    unknown = sorted({kind for kind in found.values() if kind.lower() not in spelled})
+    if unknown:
+        raise BadInput(
+            f"{name} names the type {unknown[0]}, which this data set does not have "
+            f"({', '.join(spelled.values()) or 'it has none'}). Add the type or correct the file."
+        )
+    return {label: spelled[kind.lower()] for label, kind in found.items()}
+
+
+def _revise(
+    work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]
+) -> int:
+    """1 when a revision was added; 0 when any revision of the image says the same already.
+
+    Older revisions count too: importing a folder again must not undo corrections made since.
+    """
+    if len(set(cell_types.values())) > 1 and image.culture != MIXED:
+        image_culture_set(image=image, culture=MIXED)
+    for known in image.revisions.filter(labels_key=storage.labels_put(labels)):
+        stored = dict(known.cells.values_list("label", "type__name"))
+        if all(stored.get(label) == kind for label, kind in cell_types.items()):
+            return 0
+    head = image.revisions.order_by("-number").first()
+    revision_submit(
+        image=image,
+        author=work.uploaded_by,
+        labels=labels,
+        cell_types=cell_types,
+        base_number=head.number if head else 0,
+        details=RevisionDetails(source="import"),
+    )
+    return 1
+
+
+def _remark_on_splits(work: _Import) -> None:
+    images = work.report.imported
+    splits = {image.split for image in images}
+    if work.split or len(images) < FEW or len(splits) > 1:
+        return
+    groups = sorted({image.group for image in images})
+    work.report.notes.append(
+        f"All {len(images)} images are in the split {splits.pop()}, since splits follow groups "
+        f"and these are {len(groups)} ({', '.join(groups[:3])}). Give the split on import, or "
+        "name smaller groups in the pattern."
+    )

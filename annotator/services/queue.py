@@ -1,0 +1,234 @@
+"""The queue of images to correct: filling it, leasing from it, closing its items.
+
+A lease is a time. It is taken by one conditional UPDATE that must change exactly one row, so two
+annotators never get the same image, on SQLite and on Postgres alike.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from annotator.exceptions import BadInput, Conflict
+from annotator.models import Dataset, Image, Outcome, Prediction, QueueItem, Split
+from annotator.selectors import queue as reads
+from annotator.selectors.versions import current_pair
+
+# Of all asks, the share answered with a validation or test image (while there are any): enough
+# that the test set grows with the loop, few enough that most work teaches the models.
+MEASURING_SHARE = 0.2
+_TRIES = 8  # items tried per look: as many rivals may be faster before we look again
+
+MEASURING = {
+    "code": "measuring",
+    "text": "chosen at random to measure the models",
+    "value": None,
+}
+NO_MODEL = {"code": "no_model", "text": "no model yet: chosen at random", "value": None}
+
+
+def queue_refresh(*, dataset: Dataset) -> int:
+    """Bring the open items in line with revisions and predictions; how many rows changed.
+
+    Any number of workers and annotators may do this at once.
+    """
+    now = timezone.now()
+    changed = reads.moot_items(dataset, now).update(closed_at=now, outcome=Outcome.STALE)
+    pair = current_pair(dataset)
+    if pair is None:
+        return changed + _open_at_random(reads.images_without_model(dataset))
+    changed += _show_predictions(reads.new_predictions(dataset, pair), now)
+    failed = reads.images_that_failed(dataset, pair).select_related("prediction_attempt")
+    return changed + _open(
+        QueueItem(image=image, score=_draw(image), reasons=[_failure(image)]) for image in failed
+    )
+
+
+def _show_predictions(predictions: QuerySet[Prediction], now: datetime) -> int:
+    """Open an item for each prediction, or let the image's open item show it."""
+    found = list(predictions)
+    opened = {
+        item.image_id: item
+        for item in QueueItem.objects.filter(
+            image__in=[prediction.image_id for prediction in found], closed_at__isnull=True
+        )
+    }
+    changed = 0
+    for prediction in found:
+        if prediction.image_id in opened:
+            score, reasons = _score(prediction)
+            # An item in somebody's hands keeps the prediction that this annotator began with.
+            changed += QueueItem.objects.filter(
+                reads.is_free(now), pk=opened[prediction.image_id].pk, closed_at__isnull=True
+            ).update(prediction=prediction, score=score, reasons=reasons)
+    return changed + _open(
+        QueueItem(
+            image=prediction.image,
+            prediction=prediction,
+            **dict(zip(("score", "reasons"), _score(prediction), strict=True)),
+        )
+        for prediction in found
+        if prediction.image_id not in opened
+    )
+
+
+def _score(prediction: Prediction) -> tuple[float, list[dict[str, Any]]]:
+    """Rank and reasons: validation and test images by lot, lest they be only the hard ones."""
+    if prediction.image.split != Split.TRAIN:
+        return _draw(prediction.image), [MEASURING]
+    return prediction.uncertainty, prediction.reasons
+
+
+def _draw(image: Image) -> float:
+    """A lot in [0, 1) that stays with the image, so that refreshing does not reshuffle."""
+    return int(image.sha256[:12], 16) / 16**12
+
+
+def _failure(image: Image) -> dict[str, Any]:
+    message = image.prediction_attempt.message
+    return {
+        "code": "not_predicted",
+        "text": f"the models could not predict it: {message}"[:300],
+        "value": None,
+    }
+
+
+def _open_at_random(images: Iterable[Image]) -> int:
+    """Items before any model: by lot, the cultures taking turns so that all are seen early."""
+    seen: Counter[str] = Counter()
+    items = []
+    for image in sorted(images, key=_draw):
+        turn = seen[image.culture]
+        seen[image.culture] += 1
+        score = 1 / (1 + turn + _draw(image))
+        items.append(QueueItem(image=image, score=score, reasons=[NO_MODEL]))
+    return _open(items)
+
+
+def _open(items: Iterable[QueueItem]) -> int:
+    """Insert items; one that another worker has opened meanwhile stays as it is."""
+    fresh = list(items)
+    QueueItem.objects.bulk_create(fresh, ignore_conflicts=True, batch_size=500)
+    return len(fresh)
+
+
+def queue_next(
+    *,
+    dataset: Dataset,
+    annotator: AbstractBaseUser,
+    draw: Callable[[], float] = random.random,
+) -> QueueItem | None:
+    """Lease the image to correct next to ``annotator``; ``None`` when none is free.
+
+    Who holds a lease gets the same item again. ``draw`` gives a number in [0, 1) that decides
+    whether this ask is answered with an image that measures the models.
+    """
+    item = _lease(dataset, annotator, draw)
+    if item is None and queue_refresh(dataset=dataset):
+        item = _lease(dataset, annotator, draw)
+    return item
+
+
+@transaction.atomic
+def _lease(
+    dataset: Dataset, annotator: AbstractBaseUser, draw: Callable[[], float]
+) -> QueueItem | None:
+    # One ask of a person at a time: two tabs must not get two leases.
+    users = get_user_model().objects.select_for_update(no_key=True)
+    users.filter(pk=annotator.pk).first()
+    held = reads.lease_of(dataset, annotator, timezone.now())
+    if held is not None:
+        return _renewed(held, dataset, annotator)
+    measuring_first = draw() < MEASURING_SHARE
+    for measuring in (measuring_first, not measuring_first):
+        kind = reads.is_measuring() if measuring else ~reads.is_measuring()
+        item = _lease_one(dataset, annotator, kind)
+        if item is not None:
+            return item
+    return None
+
+
+def _lease_one(dataset: Dataset, annotator: AbstractBaseUser, kind: Q) -> QueueItem | None:
+    while True:
+        now = timezone.now()
+        candidates = list(reads.free_items(dataset, now).filter(kind)[:_TRIES])
+        for item in candidates:
+            until = now + timedelta(minutes=dataset.lease_minutes)
+            taken = QueueItem.objects.filter(
+                reads.is_free(now), pk=item.pk, closed_at__isnull=True
+            ).update(annotator=annotator, leased_until=until)
+            if taken == 1:
+                item.annotator, item.leased_until = annotator, until  # type: ignore[assignment]
+                return item
+        if len(candidates) < _TRIES:
+            return None
+
+
+def _renewed(item: QueueItem, dataset: Dataset, annotator: AbstractBaseUser) -> QueueItem:
+    item.leased_until = timezone.now() + timedelta(minutes=dataset.lease_minutes)
+    QueueItem.objects.filter(pk=item.pk, annotator=annotator, closed_at__isnull=True).update(
+        leased_until=item.leased_until
+    )
+    return item
+
+
+def queue_heartbeat(*, item: QueueItem, annotator: AbstractBaseUser) -> QueueItem:
+    """Hold ``item`` for another lease; ``Conflict`` when it is not ``annotator``'s any more.
+
+    A lease that ran out is taken up again as long as nobody else has taken the image: a laptop
+    that slept must not cost its owner the work.
+    """
+    until = timezone.now() + timedelta(minutes=item.image.dataset.lease_minutes)
+    _hold(item, annotator, leased_until=until)
+    item.refresh_from_db()
+    return item
+
+
+def queue_release(*, item: QueueItem, annotator: AbstractBaseUser) -> None:
+    """Give ``item`` back for others to take."""
+    _hold(item, annotator, annotator=None, leased_until=None)
+
+
+def queue_skip(*, item: QueueItem, annotator: AbstractBaseUser, reason: str) -> None:
+    """Close ``item`` as not worth correcting; a later prediction may bring the image back."""
+    if not reason.strip():
+        raise BadInput("Say in a few words why the image is skipped.", fields={"reason": []})
+    _hold(
+        item,
+        annotator,
+        closed_at=timezone.now(),
+        outcome=Outcome.SKIPPED,
+        note=reason.strip()[:300],
+        leased_until=None,
+    )
+
+
+def queue_item_close(*, image: Image, outcome: str) -> None:
+    """Close the image's open item, whoever holds it."""
+    QueueItem.objects.filter(image=image, closed_at__isnull=True).update(
+        closed_at=timezone.now(), outcome=outcome, leased_until=None
+    )
+
+
+def _hold(item: QueueItem, holder: AbstractBaseUser, **changes: Any) -> None:
+    """Change the row if it is open and ``holder``'s; else say what became of it."""
+    mine = QueueItem.objects.filter(pk=item.pk, annotator=holder, closed_at__isnull=True)
+    if mine.update(**changes) == 1:
+        return
+    item.refresh_from_db()
+    if item.closed_at is not None:
+        raise Conflict(f"{item.image.name} has left the queue; ask for the next image.")
+    if item.annotator is None:
+        raise Conflict(f"You do not hold {item.image.name}; ask for the next image to lease one.")
+    raise Conflict(
+        f"{item.image.name} is in the hands of {item.annotator}; ask for the next image."
+    )

@@ -1,0 +1,250 @@
+"""Frozen training sets: which labels count, and the folder that training reads.
+
+A snapshot's hash covers every image, label image, type and split in it, so the same state of a
+data set gives the same snapshot, and any machine can write its folder again from the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from numpy.typing import NDArray
+
+from annotator import storage
+from annotator.exceptions import NotHere
+from annotator.models import (
+    Cell,
+    CellType,
+    Dataset,
+    Family,
+    Image,
+    Revision,
+    Snapshot,
+    Split,
+)
+from annotator.readers import model_channels
+from annotator.selectors.composition import head_revisions
+from annotator.selectors.predictions import newest_predictions
+
+# cellpose's `min_train_masks`: images with fewer cells teach a segmenter little and are skipped.
+MIN_TRAIN_MASKS = 5
+_KEPT_FOLDERS = 4  # newest snapshot folders left on this machine; the rows can write any again
+
+_SHOWN = ("name", "split", "group", "culture", "complete_regions", "pixel_size_um")
+
+Entry = dict[str, Any]
+
+
+def snapshot_create(*, dataset: Dataset, family: str) -> Snapshot:
+    """Freeze what teaches and measures ``family`` now; an equal snapshot is found, not doubled."""
+    entries, skipped = snapshot_entries(dataset=dataset, family=family)
+    digest = entries_hash(dataset, family, entries)
+    snapshot, _ = Snapshot.objects.get_or_create(
+        dataset=dataset,
+        family=family,
+        hash=digest,
+        defaults={"entries": entries, "counts": _counted(entries) | {"skipped": skipped}},
+    )
+    return snapshot
+
+
+def snapshot_entries(*, dataset: Dataset, family: str) -> tuple[list[Entry], list[str]]:
+    """Entries of a snapshot taken now, by image, and the names of training images left out.
+
+    An entry names its image, where its labels come from ("revision" or "prediction" with the
+    row's id), the key of the label image, and everything else the manifest says of it.
+    """
+    entries, skipped = [], []
+    for revision in head_revisions(dataset):
+        image = revision.image
+        teaches = image.split == Split.TRAIN
+        if family == Family.SEGMENTER and teaches and revision.cell_count < MIN_TRAIN_MASKS:
+            skipped.append(image.name)
+            continue
+        entries.append(_revision_entry(revision))
+    if family == Family.DETECTOR:
+        entries += _weak_entries(dataset)
+    return sorted(entries, key=lambda entry: entry["image"]), skipped
+
+
+def _revision_entry(revision: Revision) -> Entry:
+    return _entry(revision.image) | {
+        "revision": revision.pk,
+        "labels_key": revision.labels_key,
+        "complete_regions": revision.complete_regions,
+        "cells": revision.cell_count,
+    }
+
+
+def _weak_entries(dataset: Dataset) -> list[Entry]:
+    """Single-type training images without a revision: predicted cells, typed by the file name."""
+    revised = Revision.objects.filter(image=OuterRef("image"))
+    predictions = newest_predictions(dataset, Split.TRAIN).filter(
+        ~Exists(revised), image__culture_type__isnull=False, cell_count__gt=0
+    )
+    return [
+        _entry(prediction.image)
+        | {
+            "prediction": prediction.pk,
+            "labels_key": prediction.labels_key,
+            "complete_regions": None,
+            "cells": prediction.cell_count,
+        }
+        for prediction in predictions
+    ]
+
+
+def _entry(image: Image) -> Entry:
+    return {
+        "image": image.pk,
+        "sha256": image.sha256,
+        "name": image.name,
+        "split": image.split,
+        "group": image.group,
+        "culture": image.culture,
+        "culture_type": image.culture_type_id,
+        "pixel_size_um": image.pixel_size_um,
+    }
+
+
+def entries_hash(dataset: Dataset, family: str, entries: list[Entry]) -> str:
+    """Hex sha256 over all that training or evaluation sees of ``entries``."""
+    types = _cell_types(entries)
+    seen = {
+        "family": family,
+        "channels": dataset.channels,
+        "types": list(dataset.types.values_list("name", flat=True)),
+        "entries": [
+            {
+                "sha256": entry["sha256"],
+                "labels": entry["labels_key"],
+                "regions": entry["complete_regions"],
+                "split": entry["split"],
+                "group": entry["group"],
+                "culture": entry["culture"],
+                "types": types.get(entry.get("revision")),
+            }
+            for entry in entries
+        ],
+    }
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(entries: list[Entry]) -> dict[str, dict[str, int]]:
+    counts = {split: {"images": 0, "cells": 0} for split in Split.values}
+    for entry in entries:
+        counts[entry["split"]]["images"] += 1
+        counts[entry["split"]]["cells"] += entry["cells"]
+    return counts
+
+
+def _cell_types(entries: list[Entry]) -> dict[int | None, dict[str, str]]:
+    """{revision id: {label: type}} for cells whose type a person or an import gave."""
+    revisions = [entry["revision"] for entry in entries if "revision" in entry]
+    found: dict[int | None, dict[str, str]] = {}
+    rows = Cell.objects.filter(revision__in=revisions, type__isnull=False)
+    for revision, label, name in rows.values_list("revision", "label", "type__name"):
+        found.setdefault(revision, {})[str(label)] = name
+    return found
+
+
+def snapshot_folder(snapshot: Snapshot) -> Path:
+    """Where this machine keeps the snapshot's folder."""
+    return Path(settings.SNAPSHOTS_DIR) / snapshot.hash
+
+
+def snapshot_write(*, snapshot: Snapshot, folder: Path | None = None) -> Path:
+    """Write the snapshot's folder, manifest last, and return it; a whole one is left as it is.
+
+    Files are written beside their place and renamed, so two workers may write at once and a
+    worker that died halfway leaves nothing that looks whole. Raises ``Unavailable`` when storage
+    fails and ``NotHere`` when an image of the snapshot has been deleted.
+    """
+    folder = folder or snapshot_folder(snapshot)
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        os.utime(manifest)  # for snapshot_folders_prune: in use
+        return folder
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "labels").mkdir(exist_ok=True)
+    dataset = snapshot.dataset
+    document = {
+        "hash": snapshot.hash,
+        "dataset": dataset.name,
+        "family": snapshot.family,
+        "channels": list(model_channels(dataset.channels)),
+        "types": list(dataset.types.values_list("name", flat=True)),
+        "images": list(_written(snapshot, folder)),
+    }
+    fresh = folder / f".manifest.{uuid.uuid4().hex}"
+    fresh.write_text(json.dumps(document))
+    os.replace(fresh, manifest)
+    return folder
+
+
+def _written(snapshot: Snapshot, folder: Path) -> Iterator[dict[str, Any]]:
+    """Write each entry's files; yield its part of the manifest."""
+    images = Image.objects.select_related("dataset").in_bulk(
+        [entry["image"] for entry in snapshot.entries]
+    )
+    types = _cell_types(snapshot.entries)
+    names = dict(CellType.objects.filter(dataset=snapshot.dataset).values_list("id", "name"))
+    for entry in snapshot.entries:
+        image = images.get(entry["image"])
+        if image is None:
+            raise NotHere(
+                f"{entry['name']} was deleted after the snapshot was taken; start a new run."
+            )
+        image_file, labels_file = f"images/{image.pk}.npy", f"labels/{image.pk}.npy"
+        if not (folder / image_file).exists():
+            _save(folder / image_file, storage.image_array(image))
+        labels = storage.labels_get(entry["labels_key"])
+        _save(folder / labels_file, labels)
+        given = types.get(entry.get("revision"), {})
+        yield {
+            "id": image.pk,
+            **{key: entry[key] for key in _SHOWN},
+            "image": image_file,
+            "labels": labels_file,
+            "cell_types": _everyone(labels, names.get(entry["culture_type"])) | given,
+            "source": "revision" if "revision" in entry else "prediction",
+            "weight": 1.0,
+        }
+
+
+def _everyone(labels: NDArray[Any], culture: str | None) -> dict[str, str]:
+    """A single-type culture types every cell that nobody typed otherwise."""
+    if culture is None:
+        return {}
+    return {str(label): culture for label in np.unique(labels[labels > 0])}
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with fresh.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+    os.replace(fresh, path)
+
+
+def snapshot_folders_prune(*, keep: Path) -> None:
+    """Remove the oldest snapshot folders of this machine, never ``keep``."""
+    manifests = sorted(
+        Path(settings.SNAPSHOTS_DIR).glob("*/manifest.json"),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    for manifest in manifests[_KEPT_FOLDERS:]:
+        if manifest.parent != keep:
+            # The manifest goes first, so that no half-removed folder reads as whole.
+            manifest.unlink(missing_ok=True)
+            shutil.rmtree(manifest.parent, ignore_errors=True)

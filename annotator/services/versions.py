@@ -1,0 +1,115 @@
+"""Model versions: weights into storage, one row each, and which of them predicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from annotator import storage
+from annotator.dispatch import Job, enqueue
+from annotator.exceptions import Conflict, UnreadableModel
+from annotator.models import Dataset, ModelVersion, Stage, TrainingRun
+from annotator.readers import model_channels
+from annotator.selectors.versions import current_version
+
+WEIGHTS, META = "weights.safetensors", "meta.json"
+
+
+def version_create(
+    *,
+    dataset: Dataset,
+    family: str,
+    folder: Path,
+    parent: ModelVersion | None = None,
+    run: TrainingRun | None = None,
+) -> ModelVersion:
+    """Store the model in ``folder`` as the family's next version, a candidate.
+
+    ``run``'s candidate is set in the same transaction; a run that has one already gets it back,
+    so a worker that died in between does not leave two. Raises ``UnreadableModel`` when the
+    folder holds no model of this family for this data set's channels.
+    """
+    meta = _checked_meta(dataset, family, folder)
+    sha256 = storage.sha256_of(folder / WEIGHTS)
+    # Addressed by content, meta included: the same weights may be imported at two diameters.
+    named = hashlib.sha256(sha256.encode() + json.dumps(meta, sort_keys=True).encode())
+    key = f"models/{named.hexdigest()}"
+    storage.put(f"{key}/{WEIGHTS}", folder / WEIGHTS)
+    storage.put(f"{key}/{META}", folder / META)
+    with transaction.atomic():
+        # One at a time per data set, so that numbers have no gaps and no clashes.
+        Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+        if run is not None:
+            run.refresh_from_db(fields=["candidate"])
+            if run.candidate is not None:
+                return run.candidate
+        newest = ModelVersion.objects.filter(dataset=dataset, family=family).first()
+        version = ModelVersion.objects.create(
+            dataset=dataset,
+            family=family,
+            number=newest.number + 1 if newest else 1,
+            parent=parent,
+            key=key,
+            sha256=sha256,
+            meta=meta,
+        )
+        if run is not None:
+            run.candidate = version
+            run.save(update_fields=["candidate"])
+    return version
+
+
+def _checked_meta(dataset: Dataset, family: str, folder: Path) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = json.loads((folder / META).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UnreadableModel(f"{folder} holds no model: {META} cannot be read.") from error
+    if not (folder / WEIGHTS).is_file():
+        raise UnreadableModel(f"{folder} holds no model: {WEIGHTS} is missing.")
+    if meta.get("family") != family:
+        raise UnreadableModel(f"The model is a {meta.get('family')}, not a {family}.")
+    _check_channels(dataset, meta)
+    return meta
+
+
+def _check_channels(dataset: Dataset, meta: dict[str, Any]) -> None:
+    ours, its = list(model_channels(dataset.channels)), list(meta.get("channels", []))
+    if ours != its:
+        raise UnreadableModel(
+            f"The model sees {', '.join(its)}, but {dataset.name} has {', '.join(ours)}."
+        )
+
+
+@transaction.atomic
+def version_promote(*, version: ModelVersion) -> ModelVersion:
+    """Let ``version`` predict from now on, a retired one too; the images are predicted again."""
+    dataset = Dataset.objects.select_for_update(no_key=True).get(pk=version.dataset_id)
+    try:
+        _check_channels(dataset, version.meta)
+    except UnreadableModel as error:
+        raise Conflict(f"{version} cannot be promoted: {error.message}") from error
+    version.refresh_from_db()
+    if version.stage == Stage.CURRENT:
+        return version
+    before = current_version(dataset, version.family)
+    if before is not None:
+        before.stage = Stage.RETIRED
+        before.save(update_fields=["stage"])
+    version.stage = Stage.CURRENT
+    version.promoted_at = timezone.now()
+    version.save(update_fields=["stage", "promoted_at"])
+    enqueue(Job.PREDICT_IMAGES, dataset.pk)
+    return version
+
+
+def version_folder(version: ModelVersion) -> Path:
+    """The model's folder on this machine, fetched from storage the first time."""
+    name = version.key.rsplit("/", 1)[1]
+    folder = storage.folder_get(version.key, Path(settings.MODELS_DIR) / name)
+    return folder

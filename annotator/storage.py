@@ -1,0 +1,241 @@
+"""The only object-storage code: bytes, label images and folders under keys.
+
+Runs on Django's default storage (a local folder or S3, by settings). Objects are written once:
+keys of images and label images contain the sha256 of their content, so a put that is repeated
+changes nothing. Whatever the vendor raises becomes :class:`annotator.exceptions.Unavailable`.
+Calls are slow: make them outside database transactions.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files import File
+from django.core.files.storage import FileSystemStorage, default_storage
+from numpy.typing import NDArray
+
+from annotator.exceptions import Unavailable, UnusableLabels
+
+Labels = NDArray[Any]
+CHUNK = 1 << 20  # bytes
+# Written last and so read as "the folder is whole".
+LAST = ("meta.json", "manifest.json")
+
+
+@contextmanager
+def _ours(doing: str, key: str) -> Iterator[None]:
+    """Turn the vendor's errors into ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Unavailable(f"The stored file {key} is missing from object storage.") from error
+    except (OSError, BotoCoreError, ClientError) as error:
+        raise Unavailable(
+            f"Object storage failed while {doing} {key}: {error}. Try again, or ask whoever runs "
+            "this server."
+        ) from error
+
+
+def sha256_of(content: bytes | Path) -> str:
+    """The hex sha256 of bytes or of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with _opened(content) as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _opened(content: bytes | Path) -> IO[bytes]:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def put(key: str, content: bytes | Path) -> str:
+    """Write ``content`` under ``key``, whole or not at all; returns ``key``.
+
+    An object that is there already with the same size is left alone when its key names its
+    content (see :func:`image_key`); others are replaced. The size is read back afterwards.
+
+    Raises:
+        Unavailable: the storage failed or kept another number of bytes.
+    """
+    size = _size(content)
+    with _ours("writing", key):
+        if key.startswith(("images/", "labels/")) and _stored_size(key) == size:
+            return key
+        if isinstance(default_storage, FileSystemStorage):
+            _put_file(Path(default_storage.path(key)), content)
+        else:
+            with _opened(content) as stream:
+                saved = default_storage.save(key, File(stream, name=key))
+            if saved != key:  # the backend would not overwrite and chose another name
+                default_storage.delete(saved)
+                raise OSError(f"the storage would not write to {key}")
+        stored = _stored_size(key)
+    if stored != size:
+        raise Unavailable(f"Object storage kept {stored} of {size} bytes of {key}. Try again.")
+    return key
+
+
+def _stored_size(key: str) -> int | None:
+    return default_storage.size(key) if default_storage.exists(key) else None
+
+
+def _put_file(target: Path, content: bytes | Path) -> None:
+    """Write beside ``target``, then rename: a reader never sees half a file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with fresh.open("wb") as out, _opened(content) as stream:
+            shutil.copyfileobj(stream, out, CHUNK)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def get(key: str) -> bytes:
+    """All bytes under ``key``. Raises Unavailable when it is missing or cannot be read."""
+    with _ours("reading", key), default_storage.open(key) as stream:
+        return bytes(stream.read())
+
+
+def open_stream(key: str) -> IO[bytes]:
+    """A readable stream of ``key``, for large downloads; the caller closes it."""
+    with _ours("opening", key):
+        stream: IO[bytes] = default_storage.open(key)
+        return stream
+
+
+def exists(key: str) -> bool:
+    """Whether an object lies under ``key``; also the health check's question."""
+    with _ours("looking for", key):
+        return bool(default_storage.exists(key))
+
+
+def delete(key: str) -> None:
+    """Remove ``key``; nothing happens when it is not there."""
+    with _ours("deleting", key):
+        default_storage.delete(key)
+
+
+def image_key(sha256: str) -> str:
+    """Where an original with this sha256 lies."""
+    return f"images/{sha256[:2]}/{sha256}"
+
+
+def labels_put(labels: Labels) -> str:
+    """Store a label image (integers (H, W), 0 = background) and return its key.
+
+    Stored as gzipped ``.npy`` in the smallest of uint16 and uint32, so equal label images have
+    equal keys. Raises UnusableLabels when the array is no label image.
+    """
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise UnusableLabels("A label image holds whole numbers in two dimensions.")
+    top = int(labels.max(initial=0))
+    if int(labels.min(initial=0)) < 0 or top > np.iinfo(np.uint32).max:
+        raise UnusableLabels("Labels go from 0 (background) to 4294967295.")
+    dtype = "<u2" if top <= np.iinfo(np.uint16).max else "<u4"
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(labels, dtype=dtype), allow_pickle=False)
+    raw = buffer.getvalue()
+    digest = hashlib.sha256(raw).hexdigest()
+    return put(f"labels/{digest[:2]}/{digest}.npy.gz", gzip.compress(raw, 5, mtime=0))
+
+
+def labels_get(key: str) -> Labels:
+    """The label image under ``key``: uint16 or uint32, (H, W).
+
+    Raises:
+        Unavailable: it is missing, cannot be read, or is not what its key says.
+    """
+    try:
+        raw = gzip.decompress(get(key))
+    except (OSError, EOFError) as error:
+        raise Unavailable(f"The stored label image {key} is damaged.") from error
+    if hashlib.sha256(raw).hexdigest() not in key:
+        raise Unavailable(f"The stored label image {key} is damaged.")
+    labels: Labels = np.load(io.BytesIO(raw), allow_pickle=False)
+    return labels
+
+
+def folder_put(prefix: str, folder: Path) -> None:
+    """Store every file of ``folder`` under ``prefix/``; ``meta.json`` or ``manifest.json`` last."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: (path.name in LAST, path)):
+        put(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
+
+
+def folder_get(prefix: str, into: Path) -> Path:
+    """Fetch everything under ``prefix/`` to the folder ``into`` and return it.
+
+    A folder that is there already is used as it is: it appears by one rename, so it is whole.
+    Raises Unavailable when nothing lies under the prefix or a read fails.
+    """
+    if into.is_dir():
+        return into
+    into.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
+    try:
+        keys = _keys_under(prefix)
+        if not keys:
+            raise Unavailable(f"Nothing is stored under {prefix}.")
+        for key in keys:
+            path = fresh / key.removeprefix(f"{prefix}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _ours("reading", key), default_storage.open(key) as stream:
+                with path.open("wb") as out:
+                    shutil.copyfileobj(stream, out, CHUNK)
+        try:
+            fresh.rename(into)
+        except OSError:
+            if not into.is_dir():  # else another process was first with the same bytes
+                raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return into
+
+
+def _keys_under(prefix: str) -> list[str]:
+    with _ours("listing", prefix):
+        try:
+            folders, files = default_storage.listdir(prefix)
+        except FileNotFoundError:
+            return []
+    keys = [f"{prefix}/{name}" for name in files if name and not name.startswith(".")]
+    for name in folders:
+        keys += _keys_under(f"{prefix}/{name}")
+    return sorted(keys)
+
+
+def prepare() -> str:
+    """Make the bucket when it is absent (a folder needs nothing); returns what was found or made.
+
+    Raises Unavailable when the S3 server refuses or cannot be reached.
+    """
+    if isinstance(default_storage, FileSystemStorage):
+        return f"Objects lie in the folder {default_storage.location}."
+    storage: Any = default_storage
+    name = storage.bucket_name
+    with _ours("preparing", name):
+        client = storage.connection.meta.client
+        if name in {bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])}:
+            return f"The bucket {name} is there."
+        client.create_bucket(Bucket=name)
+    return f"The bucket {name} was made."

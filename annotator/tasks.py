@@ -1,0 +1,95 @@
+"""Celery entries: an id in, its row read again, the work done. Imported by Celery alone.
+
+The work is imported inside the tasks: torch is then loaded in the pool's processes only, after
+the fork, and neither in the worker's parent nor in beat.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from typing import Any
+
+from billiard.process import active_children
+from celery import shared_task
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from django.conf import settings
+
+from annotator.dispatch import Job, enqueue
+from annotator.exceptions import CytoloopError, NotReady
+from annotator.models import Dataset, Export
+from annotator.work import shutdown
+
+log = logging.getLogger(__name__)
+
+# A worker that predicts thousands of images lets exports and housekeeping in this often.
+_SLICE_SECONDS = 20.0
+
+
+@shared_task(name=Job.PREDICT_IMAGES.value)
+def predict_images(dataset_id: int) -> None:
+    """Predict for a while, and come back when there is more."""
+    from annotator.work.prediction import predict_pending
+    from inference.errors import InferenceError
+
+    dataset = Dataset.objects.filter(pk=dataset_id).first()
+    if dataset is None:
+        return
+    try:
+        done = predict_pending(dataset=dataset, seconds=_SLICE_SECONDS)
+    except NotReady:
+        return
+    except (CytoloopError, InferenceError) as error:
+        log.error("%s cannot be predicted: %s", dataset, error.message)
+        return
+    if done.more and not shutdown.leaving():
+        # It lapses when others have taken its place in the meantime; beat sends it again.
+        enqueue(Job.PREDICT_IMAGES, dataset_id, expires=settings.BEAT_SECONDS)
+    elif done.images:
+        enqueue(Job.TICK, 0)  # a first detector may be due now
+
+
+@shared_task(name=Job.TRAIN.value)
+def train(run_id: int) -> None:
+    """Work on a run unless another worker holds it."""
+    from annotator.work.training import work_on_run
+
+    if work_on_run(run_id):
+        enqueue(Job.TICK, 0)
+
+
+@shared_task(name=Job.EXPORT.value)
+def export(export_id: int) -> None:
+    """Write an export's zip."""
+    from annotator.services.exports import export_work
+
+    if Export.objects.filter(pk=export_id).exists():
+        export_work(export_id=export_id)
+
+
+@shared_task(name=Job.TICK.value)
+def tick(_: int) -> None:
+    """One round of upkeep."""
+    from annotator.work.upkeep import upkeep
+
+    upkeep()
+
+
+@worker_process_init.connect
+def _begin(**_: Any) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    shutdown.listen()
+
+
+@worker_ready.connect
+def _look_around(**_: Any) -> None:
+    """A worker that starts looks at once for what another left behind."""
+    enqueue(Job.TICK, 0, expires=settings.BEAT_SECONDS)
+
+
+@worker_shutting_down.connect
+def _leave(**_: Any) -> None:
+    """Tell the pool's processes, which the stop signal may not have reached."""
+    for child in active_children():
+        os.kill(child.pid, signal.SIGTERM)

@@ -1,0 +1,43 @@
+"""Measuring versions on the frozen split of a snapshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotator.exceptions import NotReady
+from annotator.models import Evaluation, ModelVersion
+from annotator.services.evaluations import (
+    FrozenSplit,
+    evaluation_find,
+    evaluation_store,
+    frozen_split,
+)
+from annotator.services.snapshots import snapshot_create, snapshot_write
+from annotator.services.versions import version_folder
+from training.evaluate import evaluate
+
+
+def evaluated(version: ModelVersion, frozen: FrozenSplit, folder: Path) -> Evaluation:
+    """The metrics of ``version`` on a frozen split, measured unless they are known."""
+    found = evaluation_find(version=version, frozen=frozen)
+    if found is not None:
+        return found
+    metrics = evaluate(version_folder(version), folder, frozen.split)
+    return evaluation_store(version=version, frozen=frozen, metrics=metrics)
+
+
+def evaluate_version(version: ModelVersion, split: str | None = None) -> Evaluation:
+    """Measure ``version`` on the corrected images there are now.
+
+    Without ``split`` the best there is: test, else validation, else train. Raises ``NotReady``
+    when no image of the split has a revision.
+    """
+    snapshot = snapshot_create(dataset=version.dataset, family=version.family)
+    frozen = frozen_split(snapshot=snapshot, split=split)
+    if frozen is None:
+        where = f"{split} image" if split else "image"
+        raise NotReady(
+            f"No {where} of {version.dataset.name} has corrected or imported masks to measure on:"
+            " correct some, or import them beside their images."
+        )
+    return evaluated(version, frozen, snapshot_write(snapshot=snapshot))

@@ -1,0 +1,134 @@
+"""Predicting what has no prediction of the current models yet."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.utils import timezone
+
+from annotator import storage
+from annotator.exceptions import CytoloopError, NotHere, NotReady
+from annotator.models import Dataset, Image
+from annotator.selectors.predictions import pending_images
+from annotator.selectors.versions import Pair, current_pair
+from annotator.services.predictions import (
+    prediction_begin,
+    prediction_failed,
+    prediction_store,
+)
+from annotator.services.queue import queue_refresh
+from annotator.services.versions import version_folder
+from annotator.work.shutdown import leaving, long_work
+from inference.errors import InferenceError
+from inference.predictor import Predictor, load_predictor
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 8  # images between looks at the current pair and refreshes of the queue
+
+
+@dataclass
+class Predicted:
+    """What one call of ``predict_pending`` did."""
+
+    images: int = 0
+    cells: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    more: bool = False  # stopped before everything was predicted
+    tried: set[int] = field(default_factory=set)  # ids of images, failed ones included
+
+
+def predict_pending(
+    *,
+    dataset: Dataset,
+    split: str = "",
+    seconds: float = math.inf,
+    retry: bool = False,
+    on_image: Callable[[Image], None] | None = None,
+) -> Predicted:
+    """Predict the images that lack the current pair, those annotators wait for first.
+
+    Stops after ``seconds`` or when the worker is told to leave; a pair promoted meanwhile takes
+    over at once. ``retry`` does not wait with images that failed lately. Raises ``NotReady``
+    when there is no segmenter, ``InferenceError`` or ``Unavailable`` when a model cannot be
+    loaded.
+    """
+    began = time.monotonic()
+    done = Predicted()
+    with long_work():
+        while not done.more:
+            pair = _pair(dataset)
+            chunk = _next(dataset, pair, split, retry, done.tried)
+            if not chunk:
+                break
+            predictor = _loaded(pair)
+            for image in chunk:
+                done.tried.add(image.pk)
+                if prediction_begin(image=image, pair=pair, retry=retry):
+                    _predict(predictor, pair, image, done)
+                    if on_image:
+                        on_image(image)
+                done.more = leaving() or time.monotonic() - began > seconds
+                if done.more:
+                    break
+            queue_refresh(dataset=dataset)
+    done.seconds = time.monotonic() - began
+    return done
+
+
+def _pair(dataset: Dataset) -> Pair:
+    pair = current_pair(dataset)
+    if pair is None:
+        raise NotReady(
+            f"{dataset.name} has no segmenter yet: train one with model_train, or import a"
+            " cellpose checkpoint with model_import."
+        )
+    return pair
+
+
+def _next(
+    dataset: Dataset, pair: Pair, split: str, retry: bool, tried: set[int]
+) -> list[Image]:
+    """The next images, each at most once per call: one that fails must not come up for ever."""
+    now = timezone.now() + (timedelta(days=365) if retry else timedelta(0))
+    pending = pending_images(dataset, pair, now).exclude(pk__in=tried)
+    if split:
+        pending = pending.filter(split=split)
+    return list(pending.select_related("dataset")[:_CHUNK])
+
+
+def _loaded(pair: Pair) -> Predictor:
+    """The pair's predictor; ``load_predictor`` keeps it for the life of the worker."""
+    detector = version_folder(pair.detector) if pair.detector else None
+    return load_predictor(version_folder(pair.segmenter), detector)
+
+
+def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) -> None:
+    try:
+        result = predictor.predict(storage.image_array(image))
+        prediction_store(
+            image=image, segmenter=pair.segmenter, detector=pair.detector, result=result
+        )
+    except NotHere:
+        return  # deleted while we were at it
+    except (CytoloopError, InferenceError) as error:
+        _failed(image, error.message, done)
+    except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+        # One odd image must not keep the others waiting; the log has what is ours to mend.
+        log.exception("predicting image %s (%s)", image.pk, image.name)
+        _failed(image, f"{type(error).__name__}: {error}", done)
+    else:
+        done.images += 1
+        done.cells += len(result.cells)
+
+
+def _failed(image: Image, message: str, done: Predicted) -> None:
+    log.warning("image %s (%s) was not predicted: %s", image.pk, image.name, message)
+    prediction_failed(image=image, message=message)
+    done.failed += 1

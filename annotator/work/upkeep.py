@@ -1,0 +1,101 @@
+"""What beat asks of everyone: wake what waits, and start the runs that are due.
+
+Everything here follows from rows, so it may run late, twice, or on two machines at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from annotator.dispatch import Job, enqueue
+from annotator.exceptions import BadInput, Conflict
+from annotator.models import Dataset, Family, RunStatus, TrainingRun
+from annotator.selectors.exports import waiting_exports
+from annotator.selectors.predictions import pending_images, unpredicted_single_type_images
+from annotator.selectors.runs import (
+    corrected_since,
+    last_run,
+    masked_training_images,
+    waiting_runs,
+)
+from annotator.selectors.versions import current_pair, current_version
+from annotator.services.queue import queue_refresh
+from annotator.services.runs import SCRATCH, RunRequest, run_create
+from annotator.services.snapshots import MIN_TRAIN_MASKS
+
+log = logging.getLogger(__name__)
+
+# Masked images from which a data set with {"bootstrap": true} trains its first segmenter.
+_BOOTSTRAP_IMAGES = 5
+
+
+def upkeep() -> None:
+    """One round over all data sets."""
+    now = timezone.now()
+    # Messages lapse before the next round sends them again, so that none pile up behind long work.
+    lapse = int(settings.BEAT_SECONDS)
+    for run in waiting_runs(now):
+        enqueue(Job.TRAIN, run.pk, expires=lapse)
+    for export in waiting_exports(now):
+        enqueue(Job.EXPORT, export.pk, expires=lapse)
+    for dataset in Dataset.objects.all():
+        pair = current_pair(dataset)
+        if pair is not None and pending_images(dataset, pair, now).exists():
+            enqueue(Job.PREDICT_IMAGES, dataset.pk, expires=lapse)
+        queue_refresh(dataset=dataset)
+        start_due_runs(dataset=dataset, now=now)
+
+
+def start_due_runs(*, dataset: Dataset, now: datetime) -> list[TrainingRun]:
+    """Start the runs that the data set's policy asks for; the reason is kept with each."""
+    started = []
+    for request in (_due(dataset, Family.SEGMENTER, now), _due(dataset, Family.DETECTOR, now)):
+        if request is None:
+            continue
+        try:
+            started.append(run_create(request=request))
+        except Conflict as error:
+            log.debug("no %s run for %s: %s", request.family, dataset, error.message)
+        except BadInput as error:
+            log.warning("no %s run for %s: %s", request.family, dataset, error.message)
+    return started
+
+
+def _due(dataset: Dataset, family: Family, now: datetime) -> RunRequest | None:
+    last = last_run(dataset, family)
+    if last is not None and last.status not in RunStatus.over():
+        return None
+    current = current_version(dataset, family)
+    if current is None:
+        return _first(dataset, family) if last is None else None
+    since = (last.started_at or last.created_at) if last else None
+    revisions, cells = corrected_since(dataset, since)
+    if not revisions:
+        return None
+    if 0 < dataset.retrain_after_cells <= cells:
+        return RunRequest(dataset, family, f"{cells} newly corrected cells")
+    hours = dataset.retrain_every_hours
+    if hours and now - (since or current.created_at) >= timedelta(hours=hours):
+        return RunRequest(dataset, family, f"every {hours} hours")
+    return None
+
+
+def _first(dataset: Dataset, family: Family) -> RunRequest | None:
+    """The run that gives a data set its first model of ``family``, if it may start by itself."""
+    if family == Family.SEGMENTER:
+        masked = masked_training_images(dataset, MIN_TRAIN_MASKS)
+        if not dataset.training.get("bootstrap") or masked < _BOOTSTRAP_IMAGES:
+            return None
+        reason = f"first segmenter: {masked} images have masks"
+        return RunRequest(dataset, family, reason, base=SCRATCH)
+    segmenter = current_version(dataset, Family.SEGMENTER)
+    if segmenter is None or not dataset.types.exists():
+        return None
+    if unpredicted_single_type_images(dataset).exists():
+        return None
+    reason = f"first detector: {segmenter} has predicted the single-type images"
+    return RunRequest(dataset, family, reason)

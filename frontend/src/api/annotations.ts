@@ -1,0 +1,103 @@
+/** Predictions and revisions of one image, its pixels, and the writing of a new revision. */
+import { ApiError, getJson, request } from "./client";
+import { readRaw, type EncodedLabels, type RawArray } from "./labels";
+import type { Annotation, Box, Prediction, QueueItem } from "./types";
+
+export interface Head {
+  readonly annotation: Annotation;
+  /** To be sent back as If-Match, so that nobody's newer revision is overwritten. */
+  readonly etag: string;
+}
+
+export interface SubmittedCell {
+  readonly label: number;
+  readonly type: string | null;
+  readonly type_source?: string;
+}
+
+export interface Submission {
+  readonly labels: EncodedLabels;
+  readonly shape: readonly [height: number, width: number];
+  readonly cells: readonly SubmittedCell[];
+  readonly completeRegions: Box[] | null;
+  readonly secondsSpent: number;
+  /** The prediction the annotator began with. */
+  readonly prediction: number | null;
+}
+
+export const readPixels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
+  readRaw(`images/${imageId}/pixels/`, signal);
+
+/** The models' view of an image; null while there is none. */
+export function readPrediction(imageId: number, signal?: AbortSignal): Promise<Prediction | null> {
+  return unlessAbsent(getJson<Prediction>(`images/${imageId}/prediction/`, { signal }));
+}
+
+export const readPredictionLabels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
+  readRaw(`images/${imageId}/prediction/labels/`, signal);
+
+/** The head revision; its number is 0 when nobody has annotated the image. */
+export async function readHead(imageId: number, signal?: AbortSignal): Promise<Head> {
+  const response = await request("GET", `images/${imageId}/annotation/`, { signal });
+  const annotation = (await response.json()) as Annotation;
+  return { annotation, etag: response.headers.get("ETag") ?? `"${annotation.revision}"` };
+}
+
+export const readHeadLabels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
+  readRaw(`images/${imageId}/annotation/labels/`, signal);
+
+/** Write a new revision of an image that nobody leased. */
+export async function putAnnotation(
+  imageId: number,
+  submission: Submission,
+  etag: string,
+): Promise<Head> {
+  const response = await request("PUT", `images/${imageId}/annotation/`, {
+    body: formOf(submission),
+    headers: { "If-Match": etag },
+  });
+  return headOf((await response.json()) as Annotation);
+}
+
+/** Submit a leased image: writes the revision and closes the item. */
+export async function submitItem(
+  item: QueueItem,
+  submission: Submission,
+  etag: string,
+): Promise<Head> {
+  const response = await request("POST", `queue/${item.id}/submit/`, {
+    body: formOf(submission),
+    headers: { "If-Match": etag },
+  });
+  const { annotation } = (await response.json()) as { annotation: Annotation };
+  return headOf(annotation);
+}
+
+function headOf(annotation: Annotation): Head {
+  return { annotation, etag: `"${annotation.revision}"` };
+}
+
+function formOf(submission: Submission): FormData {
+  const { labels, shape, cells, completeRegions, secondsSpent, prediction } = submission;
+  const written = {
+    shape,
+    dtype: labels.dtype,
+    cells,
+    complete_regions: completeRegions,
+    seconds_spent: Math.round(secondsSpent),
+    ...(prediction === null ? {} : { prediction }),
+  };
+  const form = new FormData();
+  form.append("labels", new Blob([labels.bytes], { type: "application/gzip" }), "labels.bin.gz");
+  form.append("document", JSON.stringify(written));
+  return form;
+}
+
+async function unlessAbsent<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}

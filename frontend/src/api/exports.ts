@@ -1,0 +1,11 @@
+/** Exports: asked for, watched, downloaded. */
+import { addressOf, getJson, sendJson } from "./client";
+import type { Export, NewExport } from "./types";
+
+export const startExport = (wanted: NewExport): Promise<Export> =>
+  sendJson("POST", "exports/", wanted);
+
+export const readExport = (id: number, signal?: AbortSignal): Promise<Export> =>
+  getJson(`exports/${id}/`, { signal });
+
+export const downloadAddress = (id: number): string => addressOf(`exports/${id}/download/`);

@@ -1,0 +1,165 @@
+/**
+ * What a key or a button does. Without `dispatch` a command only says whether it could run, so
+ * that a button knows whether it is enabled.
+ */
+import { cellOf, type Cell, type CellMeta } from "./document";
+import { background, anyLabel, paintSpans, relabelCells } from "./paint";
+import { holeSpans } from "./regions";
+import { DIAMETERS, type Dispatch, type EditorState } from "./state";
+import { CellsStep, typeStep, type Step } from "./steps";
+
+export type Command = (state: EditorState, dispatch?: Dispatch) => boolean;
+
+export const undo: Command = (state, dispatch) => {
+  if (state.history.open !== null || state.history.done.length === 0) return false;
+  dispatch?.({ kind: "undo" });
+  return true;
+};
+
+export const redo: Command = (state, dispatch) => {
+  if (state.history.open !== null || state.history.undone.length === 0) return false;
+  dispatch?.({ kind: "redo" });
+  return true;
+};
+
+export function deleteCells(labels: ReadonlySet<number>): Command {
+  return (state, dispatch) => {
+    const alive = [...labels].filter((label) => state.doc.geometry.get(label) !== undefined);
+    if (alive.length === 0) return false;
+    const name = alive.length === 1 ? "Delete cell" : `Delete ${alive.length} cells`;
+    dispatch?.({ kind: "edit", name, steps: relabelCells(state.doc, alive, 0) });
+    return true;
+  };
+}
+
+export const deleteSelection: Command = (state, dispatch) =>
+  deleteCells(state.selection)(state, dispatch);
+
+/** All cells become the first; its type is the first human-given one, else the largest cell's. */
+export function mergeCells(labels: Iterable<number>): Command {
+  return (state, dispatch) => {
+    const cells = livingCells(state, labels);
+    const [target] = cells;
+    if (target === undefined || cells.length < 2) return false;
+    const steps: Step[] = relabelCells(
+      state.doc,
+      cells.slice(1).map((cell) => cell.label),
+      target.label,
+    );
+    const typing = typeStep(state.doc, [target.label], mergedMeta(cells));
+    if (!typing.isEmpty) steps.push(typing);
+    const selection = new Set([target.label]);
+    dispatch?.({ kind: "edit", name: `Merge ${cells.length} cells`, steps, selection });
+    return true;
+  };
+}
+
+export const mergeSelection: Command = (state, dispatch) =>
+  mergeCells(state.selection)(state, dispatch);
+
+function livingCells(state: EditorState, labels: Iterable<number>): Cell[] {
+  return [...labels]
+    .map((label) => cellOf(state.doc, label))
+    .filter((cell): cell is Cell => cell !== null);
+}
+
+function mergedMeta(cells: readonly Cell[]): CellMeta {
+  const typed = cells.filter((cell) => cell.type !== null);
+  const byHand = typed.find((cell) => cell.source === "human");
+  const largest = [...typed].sort((a, b) => b.area - a.area)[0];
+  const { type, source } = byHand ?? largest ?? { type: null, source: "" as const };
+  return { type, source };
+}
+
+/** Fill what the selected cells enclose; other cells inside stay in protect mode. */
+export const fillHoles: Command = (state, dispatch) => {
+  const rule = state.options.mode === "protect" ? background : anyLabel;
+  const steps = [...state.selection]
+    .map((label) => paintSpans(state.doc.labels, holeSpans(state.doc, label), label, rule))
+    .filter((step) => !step.isEmpty);
+  if (steps.length === 0) return false;
+  dispatch?.({ kind: "edit", name: "Fill holes", steps });
+  return true;
+};
+
+/** Give cells a type by hand; null takes it away. */
+export function assignType(labels: Iterable<number>, type: string | null): Command {
+  return (state, dispatch) => {
+    const alive = livingCells(state, labels).map((cell) => cell.label);
+    const step = typeStep(state.doc, alive, { type, source: "human" });
+    if (step.isEmpty) return false;
+    const name = type === null ? "Clear type" : `Type ${type}`;
+    dispatch?.({ kind: "edit", name, steps: [step] });
+    return true;
+  };
+}
+
+/** Every cell without a type gets this one. */
+export function typeUntyped(type: string): Command {
+  return (state, dispatch) => {
+    const untyped: number[] = [];
+    for (const [label] of state.doc.geometry.entries()) {
+      if ((state.doc.meta.get(label)?.type ?? null) === null) untyped.push(label);
+    }
+    return assignType(untyped, type)(state, dispatch);
+  };
+}
+
+export function select(labels: Iterable<number>): Command {
+  return (_state, dispatch) => {
+    dispatch?.({ kind: "select", selection: new Set(labels) });
+    return true;
+  };
+}
+
+/** The next stroke starts a new cell. */
+export const newCell: Command = (_state, dispatch) => {
+  dispatch?.({ kind: "select", selection: new Set() });
+  dispatch?.({ kind: "set", options: { startNew: true } });
+  return true;
+};
+
+export const toggleMode: Command = (state, dispatch) => {
+  const mode = state.options.mode === "protect" ? "overwrite" : "protect";
+  dispatch?.({ kind: "set", options: { mode } });
+  return true;
+};
+
+/** Finer steps for small brushes: about a tenth of the diameter, at least one pixel. */
+export function resizeBrush(direction: 1 | -1): Command {
+  return (state, dispatch) => {
+    const { diameter } = state.options;
+    const step = Math.max(1, Math.round(diameter / 8));
+    const next = Math.min(DIAMETERS.most, Math.max(DIAMETERS.least, diameter + direction * step));
+    if (next === diameter) return false;
+    dispatch?.({ kind: "set", options: { diameter: next } });
+    return true;
+  };
+}
+
+/** Living cells with a model's opinion, most uncertain first. */
+export function byUncertainty(state: EditorState): number[] {
+  return [...state.evidence]
+    .filter(([label]) => state.doc.geometry.get(label) !== undefined)
+    .sort((a, b) => b[1].uncertainty - a[1].uncertainty || a[0] - b[0])
+    .map(([label]) => label);
+}
+
+/** Select the next (1) or previous (−1) cell in the order of doubt; wraps around. */
+export function nextUncertain(direction: 1 | -1): Command {
+  return (state, dispatch) => {
+    const order = byUncertainty(state);
+    if (order.length === 0) return false;
+    const [selected] = state.selection;
+    const at = selected === undefined ? -1 : order.indexOf(selected);
+    const start = at === -1 && direction === -1 ? 0 : at;
+    const next = order[(start + direction + order.length) % order.length] as number;
+    dispatch?.({ kind: "select", selection: new Set([next]) });
+    return true;
+  };
+}
+
+/** The step that enters a new cell into the table, before its first pixel is painted. */
+export function newCellStep(label: number, meta: CellMeta): CellsStep {
+  return new CellsStep([{ label, before: null, after: meta }]);
+}

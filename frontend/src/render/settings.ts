@@ -1,0 +1,60 @@
+/** How an image and its labels are shown. */
+import type { Contrast } from "../core/intensity";
+
+export type Rgb = readonly [red: number, green: number, blue: number];
+export type Palette = "fluorescence" | "colour-blind";
+export type ColourBy = "type" | "instance" | "uncertainty";
+
+export interface ChannelView {
+  readonly role: string;
+  readonly visible: boolean;
+  readonly contrast: Contrast;
+  /** Above 1 lifts dim parts. */
+  readonly gamma: number;
+  /** 0 … 1 each. */
+  readonly colour: Rgb;
+}
+
+export interface OverlayView {
+  readonly shown: boolean;
+  readonly outlines: boolean;
+  readonly fill: boolean;
+  /** Of the fill, 0 … 1. */
+  readonly opacity: number;
+  readonly colourBy: ColourBy;
+}
+
+export const DEFAULT_OVERLAY: OverlayView = {
+  shown: true,
+  outlines: true,
+  fill: true,
+  opacity: 0.22,
+  colourBy: "type",
+};
+
+const GREEN: Rgb = [0.1, 1, 0.25];
+const BLUE: Rgb = [0.2, 0.45, 1];
+const MAGENTA: Rgb = [1, 0.1, 0.95];
+const GREY: Rgb = [1, 1, 1];
+const SPARE: readonly Rgb[] = [
+  [1, 0.25, 0.2],
+  [1, 0.85, 0.1],
+];
+
+/** The colour of a channel by its role; a single channel is grey. */
+export function channelColour(role: string, index: number, count: number, palette: Palette): Rgb {
+  if (count === 1) return GREY;
+  if (role === "cytoplasm") return GREEN;
+  if (role === "nucleus") return palette === "colour-blind" ? MAGENTA : BLUE;
+  return SPARE[index % SPARE.length] ?? GREY;
+}
+
+export function hexToRgb(hex: string): Rgb {
+  const value = Number.parseInt(hex.replace("#", ""), 16);
+  if (!Number.isFinite(value)) return GREY;
+  return [((value >> 16) & 255) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255];
+}
+
+export function rgbToCss([red, green, blue]: Rgb): string {
+  return `rgb(${Math.round(red * 255)} ${Math.round(green * 255)} ${Math.round(blue * 255)})`;
+}

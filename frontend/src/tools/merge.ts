@@ -1,0 +1,74 @@
+/** Merge: a stroke over cells joins them into the one it started on. */
+import { mergeCells } from "../core/commands";
+import type { Point } from "../core/geometry";
+import type { OverlayShape } from "../core/overlay";
+import { linePixels } from "../core/raster";
+import type { EditorState } from "../core/state";
+import type { PointerInput, Tool, ToolContext } from "./tool";
+
+type Phase =
+  { readonly kind: "idle" } | { readonly kind: "crossing"; readonly points: readonly Point[] };
+
+export class Merge implements Tool {
+  readonly name = "merge";
+  readonly cursor = "crosshair";
+  private phase: Phase = { kind: "idle" };
+  private selectionBefore: ReadonlySet<number> = new Set();
+
+  get busy(): boolean {
+    return this.phase.kind === "crossing";
+  }
+
+  pointerDown(context: ToolContext, { at }: PointerInput): void {
+    this.selectionBefore = context.state.selection;
+    this.phase = { kind: "crossing", points: [at] };
+    this.show(context);
+  }
+
+  pointerMove(context: ToolContext, { at }: PointerInput): void {
+    if (this.phase.kind !== "crossing") return;
+    this.phase = { kind: "crossing", points: [...this.phase.points, at] };
+    this.show(context);
+  }
+
+  pointerUp(context: ToolContext): void {
+    if (this.phase.kind !== "crossing") return;
+    const crossed = cellsAlong(context.state, this.phase.points);
+    this.phase = { kind: "idle" };
+    mergeCells(crossed)(context.state, context.dispatch);
+  }
+
+  cancel(context: ToolContext): void {
+    if (this.phase.kind === "idle") return;
+    this.phase = { kind: "idle" };
+    context.dispatch({ kind: "select", selection: this.selectionBefore });
+  }
+
+  key(): boolean {
+    return false;
+  }
+
+  overlay(): OverlayShape[] {
+    if (this.phase.kind === "idle") return [];
+    const { points } = this.phase;
+    return [{ kind: "path", points, closed: false, vertices: false, tone: "select" }];
+  }
+
+  /** The cells to be merged are shown as the selection while the stroke goes on. */
+  private show({ state, dispatch }: ToolContext): void {
+    if (this.phase.kind !== "crossing") return;
+    dispatch({ kind: "select", selection: cellsAlong(state, this.phase.points) });
+  }
+}
+
+/** Cells under a path, in the order in which it meets them. */
+function cellsAlong(state: EditorState, points: readonly Point[]): Set<number> {
+  const found = new Set<number>();
+  points.forEach((point, index) => {
+    for (const { x, y } of linePixels(points[index - 1] ?? point, point)) {
+      const label = state.doc.labels.at(x, y);
+      if (label !== 0) found.add(label);
+    }
+  });
+  return found;
+}

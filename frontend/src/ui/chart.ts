@@ -1,0 +1,96 @@
+/** The arithmetic of the line charts: scales, ticks, paths, the nearest point. No DOM. */
+
+export type Point = readonly [x: number, y: number];
+
+export interface Series {
+  name: string;
+  /** A CSS colour. */
+  color: string;
+  points: readonly Point[];
+  dashed?: boolean;
+}
+
+export type Scale = (value: number) => number;
+
+/** A linear map from `domain` to `range`; a domain without width goes to the range's middle. */
+export function linear(domain: Point, range: Point): Scale {
+  const [d0, d1] = domain;
+  const [r0, r1] = range;
+  if (d0 === d1) return () => (r0 + r1) / 2;
+  return (value) => r0 + ((value - d0) / (d1 - d0)) * (r1 - r0);
+}
+
+/** Smallest and largest of `values`; null when none is finite. */
+export function extent(values: Iterable<number>): Point | null {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return low <= high ? [low, high] : null;
+}
+
+/** Step of 1, 2 or 5 times a power of ten that gives at most `wanted` intervals. */
+export function niceStep(span: number, wanted: number): number {
+  const raw = span / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= raw * (1 - 1e-9)) ?? 10;
+  return step * power;
+}
+
+/** Round values inside `domain`, about `wanted` of them. */
+export function ticks([low, high]: Point, wanted: number): number[] {
+  if (!(high > low)) return [low];
+  const step = niceStep(high - low, wanted);
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => clean((first + i) * step));
+}
+
+/** `domain` widened to whole steps, so that the axis ends on a tick. */
+export function niceDomain([low, high]: Point, wanted: number): Point {
+  if (!(high > low)) return [low === 0 ? 0 : low - Math.abs(low) / 2, high + (Math.abs(high) || 1)];
+  const step = niceStep(high - low, wanted);
+  return [clean(Math.floor(low / step) * step), clean(Math.ceil(high / step) * step)];
+}
+
+/** An SVG path through `points`; starts anew after each value that is not finite. */
+export function linePath(points: readonly Point[], x: Scale, y: Scale): string {
+  let pen = "M";
+  const parts: string[] = [];
+  for (const [px, py] of points) {
+    if (!Number.isFinite(px) || !Number.isFinite(py)) {
+      pen = "M";
+      continue;
+    }
+    parts.push(`${pen}${x(px).toFixed(1)},${y(py).toFixed(1)}`);
+    pen = "L";
+  }
+  return parts.join("");
+}
+
+/** All x values of the series, each once, in order. */
+export function abscissae(series: readonly Series[]): number[] {
+  const values = new Set(series.flatMap(({ points }) => points.map(([px]) => px)));
+  return [...values].sort((a, b) => a - b);
+}
+
+/** Index of the value nearest to `wanted` in a sorted list; -1 when it is empty. */
+export function nearest(sorted: readonly number[], wanted: number): number {
+  let best = -1;
+  let distance = Infinity;
+  sorted.forEach((value, index) => {
+    if (Math.abs(value - wanted) < distance) {
+      distance = Math.abs(value - wanted);
+      best = index;
+    }
+  });
+  return best;
+}
+
+/** Without the dust of binary fractions: 0.30000000000000004 → 0.3. */
+function clean(value: number): number {
+  return Number(value.toPrecision(12));
+}

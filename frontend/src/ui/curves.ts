@@ -1,0 +1,60 @@
+/** Training logs and learning curves as series of points. */
+import type { CurvePoint, Epoch } from "../api/types";
+import type { Point, Series } from "./chart";
+
+const METRIC_NAMES: Readonly<Record<string, string>> = {
+  ap50: "AP@0.5",
+  ap75: "AP@0.75",
+  map: "mAP",
+  pq: "PQ",
+  type_accuracy: "type accuracy",
+};
+const METRIC_COLORS = ["var(--accent)", "var(--blue)", "var(--amber)", "var(--red)"] as const;
+
+/** Training loss, and validation loss where it was measured. */
+export function lossSeries(log: readonly Epoch[]): Series[] {
+  const train = log.map(({ epoch, train_loss }): Point => [epoch, train_loss]);
+  const validation = log.flatMap(({ epoch, validation_loss }): Point[] =>
+    validation_loss === null ? [] : [[epoch, validation_loss]],
+  );
+  const series: Series[] = [{ name: "train", color: "var(--accent)", points: train }];
+  if (validation.length > 0) {
+    series.push({ name: "validation", color: "var(--blue)", points: validation, dashed: true });
+  }
+  return series;
+}
+
+/** One series per metric that the validation images were measured by. */
+export function metricSeries(log: readonly Epoch[]): Series[] {
+  const measured = Object.entries(METRIC_NAMES).map(([key, name]) => ({
+    name,
+    points: log.flatMap(({ epoch, metrics }): Point[] => {
+      const value = metrics[key];
+      return value == null ? [] : [[epoch, value]];
+    }),
+  }));
+  return measured
+    .filter(({ points }) => points.length > 0)
+    .map((line, index) => ({
+      ...line,
+      color: METRIC_COLORS[index % METRIC_COLORS.length] ?? "currentColor",
+    }));
+}
+
+/** Test AP@0.5 of each family over the annotated cells that its versions had seen. */
+export function learningSeries(points: readonly CurvePoint[]): Series[] {
+  const families = [
+    { family: "segmenter", color: "var(--accent)" },
+    { family: "detector", color: "var(--blue)" },
+  ] as const;
+  return families
+    .map(({ family, color }) => ({
+      name: `${family} AP@0.5`,
+      color,
+      points: points
+        .filter((point) => point.family === family && point.ap50 !== null)
+        .map((point): Point => [point.annotated_cells, point.ap50 ?? NaN])
+        .sort(([a], [b]) => a - b),
+    }))
+    .filter(({ points: shown }) => shown.length > 0);
+}

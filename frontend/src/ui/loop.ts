@@ -1,0 +1,85 @@
+/** Where a data set stands in the loop, in one sentence, and what a person can do about it. */
+import type { Dataset, Role, Run } from "../api/types";
+import { capital, count, duration, plural } from "./format";
+import type { DatasetPageName } from "./router";
+
+export interface LoopState {
+  /** busy: the machine works; todo: a person is needed; calm: nothing has to happen. */
+  tone: "busy" | "todo" | "calm";
+  text: string;
+  /** Where the thing to do is done. */
+  page?: DatasetPageName;
+}
+
+const RANK: Record<Role, number> = { viewer: 0, annotator: 1, manager: 2 };
+
+/** True when `role` includes what `needed` may do. */
+export const may = (role: Role, needed: Role): boolean => RANK[role] >= RANK[needed];
+
+/** One run in words: "Segmenter is training: epoch 3 of 10, 40 s left." */
+export function runSentence(run: Run): string {
+  const name = capital(run.family);
+  switch (run.status) {
+    case "queued":
+      return `${name} training waits for a free worker.`;
+    case "preparing":
+      return `${name} training is preparing its snapshot of the corrected images.`;
+    case "training": {
+      const left = run.seconds_left === null ? "" : `, ${duration(run.seconds_left)} left`;
+      const epoch = run.epochs > 0 ? `: epoch ${run.epoch} of ${run.epochs}` : "";
+      return `${name} is training${epoch}${left}.`;
+    }
+    case "evaluating":
+      return `${name} is being evaluated on the test images, beside the current version.`;
+    case "done":
+      return run.message || `${name} training is done.`;
+    case "failed":
+      return run.message || `${name} training failed.`;
+    case "cancelled":
+      return run.message || `${name} training was cancelled.`;
+  }
+}
+
+/** What the data set does now or needs next. `live` are its runs that are not over. */
+export function loopState(dataset: Dataset, live: readonly Run[]): LoopState {
+  const { counts, versions } = dataset;
+  if (counts.images === 0) {
+    return { tone: "todo", text: "No images yet: upload some to begin.", page: "upload" };
+  }
+  const [run] = live;
+  if (run) return { tone: "busy", text: live.map(runSentence).join(" "), page: "training" };
+  if (versions.segmenter === null) return firstModel(dataset);
+  if (counts.pending > 0) {
+    const verb = counts.pending === 1 ? "waits" : "wait";
+    const text = `${plural(counts.pending, "image")} ${verb} for a prediction by ${modelNames(dataset)}.`;
+    return { tone: "busy", text };
+  }
+  if (counts.queued > 0) {
+    return { tone: "todo", text: queueSentence(dataset), page: "correct" };
+  }
+  if (counts.annotated >= counts.images) {
+    return { tone: "calm", text: "Every image is annotated.", page: "export" };
+  }
+  return { tone: "calm", text: "The queue is empty: no image waits for a correction." };
+}
+
+function firstModel({ counts }: Dataset): LoopState {
+  if (counts.annotated === 0) {
+    const text =
+      "No model and no masks yet: upload images with masks beside them, or draw the first by hand.";
+    return { tone: "todo", text, page: "correct" };
+  }
+  const text = `No model yet: train the first segmenter on ${plural(counts.annotated, "annotated image")}.`;
+  return { tone: "todo", text, page: "training" };
+}
+
+function queueSentence(dataset: Dataset): string {
+  const { queued } = dataset.counts;
+  const asked = `${plural(queued, "image")} ${queued === 1 ? "waits" : "wait"} for a correction.`;
+  if (dataset.retrain_after_cells === 0) return asked;
+  return `${asked} Both models train again after ${count(dataset.retrain_after_cells)} newly corrected cells.`;
+}
+
+function modelNames({ versions }: Dataset): string {
+  return [versions.segmenter, versions.detector].filter((name) => name !== null).join(" and ");
+}

@@ -1,0 +1,61 @@
+/** Addresses of the pages: parsed and built here and nowhere else. No DOM. */
+
+export type DatasetPageName =
+  "dataset" | "correct" | "upload" | "models" | "training" | "export" | "settings";
+
+export type Route =
+  | { page: "sign-in"; next: string }
+  | { page: "datasets" }
+  | { page: DatasetPageName; datasetId: number }
+  | { page: "image"; imageId: number }
+  | { page: "not-found" };
+
+const DATASET_PAGES: Readonly<Record<string, DatasetPageName>> = {
+  "": "dataset",
+  correct: "correct",
+  upload: "upload",
+  models: "models",
+  training: "training",
+  export: "export",
+  settings: "settings",
+};
+
+/** Paths that the server answers itself: a link to one of them is a real navigation. */
+const SERVER_PATHS = /^\/(api|admin|static|health|metrics)(\/|$)/;
+
+export const paths = {
+  signIn: (next = "/"): string =>
+    next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`,
+  datasets: (): string => "/",
+  dataset: (id: number, page: DatasetPageName = "dataset"): string =>
+    page === "dataset" ? `/datasets/${id}` : `/datasets/${id}/${page}`,
+  image: (id: number): string => `/images/${id}`,
+} as const;
+
+/** The route that `address` (path with optional query) stands for. */
+export function parse(address: string): Route {
+  const [rawPath = "/", query = ""] = address.split("?", 2);
+  const parts = rawPath.split("/").filter((part) => part !== "");
+  const [noun, rawId, page = "", ...rest] = parts;
+  if (noun === undefined) return { page: "datasets" };
+  if (noun === "sign-in" && parts.length === 1) {
+    return { page: "sign-in", next: safeNext(new URLSearchParams(query).get("next")) };
+  }
+  const id = rawId !== undefined && /^[1-9]\d*$/.test(rawId) ? Number(rawId) : null;
+  if (id === null || rest.length > 0) return { page: "not-found" };
+  if (noun === "images" && page === "") return { page: "image", imageId: id };
+  const name = Object.hasOwn(DATASET_PAGES, page) ? DATASET_PAGES[page] : undefined;
+  if (noun === "datasets" && name) return { page: name, datasetId: id };
+  return { page: "not-found" };
+}
+
+/** `next` when it leads to a page of ours; else the start page. Never another site. */
+export function safeNext(next: string | null): string {
+  if (!next?.startsWith("/") || next.startsWith("//") || next.includes("\\")) return "/";
+  return parse(next).page === "sign-in" ? "/" : next;
+}
+
+/** True when a click on a link to `path` should stay inside the app. */
+export function isOurs(path: string): boolean {
+  return path.startsWith("/") && !path.startsWith("//") && !SERVER_PATHS.test(path);
+}

@@ -1,0 +1,34 @@
+/** The states of rows as words and colours. */
+import type { ImageItem, ImageStatus, RunStatus, Stage } from "../api/types";
+
+export type Tone = "plain" | "good" | "busy" | "warn" | "bad";
+
+const IMAGE_NAMES: Record<ImageStatus, string> = {
+  new: "waiting",
+  predicted: "predicted",
+  leased: "being corrected",
+  annotated: "annotated",
+};
+const IMAGE_TONES: Record<ImageStatus, Tone> = {
+  new: "plain",
+  predicted: "busy",
+  leased: "warn",
+  annotated: "good",
+};
+const RUN_TONES: Record<RunStatus, Tone> = {
+  queued: "plain",
+  preparing: "busy",
+  training: "busy",
+  evaluating: "busy",
+  done: "good",
+  failed: "bad",
+  cancelled: "warn",
+};
+const STAGE_TONES: Record<Stage, Tone> = { candidate: "busy", current: "good", retired: "plain" };
+
+export const IMAGE_STATUSES = Object.keys(IMAGE_NAMES) as ImageStatus[];
+
+export const statusName = ({ status }: Pick<ImageItem, "status">): string => IMAGE_NAMES[status];
+export const statusTone = ({ status }: Pick<ImageItem, "status">): Tone => IMAGE_TONES[status];
+export const runTone = (status: RunStatus): Tone => RUN_TONES[status];
+export const stageTone = (stage: Stage): Tone => STAGE_TONES[stage];

@@ -1,0 +1,48 @@
+import { expect, it } from "vitest";
+import { LabelImage } from "../../src/core/labelImage";
+import { Table } from "../../src/core/table";
+import { chance } from "./drawing";
+
+it("a label image gives back what it was made of, whole and in windows", () => {
+  const random = chance(13);
+  const [width, height] = [150, 131];
+  const flat = Uint32Array.from({ length: width * height }, () => Math.floor(random() * 70_000));
+  const image = LabelImage.from(flat, width, height);
+  expect(image.flat()).toEqual(flat);
+  const window = image.read({ x0: 60, y0: 63, x1: 131, y1: 70 });
+  expect(window[0]).toBe(flat[63 * width + 60]);
+  expect(window.at(-1)).toBe(flat[69 * width + 130]);
+  expect(image.at(149, 130)).toBe(flat.at(-1));
+});
+
+it("a label image knows only background outside itself", () => {
+  const image = LabelImage.from([7], 1, 1);
+  expect([image.at(-1, 0), image.at(0, 1), image.at(1, 0), image.at(0, 0)]).toEqual([0, 0, 0, 7]);
+});
+
+it("a label image of the wrong length is refused", () => {
+  expect(() => LabelImage.from([1, 2, 3], 2, 2)).toThrow("expected 4 labels, got 3");
+});
+
+it("a table keeps its older versions, whatever its copies change", () => {
+  const first = Table.from<string>([
+    [1, "a"],
+    [300, "b"],
+    [4_000_000_000, "c"],
+  ]);
+  const second = first.with([
+    [1, undefined],
+    [2, "d"],
+  ]);
+  expect([...first.entries()]).toEqual([
+    [1, "a"],
+    [300, "b"],
+    [4_000_000_000, "c"],
+  ]);
+  expect([...second.entries()]).toEqual([
+    [2, "d"],
+    [300, "b"],
+    [4_000_000_000, "c"],
+  ]);
+  expect([first.size, second.size]).toEqual([3, 3]);
+});

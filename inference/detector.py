@@ -1,0 +1,258 @@
+"""The detector at work: Mask R-CNN's boxes, masks and scores, and types of given instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from inference import calibration, checkpoint
+from inference.checkpoint import ModelMeta
+from inference.detector_network import DetectorNetwork
+from inference.errors import InferenceError
+from inference.labels import cell_geometry, validate
+from inference.normalize import check_image, normalize, resize
+from inference.type_head import cell_windows
+
+TILE = 1024  # px at the network's scale; larger images are seen in overlapping tiles
+MARGIN = 96  # px by which a tile looks beyond the part it answers for: more than a cell
+WINDOWS_AT_ONCE = 128
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BoxMask:
+    """A binary mask (h, w) whose upper left pixel is (x0, y0) of the image."""
+
+    x0: int
+    y0: int
+    mask: NDArray[np.bool_]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its rows and columns in the image."""
+        height, width = self.mask.shape
+        return slice(self.y0, self.y0 + height), slice(self.x0, self.x0 + width)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Cells of one image, by descending score; masks may overlap."""
+
+    boxes: Floats  # (n, 4) x0, y0, x1, y1 in px of the input image
+    scores: Floats  # (n,) 0 … 1, that a cell is there
+    type_probabilities: Floats  # (n, T) over the types, without background
+    masks: list[BoxMask]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def to_labels(self, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """A label image (H, W), and which detection each label 1 … n is.
+
+        Where masks overlap, the higher score wins; a cell with less than half of its mask left is
+        another sight of the winner and left out. Cells keep their largest connected piece.
+        """
+        dtype = np.uint16 if len(self) <= 0xFFFF else np.uint32
+        labels = np.zeros(shape, dtype)
+        kept: list[int] = []
+        for index in np.argsort(-self.scores, kind="stable"):
+            box = self.masks[index]
+            free = box.mask & (labels[box.place] == 0)
+            if 2 * free.sum() <= box.mask.sum():
+                continue
+            kept.append(int(index))
+            labels[box.place][largest_piece(free)] = len(kept)
+        return labels, np.array(kept, np.intp)
+
+    def rows(self, index: NDArray[np.intp]) -> Detections:
+        """Only these detections."""
+        masks = [self.masks[i] for i in index]
+        return Detections(
+            self.boxes[index], self.scores[index], self.type_probabilities[index], masks
+        )
+
+
+def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest 8-connected piece of a mask (h, w)."""
+    pieces, count = ndimage.label(mask, np.ones((3, 3)))
+    if count < 2:
+        return mask
+    return np.asarray(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
+
+
+class Detector:
+    """A loaded detector. ``meta.types`` names the columns of type probabilities."""
+
+    def __init__(self, network: DetectorNetwork, meta: ModelMeta, device: torch.device) -> None:
+        self.network = network.eval()
+        self.meta = meta
+        self.device = device
+        self.half = fast_in_bfloat16(device)
+
+    @classmethod
+    def load(cls, folder: Path, device: str | None = None) -> Detector:
+        """From a model folder; ``InferenceError`` if it holds no whole detector."""
+        state, meta = checkpoint.load(folder)
+        if meta.family != "detector":
+            raise InferenceError(f"The folder {folder} holds a {meta.family}, not a detector.")
+        network = DetectorNetwork(meta.architecture, len(meta.channels), len(meta.types))
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise InferenceError(
+                f"The weights in {folder} do not fit the network its meta.json describes."
+            ) from error
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(network, meta, place)
+
+    def zoom(self, diameter: float | None = None) -> float:
+        """Network pixels per image pixel.
+
+        Sizes tell types apart, so all images of a data set are scaled alike ("data") unless its
+        images were taken at very different magnifications ("image", see the training).
+        """
+        known = float(self.meta.settings.get("data_diameter", self.meta.diameter))
+        if diameter and self.meta.settings.get("scaling") == "image":
+            known = diameter
+        return self.meta.diameter / (self.meta.fixed_diameter or known)
+
+    @torch.no_grad()
+    def detect(self, image: NDArray[Any], diameter: float | None = None) -> Detections:
+        """Cells of ``image`` (C, H, W), any real dtype; ``diameter`` px is a hint of their size."""
+        check_image(image, self.meta.channels)
+        return self.detect_planes(normalize(image), self.zoom(diameter))
+
+    @torch.no_grad()
+    def detect_planes(self, planes: Floats, zoom: float) -> Detections:
+        """``detect`` on normalised planes (C, H, W) at ``zoom`` network px per image px."""
+        shape = planes.shape[1], planes.shape[2]
+        size = (max(1, round(shape[0] * zoom)), max(1, round(shape[1] * zoom)))
+        shrunk = torch.from_numpy(resize(planes, size)).to(self.device)
+        found = [self._detect_tile(shrunk, tile) for tile in _tiles(size)]
+        boxes = np.concatenate([boxes for boxes, _, _ in found])
+        boxes *= np.tile([shape[1] / size[1], shape[0] / size[0]], 2).astype(np.float32)
+        scores = np.concatenate([scores for _, scores, _ in found])
+        masks = np.concatenate([masks for _, _, masks in found])
+        pasted = [paste(mask, box, shape) for mask, box in zip(masks, boxes, strict=True)]
+        order = [i for i in np.argsort(-scores, kind="stable") if pasted[i].mask.any()]
+        empty = np.zeros((len(scores), len(self.meta.types)), np.float32)
+        everything = Detections(boxes, scores, empty, pasted).rows(np.array(order, np.intp))
+        labels, kept = everything.to_labels(shape)
+        cells = everything.rows(kept)
+        _, types = self._classify(planes, labels, zoom)
+        return Detections(cells.boxes, cells.scores, types, cells.masks)
+
+    @torch.no_grad()
+    def classify(
+        self, image: NDArray[Any], labels: NDArray[Any], diameter: float | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Ids (n,) of the cells of ``labels`` (H, W), ascending, and type probabilities (n, T)."""
+        check_image(image, self.meta.channels)
+        validate(labels, image.shape[1:])
+        return self._classify(normalize(image), labels, self.zoom(diameter))
+
+    def _classify(
+        self, planes: Floats, labels: NDArray[Any], zoom: float
+    ) -> tuple[NDArray[np.int64], Floats]:
+        ids, logits = type_logits(self.network, planes, labels, zoom)
+        ones = np.ones(len(self.meta.types))
+        temperatures = np.asarray(self.meta.calibration.get("temperatures", ones))
+        return ids, calibration.calibrated(logits, temperatures).astype(np.float32)
+
+    def _detect_tile(
+        self, planes: Tensor, tile: _Tile
+    ) -> tuple[Floats, Floats, Floats]:
+        """Boxes, scores and soft masks of the cells whose centre lies in the tile's own part."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            answer = self.network([planes[:, tile.y0 : tile.y1, tile.x0 : tile.x1]])[0]
+        boxes = answer["boxes"].float().cpu().numpy()
+        boxes += np.array([tile.x0, tile.y0] * 2, np.float32)
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        left, top, right, bottom = tile.own
+        own = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        masks = answer["masks"][:, 0].float().cpu().numpy()
+        return boxes[own], answer["scores"].float().cpu().numpy()[own], masks[own]
+
+
+def type_logits(
+    network: DetectorNetwork, planes: Floats, labels: NDArray[Any], zoom: float
+) -> tuple[NDArray[np.int64], Floats]:
+    """Ids (n,) and uncalibrated logits (n, T) of the cells of ``labels`` on normalised planes."""
+    geometry = cell_geometry(labels)
+    if network.types is None or not geometry.labels.size:
+        types = network.types.name.out_features if network.types is not None else 0
+        return geometry.labels, np.zeros((geometry.labels.size, types), np.float32)
+    device = next(network.parameters()).device
+    image = torch.from_numpy(planes).to(device)
+    owners = torch.from_numpy(labels.astype(np.int64)).to(device)
+    ids = torch.from_numpy(geometry.labels).to(device)
+    centres = torch.from_numpy(geometry.centroids + 0.5).to(device)
+    logits = []
+    for start in range(0, len(ids), WINDOWS_AT_ONCE):
+        part = slice(start, start + WINDOWS_AT_ONCE)
+        pixels, mask = cell_windows(image, owners, ids[part], centres[part], zoom)
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast_in_bfloat16(device)):
+            logits.append(network.types.flipped(pixels, mask).float().cpu().numpy())
+    return geometry.labels, np.concatenate(logits)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What the network sees (half-open px) and the part whose cells it answers for."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+    own: tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def _tiles(size: tuple[int, int]) -> Iterator[_Tile]:
+    for top, bottom, above, below in _spans(size[0]):
+        for left, right, before, after in _spans(size[1]):
+            yield _Tile(top, bottom, left, right, (before, above, after, below))
+
+
+def _spans(length: int) -> Iterator[tuple[int, int, float, float]]:
+    """(start, stop, own start, own stop) of tiles along one axis; own parts share no pixel."""
+    if length <= TILE + 2 * MARGIN:
+        yield 0, length, -np.inf, np.inf
+        return
+    count = -(-length // TILE)
+    edges = [round(length * index / count) for index in range(count + 1)]
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        low = -np.inf if first == 0 else first
+        high = np.inf if last == length else last
+        yield max(0, first - MARGIN), min(length, last + MARGIN), low, high
+
+
+def paste(soft: Floats, box: Floats, shape: tuple[int, int]) -> BoxMask:
+    """A soft mask (28, 28) stretched over its ``box`` and cut at one half, within the image."""
+    x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
+    x1, y1 = (min(n, int(np.ceil(v))) for v, n in zip(box[2:], shape[::-1], strict=True))
+    if x1 <= x0 or y1 <= y0:
+        return BoxMask(0, 0, np.zeros((1, 1), bool))
+    side = soft.shape[0]
+    width, height = max(float(box[2] - box[0]), 1e-3), max(float(box[3] - box[1]), 1e-3)
+    columns = ((np.arange(x0, x1) + 0.5 - box[0]) * side / width - 0.5).astype(np.float32)
+    rows = ((np.arange(y0, y1) + 0.5 - box[1]) * side / height - 0.5).astype(np.float32)
+    grid = np.meshgrid(columns, rows)
+    stretched = cv2.remap(soft, grid[0], grid[1], cv2.INTER_LINEAR, borderValue=0.0)
+    return BoxMask(x0, y0, stretched.reshape(y1 - y0, x1 - x0) >= 0.5)
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

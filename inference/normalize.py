@@ -1,0 +1,72 @@
+"""From a role-ordered image to what the networks see: percentiles, planes, size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import InferenceError
+
+_SAMPLED_ABOVE = 224**3  # pixels of a plane above which percentiles are taken on a grid
+
+
+def check_image(image: NDArray[Any], channels: tuple[str, ...]) -> None:
+    """Raise ``InferenceError`` unless ``image`` is a real CYX array with these channels."""
+    if image.ndim != 3 or image.dtype.kind not in "uif":
+        raise InferenceError("A model image is a real-valued array (channel, row, column).")
+    if image.shape[0] != len(channels):
+        raise InferenceError(
+            f"This model sees {len(channels)} channels ({', '.join(channels)});"
+            f" the image has {image.shape[0]}."
+        )
+
+
+def normalize(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Each plane of (C, H, W) with its 1st percentile at 0 and its 99th at 1, as float32.
+
+    Cellpose 3's normalisation, percentiles on a grid for very large planes included. Constant
+    planes become zeros; values that are not finite count as the plane's smallest.
+    """
+    planes = np.array(image, np.float32)
+    whole_numbers = image.dtype.kind != "f"
+    for plane in planes:
+        if not plane.size:
+            continue
+        finite = np.isfinite(plane)
+        if not finite.all():
+            plane[~finite] = plane[finite].min() if finite.any() else 0.0
+        sample = plane
+        if plane.size > _SAMPLED_ABOVE:
+            sample = plane[:: max(1, plane.shape[0] // 224), :: max(1, plane.shape[1] // 224)]
+        low, high = np.percentile(sample, 1.0), np.percentile(sample, 99.0)
+        # Floats may span less than cellpose's fixed 1e-3 and still hold a picture.
+        least = 1e-3 if whole_numbers else 1e-6 * max(abs(low), abs(high))
+        if plane.min() == plane.max():
+            plane[:] = 0.0
+        elif high - low > least:
+            plane -= low
+            plane /= high - low
+        else:
+            plane[:] = 0.0
+    return planes
+
+
+def network_planes(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1 or 2, H, W) → the two planes of the cellpose U-Net: one plane is followed by zeros."""
+    if planes.shape[0] == 1:
+        return np.concatenate([planes, np.zeros_like(planes)])
+    return planes
+
+
+def resize(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """(C, H, W) bilinearly resized to ``shape`` (height, width), as cellpose does."""
+    if planes.shape[1:] == tuple(shape):
+        return planes
+    interleaved = np.ascontiguousarray(planes.transpose(1, 2, 0))
+    resized = cv2.resize(interleaved, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(
+        resized.reshape(shape[0], shape[1], planes.shape[0]).transpose(2, 0, 1)
+    )

@@ -1,0 +1,155 @@
+"""The cellpose U-Net: preprocess, forward, decode; and the cell diameter of an image.
+
+The network is ``CPnet`` of cellpose 3 (Stringer et al. 2021), so its checkpoints load unchanged.
+Everything around it is ours and follows cellpose 3 step by step where the diameter is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cellpose.resnet_torch import CPnet
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inference import checkpoint, scales
+from inference.checkpoint import ModelMeta
+from inference.errors import InferenceError
+from inference.flows import DecodeSettings, decode
+from inference.normalize import check_image, network_planes, normalize, resize
+from inference.tiling import run_tiled
+
+CPNET_WIDTHS = (32, 64, 128, 256)
+_STEPS = 200  # Euler steps at the network's own scale
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """Cellpose's parameters. ``diameter`` (px of the image) beats the model's fixed one."""
+
+    diameter: float | None = None
+    flow_threshold: float = 0.4
+    cellprob_threshold: float = 0.0
+    min_size: int = 15
+    niter: int | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Instances of one image and what the network said."""
+
+    labels: NDArray[Any]  # (H, W) uint16 | uint32
+    cellprob: NDArray[np.float32]  # (H, W) logits
+    flows: NDArray[np.float32]  # (2, H, W) dy, dx, five times unit length
+    diameter: float  # px of the image, given or estimated
+    style: NDArray[np.float32]  # (256,) for the full width
+
+
+class Segmenter:
+    """A loaded segmenter; safe to keep for a process's life, not to share between threads."""
+
+    def __init__(
+        self, state: dict[str, Tensor], meta: ModelMeta, device: str | None = None
+    ) -> None:
+        if meta.family != "segmenter":
+            raise InferenceError(f"This is a {meta.family}, not a segmenter.")
+        self.meta = meta
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.net = build_net(meta.architecture)
+        # strict=False: cellpose 1 checkpoints carry no diameters.
+        missing, unknown = self.net.load_state_dict(state, strict=False)
+        if unknown or any(not name.startswith("diam_") for name in missing):
+            raise InferenceError("The weights do not fit the architecture their meta names.")
+        self.net.eval().to(self.device, memory_format=torch.channels_last)
+        self.bf16 = meta.settings.get("precision", "float32") == "bfloat16"
+
+    @classmethod
+    def load(cls, folder: Path, device: str | None = None) -> Segmenter:
+        """The segmenter in a model folder; ``InferenceError`` when it is unusable."""
+        state, meta = checkpoint.load(folder)
+        return cls(state, meta, device)
+
+    def segment(
+        self, image: NDArray[Any], settings: SegmenterSettings | None = None
+    ) -> Segmentation:
+        """Instances of ``image`` (C, H, W), any real dtype, channels as ``meta.channels``.
+
+        Without a diameter in ``settings`` or ``meta`` the image's cell diameter is estimated.
+        """
+        settings = settings or SegmenterSettings()
+        check_image(image, self.meta.channels)
+        if 0 in image.shape[1:]:
+            return self._nothing(image.shape[1:])
+        planes = network_planes(normalize(image))
+        diameter = settings.diameter or self.meta.fixed_diameter
+        if diameter is None:
+            diameter = scales.estimate_diameter(planes, self.flows, self.meta)
+        return self._segment_at(planes, float(diameter), settings)
+
+    def flows(
+        self, planes: NDArray[np.float32], diameter: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Network outputs (3, h, w) at the scale where ``diameter`` px become the network's own,
+        not resized back, and the style. ``planes`` are normalised.
+        """
+        rescale = np.float32(self.meta.diameter) / diameter
+        height, width = planes.shape[1:]
+        # float32 arithmetic and truncation as in cellpose, which decides the resized shape.
+        shape = max(1, int(height * rescale)), max(1, int(width * rescale))
+        scaled = planes if rescale == 1.0 else resize(planes, shape)
+        return run_tiled(scaled, self._forward)
+
+    def _segment_at(
+        self, planes: NDArray[np.float32], diameter: float, settings: SegmenterSettings
+    ) -> Segmentation:
+        outputs, style = self.flows(planes, diameter)
+        outputs = resize(outputs, (planes.shape[1], planes.shape[2]))
+        steps = int(1 / (np.float32(self.meta.diameter) / diameter) * _STEPS)
+        labels = decode(
+            outputs[:2],
+            outputs[2],
+            DecodeSettings(
+                flow_threshold=settings.flow_threshold,
+                cellprob_threshold=settings.cellprob_threshold,
+                min_size=settings.min_size,
+                niter=settings.niter or steps,
+            ),
+        )
+        return Segmentation(labels, outputs[2], outputs[:2], diameter, style)
+
+    def _forward(
+        self, tiles: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        batch = torch.from_numpy(tiles).to(self.device, memory_format=torch.channels_last)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            outputs, style = self.net(batch)[:2]
+        return outputs.float().cpu().numpy(), style.float().cpu().numpy()
+
+    def _nothing(self, shape: tuple[int, ...]) -> Segmentation:
+        return Segmentation(
+            labels=np.zeros(shape, np.uint16),
+            cellprob=np.zeros(shape, np.float32),
+            flows=np.zeros((2, *shape), np.float32),
+            diameter=self.meta.fixed_diameter or self.meta.diameter,
+            style=np.zeros(self.net.nbase[-1], np.float32),
+        )
+
+
+def build_net(architecture: dict[str, Any]) -> CPnet:
+    """An untrained network for ``meta.architecture``: {"name": "cpnet", "nbase": [2, 32, …]}."""
+    nbase = [int(width) for width in architecture.get("nbase", (2, *CPNET_WIDTHS))]
+    if architecture.get("name", "cpnet") != "cpnet" or len(nbase) < 2 or min(nbase) < 1:
+        raise InferenceError(f"There is no segmenter architecture {architecture}.")
+    return CPnet(nbase, nout=3, sz=3)
+
+
+def with_fixed_diameter(meta: ModelMeta, diameter: float) -> ModelMeta:
+    """``meta`` of the same weights, used at one diameter (px of the images) ever after."""
+    return replace(meta, fixed_diameter=diameter)

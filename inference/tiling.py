@@ -1,0 +1,105 @@
+"""Large images through a network in overlapping tiles whose outputs are blended.
+
+The geometry is that of cellpose 3 (Stringer et al. 2021): zero padding to a multiple of 16 plus
+8 px on each side, tiles of 224 px overlapping by a tenth, sigmoid weights towards tile edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TILE = 224  # px
+OVERLAP = 0.1  # of a tile
+DIVISOR = 16  # the U-Net halves the image three times; cellpose pads to twice that
+_TAPER = 7.5  # px, width of the sigmoid at tile edges
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Where the tiles of a padded image lie."""
+
+    rows: tuple[int, ...]  # first row of each row of tiles
+    columns: tuple[int, ...]
+    height: int  # px of one tile
+    width: int
+
+    def corners(self) -> list[tuple[int, int]]:
+        """(first row, first column) of every tile, row by row."""
+        return [(y, x) for y in self.rows for x in self.columns]
+
+
+def padding(length: int) -> tuple[int, int]:
+    """Zeros before and after an axis of ``length`` px."""
+    lacking = -length % DIVISOR
+    return DIVISOR // 2 + lacking // 2, DIVISOR // 2 + lacking - lacking // 2
+
+
+def plan(height: int, width: int) -> Tiles:
+    """Tiles covering a padded image of ``height`` × ``width`` px."""
+    return Tiles(
+        _starts(height), _starts(width), height=min(TILE, height), width=min(TILE, width)
+    )
+
+
+def _starts(length: int) -> tuple[int, ...]:
+    count = 1 if length <= TILE else int(np.ceil((1.0 + 2 * OVERLAP) * length / TILE))
+    return tuple(int(s) for s in np.linspace(0, length - min(TILE, length), count).astype(int))
+
+
+def taper(height: int, width: int) -> NDArray[np.float64]:
+    """Weights of a tile's pixels (height, width), falling off within about 20 px of the edges."""
+    size = max(TILE, height, width)
+    distance = np.abs(np.arange(size) - (size - 1) / 2)
+    profile = 1.0 / (1.0 + np.exp((distance - (size / 2 - 20)) / _TAPER))
+    middle = size // 2
+
+    def cut(length: int) -> NDArray[np.float64]:
+        return profile[middle - length // 2 : middle + length // 2 + length % 2]
+
+    return cut(height)[:, None] * cut(width)[None, :]
+
+
+Forward = Callable[
+    [NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]
+]  # (n, C, h, w) → outputs (n, K, h, w), styles (n, S)
+
+
+def run_tiled(
+    planes: NDArray[np.float32], forward: Forward, batch: int = 8
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Outputs (K, H, W) of ``forward`` on (C, H, W), blended, and the unit-length style (S,)."""
+    above, below = padding(planes.shape[1])
+    left, right = padding(planes.shape[2])
+    padded = np.pad(planes, ((0, 0), (above, below), (left, right)))
+    tiles = plan(padded.shape[1], padded.shape[2])
+    weight = taper(tiles.height, tiles.width)
+    total = np.zeros(padded.shape[1:])
+    outputs: NDArray[np.float32] | None = None
+    style: NDArray[np.float32] | None = None
+    for corners in _batches(tiles.corners(), batch):
+        cut = np.stack(
+            [padded[:, y : y + tiles.height, x : x + tiles.width] for y, x in corners]
+        )
+        answers, styles = forward(cut)
+        if outputs is None or style is None:
+            outputs = np.zeros((answers.shape[1], *padded.shape[1:]), np.float32)
+            style = np.zeros(styles.shape[1], np.float32)
+        style += styles.sum(axis=0)
+        for (y, x), answer in zip(corners, answers, strict=True):
+            outputs[:, y : y + tiles.height, x : x + tiles.width] += answer * weight
+            total[y : y + tiles.height, x : x + tiles.width] += weight
+    assert outputs is not None and style is not None  # a plan has at least one tile
+    outputs /= total
+    inside = outputs[:, above : padded.shape[1] - below, left : padded.shape[2] - right]
+    return inside, style / max(float(np.sqrt((style**2).sum())), 1e-12)
+
+
+def _batches(
+    corners: list[tuple[int, int]], size: int
+) -> Iterator[list[tuple[int, int]]]:
+    for start in range(0, len(corners), size):
+        yield corners[start : start + size]

@@ -1,0 +1,154 @@
+"""A snapshot folder as typed rows: what to train on, read lazily, checked where it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.labels import LabelsError, validate
+from training.errors import TrainingError
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class SnapshotImage:
+    """One image of a snapshot with its label image and what is known of its cells."""
+
+    id: str
+    name: str
+    split: str
+    group: str
+    image_file: Path
+    labels_file: Path | None
+    culture: str = ""  # a type's name (single-type culture), "mixed" or ""
+    source: str = "revision"  # or "prediction": weak labels
+    weight: float = 1.0
+    cell_types: dict[int, str] = field(default_factory=dict)  # label → type; absent = unknown
+    complete_regions: tuple[tuple[int, int, int, int], ...] | None = None  # x0, y0, x1, y1
+    pixel_size_um: float | None = None
+
+    def pixels(self) -> NDArray[Any]:
+        """The role-ordered image (C, H, W) in its original dtype."""
+        image = _array(self.image_file, self.name)
+        if image.ndim != 3 or image.dtype.kind not in "uif":
+            raise TrainingError(f"The image {self.name} in the snapshot is no CYX array.")
+        return image
+
+    def labels(self) -> NDArray[Any]:
+        """The label image (H, W); ``TrainingError`` when there is none or it does not fit."""
+        if self.labels_file is None:
+            raise TrainingError(f"The image {self.name} in the snapshot has no label image.")
+        labels = _array(self.labels_file, self.name)
+        try:
+            validate(labels, np.load(self.image_file, mmap_mode="r").shape[1:])
+        except LabelsError as error:
+            raise TrainingError(f"The labels of {self.name} cannot be used: {error}") from error
+        return labels
+
+    def trusted(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Where the labels are complete (H, W), or None when they are so everywhere."""
+        if self.complete_regions is None:
+            return None
+        inside = np.zeros(shape, bool)
+        for x0, y0, x1, y1 in self.complete_regions:
+            inside[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
+        return inside
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frozen training set on disk."""
+
+    folder: Path
+    hash: str
+    dataset: str
+    family: str
+    channels: tuple[str, ...]
+    types: tuple[str, ...]
+    images: tuple[SnapshotImage, ...]
+
+    def split(self, name: str) -> tuple[SnapshotImage, ...]:
+        """The labelled images of "train", "validation" or "test"."""
+        return tuple(i for i in self.images if i.split == name and i.labels_file is not None)
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """Read the manifest of ``folder``; ``TrainingError`` if it is absent, damaged or partial."""
+    try:
+        document = json.loads((folder / MANIFEST).read_text())
+        snapshot = Snapshot(
+            folder=folder,
+            hash=str(document["hash"]),
+            dataset=str(document.get("dataset", "")),
+            family=str(document.get("family", "")),
+            channels=tuple(document["channels"]),
+            types=tuple(document.get("types", ())),
+            images=tuple(_image(folder, entry) for entry in document["images"]),
+        )
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"The folder {folder} is no whole snapshot: {MANIFEST} is missing."
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"The {MANIFEST} in {folder} is damaged: {error!r}.") from error
+    return snapshot
+
+
+def hold_out(
+    images: Sequence[SnapshotImage], share: float
+) -> tuple[tuple[SnapshotImage, ...], tuple[SnapshotImage, ...]]:
+    """Split ``images`` into (train, validation) with about ``share`` of them to validate on.
+
+    Deterministic, by a hash of each image's group, and never splitting a group: crops of one
+    well on both sides would flatter the validation. One group only: nothing is held out.
+    """
+    groups: dict[str, list[SnapshotImage]] = {}
+    for image in images:
+        groups.setdefault(image.group or image.id, []).append(image)
+    order = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).hexdigest())
+    wanted = share * len(images)
+    held: list[SnapshotImage] = []
+    for group in order:
+        rest = len(images) - len(held) - len(groups[group])
+        if rest < 1 or len(held) >= wanted:
+            continue
+        if not held or len(held) + len(groups[group]) <= max(1.0, 1.5 * wanted):
+            held.extend(groups[group])
+    ids = {image.id for image in held}
+    return tuple(i for i in images if i.id not in ids), tuple(held)
+
+
+def _image(folder: Path, entry: dict[str, Any]) -> SnapshotImage:
+    if entry["split"] not in SPLITS:
+        raise ValueError(f"split {entry['split']!r}")
+    regions = entry.get("complete_regions")
+    return SnapshotImage(
+        id=str(entry["id"]),
+        name=str(entry.get("name", entry["id"])),
+        split=entry["split"],
+        group=str(entry.get("group", "")),
+        image_file=folder / entry["image"],
+        labels_file=folder / entry["labels"] if entry.get("labels") else None,
+        culture=str(entry.get("culture") or ""),
+        source=str(entry.get("source", "revision")),
+        weight=float(entry.get("weight", 1.0)),
+        cell_types={int(k): str(v) for k, v in (entry.get("cell_types") or {}).items()},
+        complete_regions=None if regions is None else tuple(tuple(map(int, r)) for r in regions),
+        pixel_size_um=entry.get("pixel_size_um"),
+    )
+
+
+def _array(file: Path, name: str) -> NDArray[Any]:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingError(f"The file {file.name} of {name} cannot be read: {error}.") from error

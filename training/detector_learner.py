@@ -1,0 +1,211 @@
+"""Teaching the detector: Mask R-CNN from instances, its type head from the types people know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from inference import calibration
+from inference.checkpoint import ModelMeta
+from inference.detector import Detector, type_logits
+from inference.detector_network import DetectorNetwork
+from inference.type_head import cell_windows
+from training.config import TrainConfig
+from training.dataset import Snapshot, hold_out
+from training.detector_samples import UNKNOWN, CellBatch, CellSample, prepare, random_crop
+from training.detector_start import network_and_meta
+from training.engine import Validation
+from training.errors import TrainingError
+from training.metrics import calibration_error, match_counts
+
+_VALIDATION_IMAGES = 12
+_TYPED_CELLS_PER_STEP = 64
+_LOSS_WEIGHTS = {"loss_objectness": 1.0, "loss_rpn_box_reg": 1.0}  # of torchvision's; else 1
+
+
+class DetectorLearner:
+    """See ``training.engine.Learner``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        snapshot: Snapshot,
+        run: Path,
+        base: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.types = snapshot.types
+        images, held = snapshot.split("train"), snapshot.split("validation")
+        self.held_out = not held
+        if not held:
+            images, held = hold_out(images, config.holdout)
+        self.samples = [sample for image in images if _usable(sample := prepare(image, self.types))]
+        if not any(sample.labels.any() for sample in self.samples):
+            raise TrainingError("None of the training images has a cell; annotate some first.")
+        self.held = [prepare(image, self.types) for image in held[:_VALIDATION_IMAGES]]
+        network, self._meta = network_and_meta(config, snapshot, self.samples, base)
+        self.model: nn.Module = network
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
+        self.type_weights = type_weights(self.samples, len(self.types)).to(device)
+        self._best = -1.0
+
+    def batches(self, epoch: int) -> Iterator[CellBatch]:
+        rng = np.random.default_rng([self.config.seed, epoch])
+        shares = np.array([sample.weight for sample in self.samples])
+        for _ in range(self.steps_per_epoch):
+            chosen = rng.choice(len(shares), self.config.batch_size, p=shares / shares.sum())
+            cut = [self._crop(self.samples[index], rng) for index in chosen]
+            names = tuple(self.samples[index].name for index in chosen)
+            yield CellBatch([image for image, _ in cut], [target for _, target in cut], names)
+
+    def loss(self, batch: CellBatch) -> Tensor:
+        images = [image.to(self.device) for image in batch.images]
+        targets = [{k: v.to(self.device) for k, v in each.items()} for each in batch.targets]
+        losses = self.model(images, targets)
+        total = torch.stack([_LOSS_WEIGHTS.get(k, 1.0) * v for k, v in losses.items()]).sum()
+        return total + self._type_loss(images, targets)
+
+    def describe(self, batch: CellBatch) -> str:
+        return ", ".join(sorted(set(batch.names)))
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Weights decay; norms and biases do not."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trained if p.ndim > 1]},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def validate(self, model: nn.Module, epoch: int) -> Validation:
+        """AP of found cells and type accuracy of true cells; also fits the temperatures."""
+        if not self.held:
+            return Validation(score=float(epoch))
+        assert isinstance(model, DetectorNetwork)
+        detector = Detector(model, self._meta, self.device)
+        counts = np.zeros(3)
+        logits, truth = [], []
+        for sample in self.held:
+            zoom = detector.zoom(sample.diameter)
+            labels, _ = detector.detect_planes(sample.planes, zoom).to_labels(sample.labels.shape)
+            counts += match_counts(*_where_complete(sample, labels), 0.5)
+            ids, answers = type_logits(model, sample.planes, sample.labels, zoom)
+            logits.append(answers)
+            truth.append(sample.types[ids])
+        metrics = {"ap50": float(counts[0] / max(counts.sum(), 1.0))}
+        temperatures, named = _judge_types(np.concatenate(logits), np.concatenate(truth))
+        metrics.update(named)
+        score = (metrics["ap50"] + named.get("type_accuracy", metrics["ap50"])) / 2
+        if score > self._best:
+            # The engine saves the meta with the weights of the best epoch: this very dictionary.
+            self._best = score
+            self._meta.calibration.update(temperatures)
+        return Validation(score=score, metrics=metrics)
+
+    def meta(self) -> ModelMeta:
+        validation = {"held_out_of_training": self.held_out, "images": [s.name for s in self.held]}
+        settings = {**self._meta.settings, "validation": validation}
+        return replace(self._meta, settings=settings)
+
+    def _crop(
+        self, sample: CellSample, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
+        known = float(self._meta.settings["data_diameter"])
+        if self._meta.settings["scaling"] == "image" and sample.diameter:
+            known = sample.diameter
+        zoom = self._meta.diameter / known * float(np.exp(rng.uniform(low, high)))
+        return random_crop(sample, zoom, self.config.crop, rng)
+
+    def _type_loss(self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> Tensor:
+        """Cross-entropy over cells whose type is known, rare types weighing more."""
+        assert isinstance(self.model, DetectorNetwork)
+        head = self.model.types
+        known = [t["types"] != UNKNOWN for t in targets]
+        if head is None or not any(bool(k.any()) for k in known):
+            return images[0].new_zeros(())
+        cut = [
+            cell_windows(image, t["owners"], t["ids"][k], t["centres"][k])
+            for image, t, k in zip(images, targets, known, strict=True)
+            if k.any()
+        ]
+        truth = torch.cat([t["types"][k] for t, k in zip(targets, known, strict=True)])
+        some = torch.randperm(len(truth))[:_TYPED_CELLS_PER_STEP].to(self.device)
+        pixels = torch.cat([p for p, _ in cut])[some]
+        masks = torch.cat([m for _, m in cut])[some]
+        logits = head(pixels, roughened(masks))
+        return F.cross_entropy(logits, truth[some], self.type_weights)
+
+
+def roughened(masks: Tensor) -> Tensor:
+    """Masks (n, 1, W, W) as a model might draw them: exact, a pixel wide or narrow, or rounded."""
+    way = int(torch.randint(0, 5, ()))
+    if way == 1:
+        return F.max_pool2d(masks, 3, 1, 1)
+    if way == 2:
+        return _eroded(masks, 1)
+    if way == 3:  # opening: without the thin processes that a detector's mask often lacks
+        opened = F.max_pool2d(_eroded(masks, 2), 5, 1, 2)
+        return torch.where(opened.sum((2, 3), keepdim=True) > 0, opened, masks)
+    return masks
+
+
+def _eroded(masks: Tensor, radius: int) -> Tensor:
+    return -F.max_pool2d(-masks, 2 * radius + 1, 1, radius)
+
+
+def type_weights(samples: Sequence[CellSample], types: int) -> Tensor:
+    """(T,) f32: inverse frequency among the typed training cells, mean 1, at most 10-fold."""
+    counts = np.zeros(types)
+    for sample in samples:
+        known = sample.types[sample.types != UNKNOWN]
+        counts += sample.weight * np.bincount(known, minlength=types)
+    inverse = 1 / np.maximum(counts, max(counts.max(initial=1.0) / 10, 1.0))
+    return torch.from_numpy(inverse / max(inverse.mean(), 1e-9) if types else inverse).float()
+
+
+def _usable(sample: CellSample) -> bool:
+    """Whether anything can be cut from it."""
+    return sample.weight > 0 and any(x1 > x0 and y1 > y0 for x0, y0, x1, y1 in sample.regions)
+
+
+def _where_complete(
+    sample: CellSample, labels: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """True and predicted labels, blank outside the complete regions."""
+    inside = np.zeros(labels.shape, bool)
+    for x0, y0, x1, y1 in sample.regions:
+        inside[y0:y1, x0:x1] = True
+    return np.where(inside, sample.labels, 0), np.where(inside, labels, 0)
+
+
+def _judge_types(
+    logits: NDArray[np.float32], truth: NDArray[np.int64]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Calibration to keep, and metrics, from the validation cells of known type."""
+    known = truth != UNKNOWN
+    logits, truth = logits[known], truth[known]
+    if not len(truth) or not logits.shape[1]:
+        return {}, {}
+    temperatures = calibration.fit_temperatures(logits, truth)
+    correct = logits.argmax(axis=1) == truth
+    before = calibration.softmax(logits).max(axis=1)
+    after = calibration.calibrated(logits, temperatures).max(axis=1)
+    errors = [calibration_error(p, correct) for p in (before, after)]
+    kept = {
+        "temperatures": [round(float(t), 4) for t in temperatures],
+        "cells": len(truth),
+        "error_before": round(errors[0], 4),
+        "error_after": round(errors[1], 4),
+    }
+    return kept, {"type_accuracy": float(correct.mean()), "calibration_error": errors[1]}

@@ -1,0 +1,269 @@
+"""Teaching the cellpose U-Net: crops, targets, validation, and what its weights mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from inference import checkpoint
+from inference.checkpoint import ModelMeta
+from inference.flows import DecodeSettings, decode, masks_to_flows
+from inference.labels import diameters, relabel
+from inference.normalize import network_planes, normalize
+from inference.segmenter import CPNET_WIDTHS, build_net
+from training.config import TrainConfig
+from training.dataset import Snapshot, SnapshotImage, hold_out
+from training.engine import Validation
+from training.errors import TrainingError
+from training.losses import flow_loss
+from training.metrics import match_counts
+from training.transforms import Crop, Sample, View, cut, jitter, random_view
+
+_VALIDATION_CROPS = 24
+_THRESHOLDS = (0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A stack of crops on its way to the network."""
+
+    planes: Tensor  # (n, 2, s, s)
+    flows: Tensor  # (n, 2, s, s)
+    inside: Tensor  # (n, s, s)
+    weight: Tensor  # (n, s, s)
+    names: tuple[str, ...]
+
+
+class SegmenterLearner:
+    """See ``training.engine.Learner``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        snapshot: Snapshot,
+        run: Path,
+        base: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.channels = snapshot.channels
+        if not 1 <= len(self.channels) <= 2:
+            raise TrainingError("A segmenter sees one or two channels.")
+        state, self.start = start_weights(config, snapshot, run, base)
+        self.network_diameter = self.start.diameter
+        self.model: nn.Module = build_net(self.start.architecture)
+        if state is not None:
+            self.model.load_state_dict(state, strict=False)
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images, held = snapshot.split("train"), snapshot.split("validation")
+        self.held_out = not held
+        if not held:
+            images, held = hold_out(images, config.holdout)
+        if not images:
+            raise TrainingError("The snapshot has no labelled training image.")
+        cache = snapshot.folder / "flows"
+        self.samples = prepare(images, cache, self.network_diameter)
+        if not any(s.labels.any() for s in self.samples):
+            raise TrainingError("None of the training images has a cell; correct some first.")
+        self.views = self._validation_views(prepare(held, cache, self.network_diameter))
+        self.validation_names = tuple(image.name for image in held)
+        self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
+        self.weights = np.array([image.weight for image in images])
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.config.seed, epoch])
+        order = self._order(rng)
+        for start in range(0, len(order), self.config.batch_size):
+            chosen = [self.samples[k] for k in order[start : start + self.config.batch_size]]
+            yield stack([self._random_crop(s, rng) for s in chosen], [s.name for s in chosen])
+
+    def loss(self, batch: Batch) -> Tensor:
+        outputs = self.model(self._put(batch.planes))[0]
+        put = self.device
+        return flow_loss(
+            outputs, batch.flows.to(put), batch.inside.to(put), batch.weight.to(put)
+        )
+
+    def describe(self, batch: Batch) -> str:
+        return ", ".join(sorted(set(batch.names)))
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Convolutions decay; norms and biases do not."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trained if p.ndim > 1]},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def validate(self, model: nn.Module, epoch: int) -> Validation:
+        """Loss and AP of fixed crops, each at its image's own cell diameter."""
+        if not self.views:
+            return Validation(score=float(epoch))
+        losses: list[float] = []
+        counts = np.zeros((len(_THRESHOLDS), 3))
+        for start in range(0, len(self.views), self.config.batch_size):
+            crops = self.views[start : start + self.config.batch_size]
+            batch = stack(crops, [])
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+            ):
+                outputs = model(self._put(batch.planes))[0].float().cpu()
+            losses += [
+                float(flow_loss(outputs[k : k + 1], batch.flows[k : k + 1],
+                                batch.inside[k : k + 1], batch.weight[k : k + 1]))
+                for k in range(len(crops))
+            ]
+            for crop, output in zip(crops, outputs.numpy(), strict=True):
+                counts += np.array(_crop_counts(crop, output))
+        precision = counts[:, 0] / np.maximum(counts.sum(axis=1), 1.0)
+        loss = float(np.mean(losses))
+        metrics = {"ap50": float(precision[0]), "ap75": float(precision[1])}
+        return Validation(score=float(precision.mean()), loss=loss, metrics=metrics)
+
+    def meta(self) -> ModelMeta:
+        sizes = np.concatenate([diameters(s.labels) for s in self.samples])
+        medians = [s.diameter for s in self.samples if s.labels.any()]
+        settings = {
+            "precision": self.config.precision,
+            "training_diameters": {
+                "median": float(np.median(medians)),
+                "low": float(np.percentile(medians, 2)),
+                "high": float(np.percentile(medians, 98)),
+                "cells": int(sizes.size),
+            },
+            "validation": {
+                "held_out_of_training": self.held_out,
+                "images": list(self.validation_names),
+            },
+        }
+        return replace(
+            self.start,
+            channels=self.channels,
+            fixed_diameter=self.config.fixed_diameter or self.start.fixed_diameter,
+            settings=settings,
+        )
+
+    def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Which sample each crop of an epoch comes from: every image equally often by weight."""
+        share = self.weights / self.weights.sum()
+        count = self.steps_per_epoch * self.config.batch_size
+        whole = np.repeat(np.arange(share.size), np.floor(share * count).astype(int))
+        rest = rng.choice(share.size, count - whole.size, p=share)
+        return rng.permutation(np.concatenate([whole, rest]))
+
+    def _random_crop(self, sample: Sample, rng: np.random.Generator) -> Crop:
+        low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
+        zoom = self.network_diameter / sample.diameter * float(np.exp(rng.uniform(low, high)))
+        view = random_view(sample, zoom, self.config.crop, rng)
+        crop = cut(sample, view, self.config.crop)
+        return replace(crop, planes=jitter(crop.planes, rng))
+
+    def _validation_views(self, samples: Sequence[Sample]) -> list[Crop]:
+        """Up to 24 upright crops, spread evenly over the validation images, the same each time."""
+        rng = np.random.default_rng(0)
+        crops = []
+        each = -(-_VALIDATION_CROPS // max(1, len(samples)))
+        for sample in samples:
+            zoom = self.network_diameter / sample.diameter
+            for _ in range(min(each, 4)):
+                at = random_view(sample, zoom, self.config.crop, rng).centre
+                crops.append(cut(sample, View(zoom, centre=at), self.config.crop))
+        step = max(1, len(crops) // _VALIDATION_CROPS)
+        return crops[::step][:_VALIDATION_CROPS]
+
+    def _put(self, planes: Tensor) -> Tensor:
+        return planes.to(self.device, memory_format=torch.channels_last)
+
+
+def prepare(
+    images: Sequence[SnapshotImage], cache: Path, default_diameter: float
+) -> list[Sample]:
+    """Images with flow targets, the flows kept in ``cache`` by the labels' content.
+
+    Images without cells are negatives, seen at the others' typical size.
+    """
+    found = []
+    for image in images:
+        labels, _ = relabel(image.labels())
+        trusted = image.trusted(labels.shape)
+        found.append((image, labels, trusted))
+    medians = [float(np.median(diameters(labels))) for _, labels, _ in found if labels.any()]
+    typical = float(np.median(medians)) if medians else default_diameter
+    return [
+        Sample(
+            name=image.name,
+            planes=network_planes(normalize(image.pixels())),
+            labels=labels,
+            flows=cached_flows(labels, cache),
+            trusted=None if trusted is None else trusted.astype(np.uint8),
+            diameter=max(3.0, float(np.median(diameters(labels))) if labels.any() else typical),
+        )
+        for image, labels, trusted in found
+    ]
+
+
+def cached_flows(labels: NDArray[Any], cache: Path) -> NDArray[np.float32]:
+    """``masks_to_flows``, remembered on disk under the sha256 of the label image."""
+    digest = hashlib.sha256(repr((labels.shape, labels.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    file = cache / f"{digest.hexdigest()}.npy"
+    if file.exists():
+        return np.load(file).astype(np.float32)
+    flows = masks_to_flows(labels)
+    cache.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part.npy")
+    np.save(part, flows.astype(np.float16))
+    part.replace(file)
+    return flows
+
+
+def stack(crops: Sequence[Crop], names: Sequence[str]) -> Batch:
+    """Crops as tensors."""
+
+    def tensor(arrays: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays))
+
+    return Batch(
+        tensor([c.planes for c in crops]),
+        tensor([c.flows for c in crops]),
+        tensor([c.inside for c in crops]),
+        tensor([c.weight for c in crops]),
+        tuple(names),
+    )
+
+
+def start_weights(
+    config: TrainConfig, snapshot: Snapshot, run: Path, base: Path | None
+) -> tuple[dict[str, Tensor] | None, ModelMeta]:
+    """State (None for scratch) and the meta to start from."""
+    if base is not None:
+        state, meta = checkpoint.load(base)
+        if meta.family != "segmenter" or len(meta.channels) != len(snapshot.channels):
+            raise TrainingError("The base model is no segmenter of the same channels.")
+        return state, meta
+    if config.start == "scratch":
+        nbase = [2, *(config.width * width // CPNET_WIDTHS[0] for width in CPNET_WIDTHS)]
+        architecture = {"name": "cpnet", "nbase": nbase}
+        return None, ModelMeta(
+            "segmenter", architecture, snapshot.channels, diameter=config.diameter
+        )
+    cache = Path(config.weights_cache) if config.weights_cache else run.parent / "weights"
+    file = checkpoint.fetch_builtin(config.start, cache)
+    return checkpoint.import_cellpose(file, snapshot.channels)
+
+
+def _crop_counts(crop: Crop, output: NDArray[np.float32]) -> list[tuple[int, int, int]]:
+    """(true positives, false positives, false negatives) of one crop at each threshold."""
+    predicted = decode(output[:2], output[2], DecodeSettings())
+    predicted = np.where(crop.weight > 0, predicted, 0)
+    true = np.where(crop.weight > 0, crop.labels, 0).astype(np.int64)
+    return [match_counts(true, predicted, threshold) for threshold in _THRESHOLDS]

@@ -1,0 +1,95 @@
+"""Train one model of one family: snapshot folder in, run folder out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from inference import checkpoint
+from inference.checkpoint import ModelMeta
+from training.config import TrainConfig
+from training.dataset import Snapshot, open_snapshot
+from training.engine import EpochReport, Learner, Training, Watch
+from training.errors import TrainingError
+
+__all__ = ["EpochReport", "TrainResult", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run: ``folder`` holds the best epoch's weights and meta."""
+
+    folder: Path
+    meta: ModelMeta
+    best_epoch: int
+    epochs: list[EpochReport]
+
+
+def train(
+    config: TrainConfig,
+    snapshot: Path,
+    run: Path,
+    base: Path | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainResult:
+    """Train, or resume ``run``'s checkpoint, and leave the best epoch's weights in ``run``.
+
+    ``base`` is a model folder to start from; without it ``config.start`` says. ``should_stop`` is
+    asked before every batch (then ``Cancelled``). Raises ``TrainingError`` or ``InferenceError``
+    (unusable start weights).
+    """
+    opened = open_snapshot(snapshot)
+    run.mkdir(parents=True, exist_ok=True)
+    fine_tune = base is not None or config.start != "scratch"
+    config = config.settled(fine_tune)
+    watch = Watch(on_epoch, should_stop)
+    watch.check()
+    torch.manual_seed(config.seed)
+    learner = _learner(config, opened, run, base)
+    meta = _described(learner.meta(), config, opened, base)
+    training = Training(learner, config, run, meta)
+    training.fit(watch)
+    return TrainResult(run, meta, training.best_epoch, training.reports)
+
+
+def pick_device(config: TrainConfig) -> torch.device:
+    """The configured device, or a GPU when there is one."""
+    return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _learner(config: TrainConfig, snapshot: Snapshot, run: Path, base: Path | None) -> Learner:
+    """The family's learner. Imported here: neither family needs the other's libraries."""
+    device = pick_device(config)
+    if config.family == "segmenter":
+        from training.segmenter_learner import SegmenterLearner
+
+        return SegmenterLearner(config, snapshot, run, base, device)
+    if config.family == "detector":
+        from training.detector_learner import DetectorLearner
+
+        return DetectorLearner(config, snapshot, run, base, device)
+    raise TrainingError(f"There is no model family {config.family}.")
+
+
+def _described(
+    meta: ModelMeta, config: TrainConfig, snapshot: Snapshot, base: Path | None
+) -> ModelMeta:
+    """``meta`` with where the weights come from and what made them."""
+    lineage = dict(meta.lineage)
+    lineage.update(
+        snapshot=snapshot.hash,
+        dataset=snapshot.dataset,
+        start="base" if base is not None else config.start,
+        base=checkpoint.file_sha256(base / checkpoint.WEIGHTS) if base is not None else None,
+        config=asdict(config),
+    )
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "cellpose")}
+    return replace(
+        meta, lineage=lineage, versions={"python": platform.python_version(), **versions}
+    )
