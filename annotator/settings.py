@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -81,6 +82,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if env("HTTPS_ONLY", False, _flag):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "annotator.api.errors.csrf_failure"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -153,6 +155,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)  # WhiteNoise warns about one that is absent
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [("app", FRONTEND_DIST)] if FRONTEND_DIST.exists() else []
 WHITENOISE_USE_FINDERS = True  # served straight from the sources: no collectstatic step
@@ -207,7 +210,7 @@ SPECTACULAR_SETTINGS = {
 
 # A broker that needs no server: kombu's folder transport. Messages only wake workers; the rows
 # are the truth, so a lost message costs one beat interval and nothing else.
-BROKER_URL = os.environ.get("BROKER_URL") or "filesystem://"
+BROKER_URL = os.environ.get("BROKER_URL") or "filesystem://localhost//"
 CELERY_BROKER_URL = BROKER_URL
 if BROKER_URL.startswith("filesystem://"):
     _broker = VAR_DIR / "broker"
@@ -229,6 +232,26 @@ PREDICTION_QUEUE = env("PREDICTION_QUEUE", "cpu", str)
 TRAINING_QUEUE = env("TRAINING_QUEUE", "training", str)
 BEAT_SECONDS = env("BEAT_SECONDS", 15, _positive)
 HEARTBEAT_SECONDS = env("HEARTBEAT_SECONDS", 60, _positive)  # a run silent for longer is orphaned
+CELERY_BEAT_SCHEDULE = {
+    "tick": {
+        "task": "tick",
+        "schedule": BEAT_SECONDS,
+        "args": [0],
+        # A round that was not worked on before the next one is sent has lapsed.
+        "options": {"queue": "cpu", "expires": BEAT_SECONDS},
+    }
+}
+# RabbitMQ closes the channel of a consumer that holds a message for half an hour; the next run
+# waits for hours behind a long training.
+CELERY_TASK_QUEUES = [
+    Queue(
+        name,
+        Exchange(name),
+        routing_key=name,
+        queue_arguments={"x-consumer-timeout": 14 * 24 * 3600 * 1000},
+    )
+    for name in sorted({"cpu", PREDICTION_QUEUE, TRAINING_QUEUE})
+]
 
 # Limits on what an upload may ask of the server.
 UPLOAD_MAX_BYTES = env("UPLOAD_MAX_MB", 512, _positive) * 2**20

@@ -199,9 +199,12 @@ def folder_get(prefix: str, into: Path) -> Path:
         for key in keys:
             path = fresh / key.removeprefix(f"{prefix}/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _ours("reading", key), default_storage.open(key) as stream:
-                with path.open("wb") as out:
-                    shutil.copyfileobj(stream, out, CHUNK)
+            with (
+                _ours("reading", key),
+                default_storage.open(key) as stream,
+                path.open("wb") as out,
+            ):
+                shutil.copyfileobj(stream, out, CHUNK)
         try:
             fresh.rename(into)
         except OSError:

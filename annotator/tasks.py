@@ -78,8 +78,8 @@ def tick(_: int) -> None:
 
 @worker_process_init.connect
 def _begin(**_: Any) -> None:
+    # Read by torch when the first task loads it.
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-    shutdown.listen()
 
 
 @worker_ready.connect
@@ -92,4 +92,5 @@ def _look_around(**_: Any) -> None:
 def _leave(**_: Any) -> None:
     """Tell the pool's processes, which the stop signal may not have reached."""
     for child in active_children():
-        os.kill(child.pid, signal.SIGTERM)
+        if child.pid:
+            os.kill(child.pid, signal.SIGTERM)

@@ -1,6 +1,51 @@
-"""Routes."""
+"""Routes. Each file of ``api`` names its own in ``urlpatterns``."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from annotator.api import (
+    annotations,
+    auth,
+    composition,
+    datasets,
+    exports,
+    health,
+    images,
+    members,
+    pages,
+    predictions,
+    queue,
+    runs,
+    versions,
+)
+
+NOUNS = (
+    auth,
+    datasets,
+    members,
+    images,
+    predictions,
+    annotations,
+    queue,
+    runs,
+    versions,
+    composition,
+    exports,
+)
+v1 = [
+    *(pattern for noun in NOUNS for pattern in noun.urlpatterns),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema")),
+]
+urlpatterns = [
+    path("api/v1/", include(v1)),
+    path("admin/", admin.site.urls),
+    *health.urlpatterns,
+    *pages.urlpatterns,
+]
+
+handler400 = "annotator.api.errors.bad_request"
+handler403 = "annotator.api.errors.forbidden"
+handler404 = "annotator.api.errors.not_found"
+handler500 = "annotator.api.errors.server_error"

@@ -5,5 +5,10 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [svelte(), svelteTesting()],
-  test: { include: ["tests/**/*.test.ts"], environment: "node", maxWorkers: 2 },
+  test: {
+    include: ["tests/**/*.test.ts"],
+    environment: "node",
+    maxWorkers: 2,
+    testTimeout: 20_000,
+  },
 });

@@ -67,8 +67,9 @@ def save(folder: Path, state: dict[str, Tensor], meta: ModelMeta) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{WEIGHTS}.part"
     # clone: safetensors refuses tensors that share memory, e.g. tied weights or channels-last.
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()},
-              part)
+    save_file(
+        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, part
+    )
     os.replace(part, folder / WEIGHTS)
     part = folder / f"{META}.part"
     part.write_text(json.dumps(meta.to_json(), indent=1))
@@ -225,9 +226,7 @@ def fetch_builtin(
     return file
 
 
-def _download(
-    name: str, url: str, file: Path, progress: Callable[[float], None] | None
-) -> None:
+def _download(name: str, url: str, file: Path, progress: Callable[[float], None] | None) -> None:
     part = file.with_name(file.name + ".part")
     try:
         with urllib.request.urlopen(url, timeout=30) as answer, part.open("wb") as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from inference.type_head import cell_windows
 TILE = 1024  # px at the network's scale; larger images are seen in overlapping tiles
 MARGIN = 96  # px by which a tile looks beyond the part it answers for: more than a cell
 WINDOWS_AT_ONCE = 128
+SURE = 0.5  # score from which a detection counts as a cell
 Floats = NDArray[np.float32]
 
 
@@ -72,6 +74,10 @@ class Detections:
             kept.append(int(index))
             labels[box.place][largest_piece(free)] = len(kept)
         return labels, np.array(kept, np.intp)
+
+    def sure(self) -> Detections:
+        """Those a person would be shown; the others only make precision-recall curves whole."""
+        return self.rows(np.flatnonzero(self.scores >= SURE))
 
     def rows(self, index: NDArray[np.intp]) -> Detections:
         """Only these detections."""
@@ -158,7 +164,7 @@ class Detector:
     ) -> tuple[NDArray[np.int64], Floats]:
         """Ids (n,) of the cells of ``labels`` (H, W), ascending, and type probabilities (n, T)."""
         check_image(image, self.meta.channels)
-        validate(labels, image.shape[1:])
+        validate(labels, (image.shape[1], image.shape[2]))
         return self._classify(normalize(image), labels, self.zoom(diameter))
 
     def _classify(
@@ -169,9 +175,7 @@ class Detector:
         temperatures = np.asarray(self.meta.calibration.get("temperatures", ones))
         return ids, calibration.calibrated(logits, temperatures).astype(np.float32)
 
-    def _detect_tile(
-        self, planes: Tensor, tile: _Tile
-    ) -> tuple[Floats, Floats, Floats]:
+    def _detect_tile(self, planes: Tensor, tile: _Tile) -> tuple[Floats, Floats, Floats]:
         """Boxes, scores and soft masks of the cells whose centre lies in the tile's own part."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             answer = self.network([planes[:, tile.y0 : tile.y1, tile.x0 : tile.x1]])[0]
@@ -184,6 +188,7 @@ class Detector:
         return boxes[own], answer["scores"].float().cpu().numpy()[own], masks[own]
 
 
+@torch.no_grad()
 def type_logits(
     network: DetectorNetwork, planes: Floats, labels: NDArray[Any], zoom: float
 ) -> tuple[NDArray[np.int64], Floats]:
@@ -200,9 +205,9 @@ def type_logits(
     logits = []
     for start in range(0, len(ids), WINDOWS_AT_ONCE):
         part = slice(start, start + WINDOWS_AT_ONCE)
-        pixels, mask = cell_windows(image, owners, ids[part], centres[part], zoom)
+        pixels, places = cell_windows(image, owners, ids[part], centres[part], zoom)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_in_bfloat16(device)):
-            logits.append(network.types.flipped(pixels, mask).float().cpu().numpy())
+            logits.append(network.types.flipped(pixels, places).float().cpu().numpy())
     return geometry.labels, np.concatenate(logits)
 
 
@@ -230,7 +235,7 @@ def _spans(length: int) -> Iterator[tuple[int, int, float, float]]:
         return
     count = -(-length // TILE)
     edges = [round(length * index / count) for index in range(count + 1)]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         low = -np.inf if first == 0 else first
         high = np.inf if last == length else last
         yield max(0, first - MARGIN), min(length, last + MARGIN), low, high

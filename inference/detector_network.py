@@ -58,7 +58,7 @@ class SmallBackbone(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         widths = (2 * width, 3 * width, 4 * width)
-        self.stem = nn.Sequential(_convolution(channels, width, 2, 5), _convolution(width, width))
+        self.stem = nn.Conv2d(channels, width, 5, stride=2, padding=2)
         self.stages = nn.ModuleList()
         inner = width
         for outer in widths:
@@ -69,7 +69,7 @@ class SmallBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(n, C, H, W) → maps "0", "1", "2" of stride 4, 8, 16."""
-        features = self.stem(images)
+        features = torch.relu(self.stem(images))
         maps: OrderedDict[str, Tensor] = OrderedDict()
         for index, stage in enumerate(self.stages):
             features = stage(features)
@@ -78,9 +78,9 @@ class SmallBackbone(nn.Module):
         return pyramid
 
 
-def _convolution(inner: int, outer: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+def _convolution(inner: int, outer: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inner, outer, size, stride=stride, padding=size // 2, bias=False),
+        nn.Conv2d(inner, outer, 3, stride=stride, padding=1, bias=False),
         nn.GroupNorm(8, outer),
         nn.ReLU(inplace=True),
     )
@@ -105,7 +105,12 @@ class _CellTransform(GeneralizedRCNNTransform):
     """Pads a batch and shifts its values; neither resizes images nor pastes masks into them."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(1, 1, [_MEAN] * channels, [_STD] * channels, _skip_resize=True)
+        super().__init__(1, 1, [_MEAN] * channels, [_STD] * channels)
+
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        return image, target
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
         batch: Tensor = super().batch_images(images, size_divisible)
@@ -132,13 +137,13 @@ def _mask_rcnn(architecture: dict[str, Any], channels: int) -> MaskRCNN:
         # backward pass of RoIAlign would take half of a CPU's training time with four.
         box_roi_pool=MultiScaleRoIAlign(levels, 7, 1),
         mask_roi_pool=MultiScaleRoIAlign(levels, 14, 1),
-        rpn_pre_nms_top_n_train=1000,
-        rpn_post_nms_top_n_train=500,
-        rpn_pre_nms_top_n_test=2000,
+        rpn_pre_nms_top_n_train=600,
+        rpn_post_nms_top_n_train=400,
+        rpn_pre_nms_top_n_test=1500,
         rpn_post_nms_top_n_test=1000,
         rpn_fg_iou_thresh=0.6,
         rpn_batch_size_per_image=128,
-        box_batch_size_per_image=96,
+        box_batch_size_per_image=64,
         box_positive_fraction=0.4,
         box_score_thresh=0.1,
         # Boxes of touching spindles overlap far more than those of COCO's things.

@@ -67,9 +67,7 @@ def follow_flows(
     return points.astype(np.int32)
 
 
-def seeds_to_masks(
-    ends: NDArray[np.int32], inside: NDArray[np.bool_]
-) -> NDArray[np.int32]:
+def seeds_to_masks(ends: NDArray[np.int32], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Label image (H, W) of pixels whose end points share a peak of the end points' histogram.
 
     A peak is a 5 × 5 maximum above 10 points; it grows in five 3 × 3 steps over bins with more
@@ -136,7 +134,7 @@ def _spread(work: Callable[[int, int], None], count: int, least: int) -> None:
     step = max(least, -(-count // (4 * _THREADS)))
     pieces = [(low, min(count, low + step)) for low in range(0, count, step)]
     if len(pieces) == 1:
-        return work(*pieces[0])
+        work(*pieces[0])
+        return
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda piece: work(*piece), pieces):
-            pass
+        list(pool.map(lambda piece: work(*piece), pieces))

@@ -13,51 +13,53 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def heat_flows(
-    labels: NDArray[np.int32], boxes: NDArray[np.int32], low: int, high: int,
+    labels: NDArray[np.int32],
+    boxes: NDArray[np.int32],
+    low: int,
+    high: int,
     flows: NDArray[np.float32],
 ) -> None:
     """Flows of the cells with ids low + 1 … high into ``flows`` (2, H, W); see masks_to_flows."""
     for cell in range(low, high):
         x0, y0, x1, y1 = boxes[cell]
-        height, width = y1 - y0 + 2, x1 - x0 + 2
-        count = 0
-        mean_y, mean_x = 0.0, 0.0
-        ys = np.empty((y1 - y0) * (x1 - x0), np.int32)
-        xs = np.empty(ys.size, np.int32)
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if labels[y, x] == cell + 1:
-                    ys[count], xs[count] = y - y0 + 1, x - x0 + 1
-                    mean_y += ys[count]
-                    mean_x += xs[count]
-                    count += 1
-        mean_y /= count
-        mean_x /= count
-        centre, nearest = 0, np.inf
-        for k in range(count):
-            distance = (xs[k] - mean_x) ** 2 + (ys[k] - mean_y) ** 2
-            if distance < nearest:
-                centre, nearest = k, distance
-        heat = np.zeros((height, width))
-        fresh = np.empty(count)
-        for _ in range(2 * (height + width)):
-            heat[ys[centre], xs[centre]] += 1.0
-            for k in range(count):
-                y, x = ys[k], xs[k]
-                fresh[k] = (
-                    heat[y, x] + heat[y - 1, x] + heat[y + 1, x] + heat[y, x - 1]
-                    + heat[y, x + 1] + heat[y - 1, x - 1] + heat[y - 1, x + 1]
-                    + heat[y + 1, x - 1] + heat[y + 1, x + 1]
-                ) / 9.0
-            for k in range(count):
-                heat[ys[k], xs[k]] = fresh[k]
-        for k in range(count):
+        rows, columns = np.nonzero(labels[y0:y1, x0:x1] == cell + 1)
+        ys, xs = rows + 1, columns + 1
+        centre = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
+        heat = diffuse(ys, xs, centre, y1 - y0 + 2, x1 - x0 + 2)
+        for k in range(ys.size):
             y, x = ys[k], xs[k]
             dy = heat[y + 1, x] - heat[y - 1, x]
             dx = heat[y, x + 1] - heat[y, x - 1]
             length = 1e-60 + np.sqrt(dy * dy + dx * dx)
             flows[0, y0 + y - 1, x0 + x - 1] = dy / length
             flows[1, y0 + y - 1, x0 + x - 1] = dx / length
+
+
+@njit(cache=True, nogil=True)
+def diffuse(
+    ys: NDArray[np.int64], xs: NDArray[np.int64], centre: int, height: int, width: int
+) -> Any:
+    """Heat (height, width) of a cell's pixels, fed at pixel ``centre`` at every step."""
+    heat = np.zeros((height, width))
+    fresh = np.empty(ys.size)
+    for _ in range(2 * (height + width)):
+        heat[ys[centre], xs[centre]] += 1.0
+        for k in range(ys.size):
+            y, x = ys[k], xs[k]
+            fresh[k] = (
+                heat[y, x]
+                + heat[y - 1, x]
+                + heat[y + 1, x]
+                + heat[y, x - 1]
+                + heat[y, x + 1]
+                + heat[y - 1, x - 1]
+                + heat[y - 1, x + 1]
+                + heat[y + 1, x - 1]
+                + heat[y + 1, x + 1]
+            ) / 9.0
+        for k in range(ys.size):
+            heat[ys[k], xs[k]] = fresh[k]
+    return heat
 
 
 @njit(cache=True, nogil=True)
@@ -75,10 +77,18 @@ def euler(
             below, beside = min(height - 1, y + 1), min(width - 1, x + 1)
             a, b = (1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx
             c, d = fy * (1.0 - fx), fy * fx
-            dy = np.float32(field[0, y, x] * a + field[0, y, beside] * b
-                            + field[0, below, x] * c + field[0, below, beside] * d)
-            dx = np.float32(field[1, y, x] * a + field[1, y, beside] * b
-                            + field[1, below, x] * c + field[1, below, beside] * d)
+            dy = np.float32(
+                field[0, y, x] * a
+                + field[0, y, beside] * b
+                + field[0, below, x] * c
+                + field[0, below, beside] * d
+            )
+            dx = np.float32(
+                field[1, y, x] * a
+                + field[1, y, beside] * b
+                + field[1, below, x] * c
+                + field[1, below, beside] * d
+            )
             py = min(bottom, max(np.float32(0.0), np.float32(py + dy)))
             px = min(right, max(np.float32(0.0), np.float32(px + dx)))
             if dy == 0.0 and dx == 0.0:

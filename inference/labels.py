@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Labels = NDArray[Any]  # integer, (H, W)
 
-_DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 _LOOKUP_LIMIT = 1 << 26  # largest id for which a lookup table is cheaper than sorting pixels
 
 
@@ -86,9 +86,7 @@ def cell_geometry(labels: Labels) -> CellGeometry:
     np.minimum.at(boxes[:, 1], cell, ys.astype(np.int32))
     np.maximum.at(boxes[:, 2], cell, (xs + 1).astype(np.int32))
     np.maximum.at(boxes[:, 3], cell, (ys + 1).astype(np.int32))
-    sums = np.stack(
-        [np.bincount(cell, weights=axis, minlength=n) for axis in (xs, ys)], axis=1
-    )
+    sums = np.stack([np.bincount(cell, weights=axis, minlength=n) for axis in (xs, ys)], axis=1)
     return CellGeometry(ids, boxes, areas.astype(np.int64), sums / np.maximum(areas, 1)[:, None])
 
 

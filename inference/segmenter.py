@@ -60,10 +60,7 @@ class Segmenter:
         self.meta = meta
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.net = build_net(meta.architecture)
-        # strict=False: cellpose 1 checkpoints carry no diameters.
-        missing, unknown = self.net.load_state_dict(state, strict=False)
-        if unknown or any(not name.startswith("diam_") for name in missing):
-            raise InferenceError("The weights do not fit the architecture their meta names.")
+        load_weights(self.net, state)
         self.net.eval().to(self.device, memory_format=torch.channels_last)
         self.bf16 = meta.settings.get("precision", "float32") == "bfloat16"
 
@@ -148,6 +145,17 @@ def build_net(architecture: dict[str, Any]) -> CPnet:
     if architecture.get("name", "cpnet") != "cpnet" or len(nbase) < 2 or min(nbase) < 1:
         raise InferenceError(f"There is no segmenter architecture {architecture}.")
     return CPnet(nbase, nout=3, sz=3)
+
+
+def load_weights(net: CPnet, state: dict[str, Tensor]) -> None:
+    """Put ``state`` into ``net``; ``InferenceError`` unless it fits whole."""
+    own = net.state_dict()
+    # Cellpose 1 checkpoints carry no diameters.
+    if any(name not in state and not name.startswith("diam_") for name in own) or any(
+        name not in own or own[name].shape != tensor.shape for name, tensor in state.items()
+    ):
+        raise InferenceError("The weights do not fit the architecture that their meta names.")
+    net.load_state_dict(state, strict=False)
 
 
 def with_fixed_diameter(meta: ModelMeta, diameter: float) -> ModelMeta:

@@ -40,9 +40,7 @@ def padding(length: int) -> tuple[int, int]:
 
 def plan(height: int, width: int) -> Tiles:
     """Tiles covering a padded image of ``height`` × ``width`` px."""
-    return Tiles(
-        _starts(height), _starts(width), height=min(TILE, height), width=min(TILE, width)
-    )
+    return Tiles(_starts(height), _starts(width), height=min(TILE, height), width=min(TILE, width))
 
 
 def _starts(length: int) -> tuple[int, ...]:
@@ -78,28 +76,22 @@ def run_tiled(
     tiles = plan(padded.shape[1], padded.shape[2])
     weight = taper(tiles.height, tiles.width)
     total = np.zeros(padded.shape[1:])
-    outputs: NDArray[np.float32] | None = None
-    style: NDArray[np.float32] | None = None
+    outputs, style = np.zeros((0, 0, 0), np.float32), np.zeros(0, np.float32)
     for corners in _batches(tiles.corners(), batch):
-        cut = np.stack(
-            [padded[:, y : y + tiles.height, x : x + tiles.width] for y, x in corners]
-        )
+        cut = np.stack([padded[:, y : y + tiles.height, x : x + tiles.width] for y, x in corners])
         answers, styles = forward(cut)
-        if outputs is None or style is None:
+        if not outputs.size:
             outputs = np.zeros((answers.shape[1], *padded.shape[1:]), np.float32)
             style = np.zeros(styles.shape[1], np.float32)
         style += styles.sum(axis=0)
         for (y, x), answer in zip(corners, answers, strict=True):
             outputs[:, y : y + tiles.height, x : x + tiles.width] += answer * weight
             total[y : y + tiles.height, x : x + tiles.width] += weight
-    assert outputs is not None and style is not None  # a plan has at least one tile
     outputs /= total
     inside = outputs[:, above : padded.shape[1] - below, left : padded.shape[2] - right]
     return inside, style / max(float(np.sqrt((style**2).sum())), 1e-12)
 
 
-def _batches(
-    corners: list[tuple[int, int]], size: int
-) -> Iterator[list[tuple[int, int]]]:
+def _batches(corners: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
     for start in range(0, len(corners), size):
         yield corners[start : start + size]

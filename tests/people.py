@@ -28,7 +28,10 @@ def make_people(dataset: Dataset) -> People:
     """Alice, Bob and Vera join ``dataset``; Charlie does not."""
     users = get_user_model().objects
     people = People(
-        *(users.create_user(name) for name in ("alice", "bob", "vera", "charlie")),
+        alice=users.create_user("alice"),
+        bob=users.create_user("bob"),
+        vera=users.create_user("vera"),
+        charlie=users.create_user("charlie"),
         root=users.create_superuser("root"),
     )
     roles = [(people.alice, Role.MANAGER), (people.bob, Role.ANNOTATOR), (people.vera, Role.VIEWER)]

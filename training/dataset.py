@@ -54,7 +54,7 @@ class SnapshotImage:
             raise TrainingError(f"The labels of {self.name} cannot be used: {error}") from error
         return labels
 
-    def trusted(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    def trusted(self, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
         """Where the labels are complete (H, W), or None when they are so everywhere."""
         if self.complete_regions is None:
             return None
@@ -142,9 +142,14 @@ def _image(folder: Path, entry: dict[str, Any]) -> SnapshotImage:
         source=str(entry.get("source", "revision")),
         weight=float(entry.get("weight", 1.0)),
         cell_types={int(k): str(v) for k, v in (entry.get("cell_types") or {}).items()},
-        complete_regions=None if regions is None else tuple(tuple(map(int, r)) for r in regions),
+        complete_regions=None if regions is None else tuple(_rectangle(r) for r in regions),
         pixel_size_um=entry.get("pixel_size_um"),
     )
+
+
+def _rectangle(corners: Sequence[float]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (int(corner) for corner in corners)
+    return x0, y0, x1, y1
 
 
 def _array(file: Path, name: str) -> NDArray[Any]:

@@ -27,7 +27,7 @@ from training.errors import TrainingError
 from training.metrics import calibration_error, match_counts
 
 _VALIDATION_IMAGES = 12
-_TYPED_CELLS_PER_STEP = 64
+_TYPED_CELLS_PER_STEP = 48
 _LOSS_WEIGHTS = {"loss_objectness": 1.0, "loss_rpn_box_reg": 1.0}  # of torchvision's; else 1
 
 
@@ -97,7 +97,9 @@ class DetectorLearner:
         logits, truth = [], []
         for sample in self.held:
             zoom = detector.zoom(sample.diameter)
-            labels, _ = detector.detect_planes(sample.planes, zoom).to_labels(sample.labels.shape)
+            shape = sample.labels.shape[0], sample.labels.shape[1]
+            found = detector.detect_planes(sample.planes, zoom)
+            labels, _ = found.sure().to_labels(shape)
             counts += match_counts(*_where_complete(sample, labels), 0.5)
             ids, answers = type_logits(model, sample.planes, sample.labels, zoom)
             logits.append(answers)
@@ -142,13 +144,17 @@ class DetectorLearner:
         truth = torch.cat([t["types"][k] for t, k in zip(targets, known, strict=True)])
         some = torch.randperm(len(truth))[:_TYPED_CELLS_PER_STEP].to(self.device)
         pixels = torch.cat([p for p, _ in cut])[some]
-        masks = torch.cat([m for _, m in cut])[some]
-        logits = head(pixels, roughened(masks))
+        places = torch.cat([p for _, p in cut])[some]
+        logits = head(pixels, roughened(places))
         return F.cross_entropy(logits, truth[some], self.type_weights)
 
 
-def roughened(masks: Tensor) -> Tensor:
-    """Masks (n, 1, W, W) as a model might draw them: exact, a pixel wide or narrow, or rounded."""
+def roughened(places: Tensor) -> Tensor:
+    """Windows' masks as a model might draw them: exact, a pixel wide or narrow, or rounded."""
+    return torch.cat([_redrawn(places[:, :1]), places[:, 1:]], 1)
+
+
+def _redrawn(masks: Tensor) -> Tensor:
     way = int(torch.randint(0, 5, ()))
     if way == 1:
         return F.max_pool2d(masks, 3, 1, 1)
@@ -179,9 +185,7 @@ def _usable(sample: CellSample) -> bool:
     return sample.weight > 0 and any(x1 > x0 and y1 > y0 for x0, y0, x1, y1 in sample.regions)
 
 
-def _where_complete(
-    sample: CellSample, labels: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _where_complete(sample: CellSample, labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """True and predicted labels, blank outside the complete regions."""
     inside = np.zeros(labels.shape, bool)
     for x0, y0, x1, y1 in sample.regions:

@@ -83,7 +83,7 @@ def _from_base(base: Path, snapshot: Snapshot) -> tuple[DetectorNetwork, ModelMe
         state = {name: value for name, value in state.items() if not name.startswith("types.name")}
     load_matching(network, state)
     kept = {k: meta.settings[k] for k in ("data_diameter", "scaling") if k in meta.settings}
-    settings = {"data_diameter": meta.diameter, "scaling": "data", **kept}
+    settings: dict[str, Any] = {"data_diameter": meta.diameter, "scaling": "data", **kept}
     return network, ModelMeta(
         "detector",
         meta.architecture,
@@ -127,7 +127,7 @@ def measured_anchors(
     longer = np.maximum(width, height) / np.minimum(width, height)
     slender = float(np.clip(np.quantile(longer, 0.85), 1.4, 4.0))
     return {
-        "sizes": [[round(float(size), 1)] for size in sizes],
+        "sizes": [round(float(size), 1) for size in sizes],
         "ratios": [round(1 / slender, 3), 1.0, round(slender, 3)],
     }
 

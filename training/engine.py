@@ -9,10 +9,10 @@ import copy
 import json
 import math
 import os
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -171,7 +171,7 @@ class Training:
                 f" {self.learner.describe(batch)}; lower the learning rate or check these images."
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip)
         self.optimizer.step()
@@ -251,8 +251,9 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 def average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged weights and running statistics towards ``model``'s by 1 − ``decay``."""
     with torch.no_grad():
-        for old, new in zip(averaged.state_dict().values(), model.state_dict().values(),
-                            strict=True):
+        for old, new in zip(
+            averaged.state_dict().values(), model.state_dict().values(), strict=True
+        ):
             if old.dtype.is_floating_point:
                 old.lerp_(new.to(old.dtype), 1.0 - decay)
             else:
@@ -260,38 +261,10 @@ def average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def prefetch(batches: Iterator[Any], ahead: int = 2) -> Iterator[Any]:
-    """``batches`` made in a thread, at most ``ahead`` waiting; its errors are raised here."""
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=ahead)
-    done = threading.Event()
-
-    def put(item: tuple[bool, Any]) -> None:
-        while not done.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def load() -> None:
-        try:
-            for batch in batches:
-                put((True, batch))
-                if done.is_set():
-                    return
-            put((False, None))
-        except Exception as error:  # whatever it is, it belongs to the training thread
-            put((False, error))
-
-    thread = threading.Thread(target=load, name="batches", daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = ready.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        done.set()
-        thread.join()
+    """``batches`` made in a thread, ``ahead`` of their use; its errors are raised here."""
+    end = object()
+    with ThreadPoolExecutor(1, "batches") as pool:
+        waiting = deque(pool.submit(next, batches, end) for _ in range(ahead))
+        while (batch := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, batches, end))
+            yield batch

@@ -20,8 +20,6 @@ def flow_loss(
     outputs = outputs.float()
     total = weight.sum().clamp(min=1.0)
     squared = ((outputs[:, :2] - scale * flows) ** 2).sum(dim=1)
-    entropy = functional.binary_cross_entropy_with_logits(
-        outputs[:, 2], inside, reduction="none"
-    )
+    entropy = functional.binary_cross_entropy_with_logits(outputs[:, 2], inside, reduction="none")
     # MSE averages over both flow components (÷ 2) and is halved once more.
     return torch.sum(weight * (squared / 4.0 + entropy)) / total

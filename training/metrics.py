@@ -63,7 +63,8 @@ def match_counts(true: Labels, predicted: Labels, threshold: float) -> tuple[int
 
 
 def average_precision(
-    true: Sequence[Labels], predicted: Sequence[Labels],
+    true: Sequence[Labels],
+    predicted: Sequence[Labels],
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> NDArray[np.float64]:
     """AP in cellpose's sense, TP / (TP + FP + FN), per image and threshold: (images, thresholds).
@@ -124,6 +125,67 @@ class TypedCells:
     types: Mapping[int, str]
 
 
+@dataclass(frozen=True)
+class ScoredCells(TypedCells):
+    """Predicted cells with the confidence, 0 … 1, that each is one."""
+
+    scores: Mapping[int, float]
+
+
+def mean_average_precision(
+    true: Sequence[TypedCells], predicted: Sequence[ScoredCells], types: Sequence[str]
+) -> float | None:
+    """COCO's mAP@[.50:.05:.95] of masks (Lin et al. 2014) over the types that occur; without
+    ``types``, of cells of any type. None when there is no true cell.
+    """
+    values = []
+    for name in types or ("",):
+        chosen = [
+            (_of_type(a, name), _of_type(b, name)) for a, b in zip(true, predicted, strict=True)
+        ]
+        total = sum(cell_ids(a).size for a, _ in chosen)
+        if total:
+            values += [
+                _ranked_precision(chosen, predicted, total, threshold)
+                for threshold in np.arange(0.5, 0.96, 0.05)
+            ]
+    return float(np.mean(values)) if values else None
+
+
+def _of_type(cells: TypedCells, name: str) -> Labels:
+    """The label image with only the cells of one type ("" = all)."""
+    if not name:
+        return cells.labels
+    keep = [label for label, other in cells.types.items() if other == name]
+    return np.where(np.isin(cells.labels, keep), cells.labels, 0)
+
+
+def _ranked_precision(
+    images: Sequence[tuple[Labels, Labels]],
+    predicted: Sequence[ScoredCells],
+    total: int,
+    threshold: float,
+) -> float:
+    """Precision averaged over 101 recalls, predictions of all images ranked by score.
+
+    Label images do not overlap, so at IoU ≥ 0.5 a prediction has one possible partner and the
+    order of matching does not matter.
+    """
+    scores, hits = [], []
+    for (a, b), cells in zip(images, predicted, strict=True):
+        found = set(match(a, b, min(1.0, float(threshold))).predicted.tolist())
+        for label in cell_ids(b).tolist():
+            scores.append(cells.scores.get(label, 0.0))
+            hits.append(label in found)
+    if not scores:
+        return 0.0
+    right = np.cumsum(np.array(hits)[np.argsort(-np.array(scores), kind="stable")])
+    precision = right / np.arange(1, right.size + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(right / total, np.linspace(0.0, 1.0, 101), side="left")
+    return float(np.where(at < right.size, envelope[np.minimum(at, right.size - 1)], 0.0).mean())
+
+
 def type_confusion(
     true: Sequence[TypedCells], predicted: Sequence[TypedCells]
 ) -> tuple[dict[tuple[str, str], int], dict[str, int], dict[str, int]]:
@@ -182,7 +244,7 @@ def type_metrics(
 
 def type_shares(cells: Sequence[TypedCells], types: Sequence[str]) -> dict[str, float]:
     """Share of each type among the typed cells of all images; {} when none is typed."""
-    counts = {name: 0 for name in types}
+    counts = dict.fromkeys(types, 0)
     for image in cells:
         for name in image.types.values():
             if name in counts:

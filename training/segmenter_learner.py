@@ -18,7 +18,7 @@ from inference.checkpoint import ModelMeta
 from inference.flows import DecodeSettings, decode, masks_to_flows
 from inference.labels import diameters, relabel
 from inference.normalize import network_planes, normalize
-from inference.segmenter import CPNET_WIDTHS, build_net
+from inference.segmenter import CPNET_WIDTHS, build_net, load_weights
 from training.config import TrainConfig
 from training.dataset import Snapshot, SnapshotImage, hold_out
 from training.engine import Validation
@@ -60,10 +60,11 @@ class SegmenterLearner:
             raise TrainingError("A segmenter sees one or two channels.")
         state, self.start = start_weights(config, snapshot, run, base)
         self.network_diameter = self.start.diameter
-        self.model: nn.Module = build_net(self.start.architecture)
+        net = build_net(self.start.architecture)
         if state is not None:
-            self.model.load_state_dict(state, strict=False)
-        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            load_weights(net, state)
+        self.model: nn.Module = net
+        self.model.to(device, memory_format=torch.channels_last)
         images, held = snapshot.split("train"), snapshot.split("validation")
         self.held_out = not held
         if not held:
@@ -89,9 +90,7 @@ class SegmenterLearner:
     def loss(self, batch: Batch) -> Tensor:
         outputs = self.model(self._put(batch.planes))[0]
         put = self.device
-        return flow_loss(
-            outputs, batch.flows.to(put), batch.inside.to(put), batch.weight.to(put)
-        )
+        return flow_loss(outputs, batch.flows.to(put), batch.inside.to(put), batch.weight.to(put))
 
     def describe(self, batch: Batch) -> str:
         return ", ".join(sorted(set(batch.names)))
@@ -118,8 +117,14 @@ class SegmenterLearner:
             ):
                 outputs = model(self._put(batch.planes))[0].float().cpu()
             losses += [
-                float(flow_loss(outputs[k : k + 1], batch.flows[k : k + 1],
-                                batch.inside[k : k + 1], batch.weight[k : k + 1]))
+                float(
+                    flow_loss(
+                        outputs[k : k + 1],
+                        batch.flows[k : k + 1],
+                        batch.inside[k : k + 1],
+                        batch.weight[k : k + 1],
+                    )
+                )
                 for k in range(len(crops))
             ]
             for crop, output in zip(crops, outputs.numpy(), strict=True):
@@ -184,9 +189,7 @@ class SegmenterLearner:
         return planes.to(self.device, memory_format=torch.channels_last)
 
 
-def prepare(
-    images: Sequence[SnapshotImage], cache: Path, default_diameter: float
-) -> list[Sample]:
+def prepare(images: Sequence[SnapshotImage], cache: Path, default_diameter: float) -> list[Sample]:
     """Images with flow targets, the flows kept in ``cache`` by the labels' content.
 
     Images without cells are negatives, seen at the others' typical size.

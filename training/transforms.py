@@ -74,9 +74,7 @@ def cut(sample: Sample, view: View, side: int) -> Crop:
     if sample.trusted is not None:
         trusted = sample.trusted.astype(np.float32)
         weight = _warp(trusted, matrix, side, cv2.INTER_NEAREST, beyond=1.0)
-    return Crop(
-        planes, flows.astype(np.float32), (labels > 0).astype(np.float32), weight, labels
-    )
+    return Crop(planes, flows.astype(np.float32), (labels > 0).astype(np.float32), weight, labels)
 
 
 def jitter(planes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -43,8 +43,8 @@ def _from_drf(exc: drf.APIException) -> Response:
     headers = {}
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
-    if isinstance(exc, drf.Throttled) and exc.wait:
-        headers["Retry-After"] = str(int(exc.wait) + 1)
+    if wait := getattr(exc, "wait", None):  # seconds until a throttle opens again
+        headers["Retry-After"] = str(int(wait) + 1)
     if isinstance(exc, drf.ValidationError):
         fields = _flatten(exc.detail)
         first, texts = next(iter(fields.items()))
@@ -92,3 +92,9 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's 400 (a malformed request), as JSON."""
     return JsonResponse(body("The request is malformed.", "bad_input"), status=400)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF refusal, as JSON."""
+    message = f"The CSRF token is missing or wrong ({reason}). Load the page again."
+    return JsonResponse(body(message, "csrf_failed"), status=403)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import imagecodecs
@@ -14,6 +14,7 @@ import tifffile
 from django.http import HttpRequest, HttpResponse
 from numpy.typing import NDArray
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -29,16 +30,17 @@ SLACK = 1 << 20  # bytes of a TIFF or PNG beside its pixels
 class AnyAccept(BaseContentNegotiation):
     """For views that answer bytes: DRF would refuse an Accept that names no JSON."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """The parser whose media type is the request's; bytes are read by the view itself."""
         media = (request.content_type or "").split(";")[0].strip()
         return next((parser for parser in parsers if parser.media_type == media), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """The first: it is used for errors only."""
-        return renderers[0], renderers[0].media_type
+        first = next(iter(renderers))
+        return first, first.media_type
 
 
 def raw_response(request: HttpRequest | Request, array: NDArray[Any]) -> HttpResponse:
@@ -89,7 +91,9 @@ def labels_response(
 
 def _plain(name: str) -> str:
     """A name that needs no quoting in a header."""
-    return "".join(char if char.isalnum() and char.isascii() or char in "-_." else "_" for char in name)
+    return "".join(
+        char if (char.isalnum() and char.isascii()) or char in "-_." else "_" for char in name
+    )
 
 
 def most_bytes(image: Image) -> int:

@@ -32,7 +32,7 @@ class SizeLimit(FileUploadHandler):
 
     def file_complete(self, file_size: int) -> None:
         """The next handler makes the file."""
-        return None
+        return
 
 
 class LimitedUploads:

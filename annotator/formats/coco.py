@@ -100,10 +100,10 @@ def encode_rle(
     starts = starts[np.concatenate(([True], ~joined))]
     ends = ends[np.concatenate((~joined, [True]))]
     changes = np.stack([starts, ends], axis=1).ravel()
-    counts = np.diff(changes, prepend=0, append=height * width)
-    rle = coco_mask.frPyObjects(
-        {"counts": counts.tolist(), "size": [height, width]}, height, width
-    )
+    counts = np.diff(changes, prepend=0, append=height * width).tolist()
+    if not counts[-1]:
+        counts.pop()
+    rle = coco_mask.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 

@@ -11,7 +11,7 @@ import io
 import pickle
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,9 @@ class _PlainUnpickler(pickle._Unpickler):
     """Knows numpy arrays and plain values; everything else is refused before it is looked up."""
 
     limit = 0  # bytes in the file
-    dispatch: dict[int, Callable[..., None]] = dict(pickle._Unpickler.dispatch)
+    read: Callable[[int], bytes]  # set by load(), as is append
+    append: Callable[[Any], None]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
     def load_bytearray8(self) -> None:
         """Python's own zeroes as many bytes as eight bytes of input claim, before reading any."""

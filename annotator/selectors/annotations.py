@@ -8,11 +8,10 @@ from annotator.models import Image, Revision
 
 
 def head_revision(image: Image) -> Revision | None:
-    """The newest revision of ``image`` with author, parent and typed cells, if any."""
+    """The newest revision of ``image`` with author and parent, if any."""
     return (
         Revision.objects.filter(image=image)
         .select_related("author", "parent")
-        .prefetch_related("cells__type")
         .order_by("-number")
         .first()
     )
@@ -21,7 +20,5 @@ def head_revision(image: Image) -> Revision | None:
 def history_of(image: Image) -> QuerySet[Revision]:
     """All revisions of ``image``, newest first."""
     return (
-        Revision.objects.filter(image=image)
-        .select_related("author", "parent")
-        .order_by("-number")
+        Revision.objects.filter(image=image).select_related("author", "parent").order_by("-number")
     )

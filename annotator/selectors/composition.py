@@ -36,7 +36,8 @@ def head_revisions(dataset: Dataset, split: str = "") -> QuerySet[Revision]:
 def composition(dataset: Dataset, source: str = HEADS, split: str = "") -> dict[str, Any]:
     """Cells per type over all images of ``source``, with Wilson 95 % intervals of the shares.
 
-    Shares are of the typed cells. Keys as in the REST contract of ``composition/``.
+    Shares are of the typed cells, 0 when there is none. Keys as in the REST contract of
+    ``composition/``.
     """
     counts = _counts_per_image(dataset, source, split)
     types = list(CellType.objects.filter(dataset=dataset))
@@ -61,6 +62,7 @@ def _counts_per_image(
 ) -> dict[int, dict[int | None, int]]:
     """{image id: {type id or None: cells}}; images without a cell are there with none."""
     rows: Iterable[tuple[int, int | None, int]]
+    ids: Iterable[int]
     if source == PREDICTIONS:
         predictions = newest_predictions(dataset, split)
         ids = predictions.values_list("image_id", flat=True)
@@ -92,7 +94,7 @@ def _share(kind: CellType, cells: int, typed: int) -> dict[str, Any]:
         "name": kind.name,
         "color": kind.color,
         "cells": cells,
-        "share": cells / typed if typed else None,
+        "share": cells / typed if typed else 0.0,
         "low": low,
         "high": high,
     }

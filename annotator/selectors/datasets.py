@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
@@ -36,8 +37,9 @@ NAMES = (
 def datasets_of(user: User | AnonymousUser) -> QuerySet[Dataset]:
     """The data sets that ``user`` may see, with types, current versions and own membership."""
     found = Dataset.objects.all()
+    number = user.pk or 0  # nobody's, when signed out
     if not user.is_superuser:
-        found = found.filter(memberships__user_id=user.pk)
+        found = found.filter(memberships__user_id=number)
     return found.prefetch_related(
         "types",
         Prefetch(
@@ -46,7 +48,7 @@ def datasets_of(user: User | AnonymousUser) -> QuerySet[Dataset]:
             to_attr="current_versions",
         ),
         Prefetch(
-            "memberships", Membership.objects.filter(user_id=user.pk), to_attr="own_memberships"
+            "memberships", Membership.objects.filter(user_id=number), to_attr="own_memberships"
         ),
     )
 
@@ -59,32 +61,31 @@ def dataset_counts(dataset_ids: Iterable[int]) -> dict[int, Counts]:
     """
     ids = list(dataset_ids)
     counts = {number: dict.fromkeys(NAMES, 0) for number in ids}
-    for row in _image_counts(ids):
-        counts[row.pop("dataset")] |= row
-    now = timezone.now()
-    held = Q(leased_until__gt=now)
+    for images in _image_counts(ids):
+        counts[images.pop("dataset")] |= images
+    held = Q(leased_until__gt=timezone.now())
     items = (
         QueueItem.objects.filter(image__dataset__in=ids, closed_at__isnull=True)
         .values("image__dataset")
-        .annotate(leased=Count("id", filter=held))
-        .annotate(open=Count("id"))
+        .annotate(held=Count("id", filter=held), free=Count("id", filter=~held))
+        .values_list("image__dataset", "held", "free")
     )
-    for row in items:
-        mine = counts[row["image__dataset"]]
-        mine["leased"], mine["queued"] = row["leased"], row["open"] - row["leased"]
+    for number, leased, queued in items:
+        counts[number] |= {"leased": leased, "queued": queued}
     corrected = (
         Revision.objects.filter(image__dataset__in=ids)
         .values("image__dataset")
         .annotate(total=Sum("corrected_cells"))
+        .values_list("image__dataset", "total")
     )
-    for row in corrected:
-        counts[row["image__dataset"]]["corrected_cells"] = row["total"] or 0
+    for number, total in corrected:
+        counts[number]["corrected_cells"] = total
     for mine in counts.values():
         mine["pending"] = mine["images"] - mine["predicted"]
     return counts
 
 
-def _image_counts(ids: list[int]) -> QuerySet[Image, dict[str, int]]:
+def _image_counts(ids: list[int]) -> Iterable[Any]:
     revised = Exists(Revision.objects.filter(image=OuterRef("pk")))
     by_split = {split: Count("id", filter=Q(split=split)) for split in Split.values}
     return (

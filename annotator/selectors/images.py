@@ -8,6 +8,7 @@ from django.db.models import (
     Exists,
     IntegerField,
     OuterRef,
+    Q,
     QuerySet,
     Subquery,
     Value,
@@ -58,7 +59,7 @@ def images_of(
     if search:
         found = found.filter(name__icontains=search)
     found = with_state(found)
-    return found.filter(status=status) if status else found
+    return found.filter(Q(status=status)) if status else found
 
 
 def image_with_state(image_id: int) -> Image:

@@ -64,7 +64,7 @@ def newest_predictions(dataset: Dataset, split: str = "") -> QuerySet[Prediction
     found = Prediction.objects.filter(~Exists(newer), image__dataset=dataset)
     if split:
         found = found.filter(image__split=split)
-    return found.select_related("image").order_by("image_id")
+    return found.select_related("image", "segmenter", "detector").order_by("image_id")
 
 
 def unpredicted_single_type_images(dataset: Dataset) -> QuerySet[Image]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.models import (
@@ -46,7 +46,7 @@ def is_measuring() -> Q:
 
 
 def lease_of(
-    dataset: Dataset, annotator: AbstractBaseUser, now: datetime
+    dataset: Dataset, annotator: User, now: datetime
 ) -> QueueItem | None:
     """The item that ``annotator`` holds in ``dataset`` now."""
     return (

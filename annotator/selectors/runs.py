@@ -27,10 +27,10 @@ def waiting_runs(now: datetime) -> QuerySet[TrainingRun]:
     return live_runs().filter(is_silent(now)).order_by("id")
 
 
-def runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:
-    """All runs of a data set, newest first, with what a page shows of them."""
+def runs_of(*datasets: Dataset | int) -> QuerySet[TrainingRun]:
+    """All runs of these data sets, newest first, with what a page shows of them."""
     return (
-        TrainingRun.objects.filter(dataset=dataset)
+        TrainingRun.objects.filter(dataset__in=datasets)
         .select_related("requested_by", "base", "candidate", "dataset")
         .prefetch_related("epoch_rows")
     )

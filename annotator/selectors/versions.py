@@ -60,10 +60,10 @@ def version_by_name(dataset: Dataset, name: str) -> ModelVersion:
     return found
 
 
-def versions_of(dataset: Dataset) -> QuerySet[ModelVersion]:
-    """All versions of a data set, newest first, with what a page shows of them."""
+def versions_of(*datasets: Dataset | int) -> QuerySet[ModelVersion]:
+    """All versions of these data sets, newest first, with what a page shows of them."""
     return (
-        ModelVersion.objects.filter(dataset=dataset)
+        ModelVersion.objects.filter(dataset__in=datasets)
         .select_related("parent", "run")
         .prefetch_related("evaluations")
     )

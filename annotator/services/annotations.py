@@ -18,7 +18,6 @@ from annotator.models import (
     CellType,
     Image,
     Outcome,
-    PredictedCell,
     Prediction,
     Revision,
     TypeSource,
@@ -48,7 +47,7 @@ class _Base:
     """What the author began with: labels and the types of its cells."""
 
     labels: Labels
-    types: dict[int, str | None]
+    types: Mapping[int, str | None]
 
 
 def revision_submit(
@@ -76,9 +75,10 @@ def revision_submit(
         StaleRevision: the head has moved on.
         Unavailable: object storage failed.
     """
-    types = _checked_types(image, labels, cell_types)
-    regions = _checked_regions(image, details.complete_regions)
+    _check_fits(image, labels)
     geometry = label_images.cell_geometry(labels)
+    types = _checked_types(image, geometry.labels.tolist(), cell_types)
+    regions = _checked_regions(image, details.complete_regions)
     head = image.revisions.order_by("-number").first()
     if (head.number if head else 0) != base_number:
         return _repeated(image, head, author, labels, (types, base_number))
@@ -128,8 +128,7 @@ def _repeated(
     if head is not None and head.number == base_number + 1 and head.author == author:
         stored = {cell.label: cell.type_id for cell in head.cells.all()}
         wanted = {
-            label: (kind or image.culture_type).pk if kind or image.culture_type else None
-            for label, kind in types.items()
+            label: kind.pk if kind else image.culture_type_id for label, kind in types.items()
         }
         if stored == wanted and head.labels_key == storage.labels_put(labels):
             return head
@@ -140,15 +139,17 @@ def _repeated(
     )
 
 
-def _checked_types(
-    image: Image, labels: Labels, cell_types: CellTypes
-) -> dict[int, CellType | None]:
-    """Type row or None for every cell that has pixels."""
+def _check_fits(image: Image, labels: Labels) -> None:
     try:
         label_images.validate(labels, (image.height, image.width))
     except label_images.LabelsError as error:
         raise UnusableLabels(str(error)) from error
-    ids = [int(label) for label in label_images.cell_ids(labels)]
+
+
+def _checked_types(
+    image: Image, ids: list[int], cell_types: CellTypes
+) -> dict[int, CellType | None]:
+    """Type row or None for every cell that has pixels."""
     empty = sorted(set(cell_types) - set(ids))
     if empty:
         raise UnusableLabels(
@@ -214,31 +215,49 @@ def _base_of(image: Image, head: Revision | None, details: RevisionDetails) -> _
     prediction = details.prediction
     if head is None and prediction is None and details.source != "import":
         prediction = image.predictions.order_by("-id").first()
-    if head is None and prediction is None:
+    shown = head or prediction
+    if shown is None:
         return _Base(np.zeros((image.height, image.width), np.uint16), {})
-    if head is not None:
-        key, cells = head.labels_key, Cell.objects.filter(revision=head)
-    else:
-        key, cells = prediction.labels_key, PredictedCell.objects.filter(prediction=prediction)
-    return _Base(storage.labels_get(key), dict(cells.values_list("label", "type__name")))
+    types = dict(shown.cells.values_list("label", "type__name"))
+    return _Base(storage.labels_get(shown.labels_key), types)
 
 
 def corrected_count(labels: Labels, types: CellTypes, base: _Base) -> int:
-    """Cells of ``labels`` that were added, changed or retyped, and cells of ``base`` deleted.
+    """Cells of ``labels`` added, changed or retyped, and cells of ``base`` deleted.
 
+    ``types`` has a type or None for every cell of ``labels``.
     A cell is the same cell when the two overlap by an IoU above 0.5; it is changed when a single
     pixel or its type differs. Splitting one cell in halves counts its parts and the original.
     """
-    rows, columns, iou = label_images.iou_pairs(labels, base.labels)
-    ids, old_ids = label_images.cell_ids(labels), label_images.cell_ids(base.labels)
+    touched = labels != base.labels
+    dirty = np.union1d(np.unique(labels[touched]), np.unique(base.labels[touched]))
+    # An id without a changed pixel is the very same cell; overlaps are counted for the others.
+    retyped = sum(
+        types.get(label) != base.types.get(label) for label in set(types) - set(dirty.tolist())
+    )
+    new, old = _only(dirty, labels, base.labels)
+    rows, columns, iou = label_images.iou_pairs(new, old)
+    ids, old_ids = label_images.cell_ids(new), label_images.cell_ids(old)
     same = iou > SAME_CELL_IOU
     kept = 0
     for row, column, overlap in zip(rows[same], columns[same], iou[same], strict=True):
-        unchanged = overlap == 1.0
         kind, old_kind = types.get(int(ids[row])), base.types.get(int(old_ids[column]))
-        kept += int(unchanged and kind == old_kind)
-    matched = int(same.sum())
-    return (len(ids) - kept) + (len(old_ids) - matched)
+        kept += int(overlap == 1.0 and kind == old_kind)
+    return retyped + (len(ids) - kept) + (len(old_ids) - int(same.sum()))
+
+
+def _only(ids: NDArray[Any], *images: Labels) -> list[Labels]:
+    """The label images with all cells but ``ids`` cleared, cropped to where those lie."""
+    kept = [np.isin(labels, ids[ids > 0]) for labels in images]
+    anywhere = np.logical_or.reduce(kept)
+    if not anywhere.any():
+        return [labels[:0, :0] for labels in images]
+    rows, columns = (np.flatnonzero(anywhere.any(axis=axis)) for axis in (1, 0))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return [
+        np.where(inside[window], labels[window], 0)
+        for inside, labels in zip(kept, images, strict=True)
+    ]
 
 
 def types_by_overlap(
@@ -249,7 +268,7 @@ def types_by_overlap(
     A cell takes the type of the head revision's (else the newest prediction's) cell with which
     it shares more than half of its own pixels. Raises UnusableLabels for labels that do not fit.
     """
-    _checked_types(image, labels, {})
+    _check_fits(image, labels)
     head = image.revisions.order_by("-number").first()
     prediction = None if head else image.predictions.order_by("-id").first()
     shown = head or prediction

@@ -158,6 +158,10 @@ def _check_types(types: Sequence[str]) -> None:
         if name.lower() == MIXED or lowered.count(name.lower()) > 1:
             raise BadInput(
                 f"The type {name} cannot be used: "
-                + ("the word stands for mixed cultures." if name.lower() == MIXED else "it is there twice."),
+                + (
+                    "the word stands for mixed cultures."
+                    if name.lower() == MIXED
+                    else "it is there twice."
+                ),
                 fields={"types": [f"{name!r} cannot be used."]},
             )

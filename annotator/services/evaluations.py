@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.models import Evaluation, ModelVersion, Snapshot, Split
+from annotator.models import Dataset, Evaluation, ModelVersion, Snapshot, Split
 from annotator.services.snapshots import entries_hash
 from annotator.services.versions import version_promote
 from training.metrics import not_worse
@@ -50,18 +51,30 @@ def evaluation_store(
     *, version: ModelVersion, frozen: FrozenSplit, metrics: dict[str, Any]
 ) -> Evaluation:
     """Keep ``metrics`` (of ``training.evaluate.evaluate``); what is there already stays."""
-    summary = {key: value for key, value in metrics.items() if key != "per_image"}
+    clean = _without_nan(metrics)
+    summary = {key: value for key, value in clean.items() if key != "per_image"}
     evaluation, _ = Evaluation.objects.get_or_create(
         version=version,
         split=frozen.split,
         frozen_hash=frozen.hash,
         defaults={
-            "images": metrics.get("images", frozen.images),
+            "images": clean.get("images", frozen.images),
             "metrics": summary,
-            "per_image": metrics.get("per_image", []),
+            "per_image": clean.get("per_image", []),
         },
     )
     return evaluation
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON columns know no NaN: a figure that is not defined becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def candidate_settle(
@@ -81,7 +94,8 @@ def candidate_settle(
             f"{version} stays a candidate: no validation or test image has been corrected, so it"
             f" cannot be compared with {current.version}. Correct some, or promote it by hand."
         )
-    if not version.dataset.auto_promote:
+    # Read again: a person may have changed it while the run went on.
+    if not Dataset.objects.filter(pk=version.dataset_id, auto_promote=True).exists():
         return f"{version} is ready to be promoted by hand: {why} {where}"
     version_promote(version=version)
     return f"{version} was promoted: {why} {where}"

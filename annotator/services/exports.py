@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from annotator.models import Dataset, Export, ExportStatus, Image, Prediction, R
 from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import newest_predictions
-from annotator.services.images import image_stem
+from annotator.services.images import image_array, image_stem
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
             labels=storage.labels_get(row.labels_key),
             cells=_revised_cells(row) if revised else _predicted_cells(row),
             channels=channels,
-            pixels=lambda image=image: storage.image_array(image),  # type: ignore[misc]
+            pixels=lambda image=image: image_array(image),  # type: ignore[misc]
         )
 
 
@@ -188,7 +188,7 @@ def unique_stems(dataset: Dataset) -> dict[int, str]:
     return stems
 
 
-def export_create(*, request: ExportRequest, requested_by: AbstractBaseUser) -> Export:
+def export_create(*, request: ExportRequest, requested_by: User) -> Export:
     """Queue an export for a worker; raises as ``export_check`` does."""
     export_check(request)
     with transaction.atomic():

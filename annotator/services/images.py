@@ -178,7 +178,7 @@ def _thumbnail_key(image: Image) -> str:
 
 
 def _thumbnail(shown: NDArray[Any], roles: list[str]) -> bytes:
-    """Composite of ``shown`` (C, H, W) in the models' order, each channel from its 1st to 99th %."""
+    """Composite of ``shown`` (C, H, W) (C in the models' order), every channel stretched."""
     step = max(1, -(-max(shown.shape[1:]) // THUMBNAIL_PX))
     small = shown[:, ::step, ::step].astype(np.float32)
     low, high = np.percentile(small, (1, 99.5), axis=(1, 2), keepdims=True)

@@ -225,9 +225,7 @@ def _known_types(dataset: Dataset, found: dict[int, str], name: str) -> dict[int
     return {label: spelled[kind.lower()] for label, kind in found.items()}
 
 
-def _revise(
-    work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]
-) -> int:
+def _revise(work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> int:
     """1 when a revision was added; 0 when any revision of the image says the same already.
 
     Older revisions count too: importing a folder again must not undo corrections made since.

@@ -12,9 +12,7 @@ from annotator.models import Dataset, Membership, Role
 
 def user_by_name(username: str) -> User:
     """The active user called ``username``; BadInput when there is none."""
-    user: User | None = (
-        get_user_model().objects.filter(username=username, is_active=True).first()
-    )
+    user: User | None = get_user_model().objects.filter(username=username, is_active=True).first()
     if user is None:
         raise BadInput(
             f"There is no user {username}; an administrator can add one.",

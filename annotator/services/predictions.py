@@ -131,20 +131,21 @@ def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
         )
         return _inserted(fresh)
     if (attempt.segmenter, attempt.detector) != (pair.segmenter, pair.detector):
-        changes = {"tries": 1, "message": ""}
+        tries, message = 1, ""
     elif attempt.retry_after > now and not retry:
         return False
     else:
+        tries = attempt.tries + 1
         message = attempt.message or "A worker died while predicting it."
-        changes = {"tries": attempt.tries + 1, "message": message}
     unchanged = PredictionAttempt.objects.filter(
         pk=attempt.pk, retry_after=attempt.retry_after, segmenter=attempt.segmenter
     )
     taken = unchanged.update(
         segmenter=pair.segmenter,
         detector=pair.detector,
-        retry_after=now + _wait(int(changes["tries"])),
-        **changes,
+        retry_after=now + _wait(tries),
+        tries=tries,
+        message=message,
     )
     return taken == 1
 

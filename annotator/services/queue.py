@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -22,10 +22,13 @@ from annotator.exceptions import BadInput, Conflict
 from annotator.models import Dataset, Image, Outcome, Prediction, QueueItem, Split
 from annotator.selectors import queue as reads
 from annotator.selectors.versions import current_pair
+from inference import acquisition
+from inference.acquisition import Candidate
 
 # Of all asks, the share answered with a validation or test image (while there are any): enough
 # that the test set grows with the loop, few enough that most work teaches the models.
 MEASURING_SHARE = 0.2
+_STRATEGY = "uncertainty"  # of inference.acquisition, for training images
 _TRIES = 8  # items tried per look: as many rivals may be faster before we look again
 
 MEASURING = {
@@ -56,36 +59,37 @@ def queue_refresh(*, dataset: Dataset) -> int:
 def _show_predictions(predictions: QuerySet[Prediction], now: datetime) -> int:
     """Open an item for each prediction, or let the image's open item show it."""
     found = list(predictions)
-    opened = {
-        item.image_id: item
-        for item in QueueItem.objects.filter(
+    opened = dict(
+        QueueItem.objects.filter(
             image__in=[prediction.image_id for prediction in found], closed_at__isnull=True
-        )
-    }
-    changed = 0
-    for prediction in found:
+        ).values_list("image", "pk")
+    )
+    fresh, changed = [], 0
+    for prediction, (score, reasons) in zip(found, _ranked(found), strict=True):
+        shown = {"prediction": prediction, "score": score, "reasons": reasons}
         if prediction.image_id in opened:
-            score, reasons = _score(prediction)
             # An item in somebody's hands keeps the prediction that this annotator began with.
             changed += QueueItem.objects.filter(
-                reads.is_free(now), pk=opened[prediction.image_id].pk, closed_at__isnull=True
-            ).update(prediction=prediction, score=score, reasons=reasons)
-    return changed + _open(
-        QueueItem(
-            image=prediction.image,
-            prediction=prediction,
-            **dict(zip(("score", "reasons"), _score(prediction), strict=True)),
-        )
-        for prediction in found
-        if prediction.image_id not in opened
-    )
+                reads.is_free(now), pk=opened[prediction.image_id], closed_at__isnull=True
+            ).update(**shown)
+        else:
+            fresh.append(QueueItem(image=prediction.image, **shown))
+    return changed + _open(fresh)
 
 
-def _score(prediction: Prediction) -> tuple[float, list[dict[str, Any]]]:
-    """Rank and reasons: validation and test images by lot, lest they be only the hard ones."""
-    if prediction.image.split != Split.TRAIN:
-        return _draw(prediction.image), [MEASURING]
-    return prediction.uncertainty, prediction.reasons
+def _ranked(predictions: Sequence[Prediction]) -> list[tuple[float, list[dict[str, Any]]]]:
+    """Score and reasons: validation and test images by lot, lest they be only the hard ones."""
+    candidates = [
+        Candidate(prediction.image_id, prediction.uncertainty, prediction.cell_count)
+        for prediction in predictions
+    ]
+    scores = acquisition.score(_STRATEGY, candidates).tolist() if candidates else []
+    return [
+        (score, prediction.reasons)
+        if prediction.image.split == Split.TRAIN
+        else (_draw(prediction.image), [MEASURING])
+        for prediction, score in zip(predictions, scores, strict=True)
+    ]
 
 
 def _draw(image: Image) -> float:
@@ -124,7 +128,7 @@ def _open(items: Iterable[QueueItem]) -> int:
 def queue_next(
     *,
     dataset: Dataset,
-    annotator: AbstractBaseUser,
+    annotator: User,
     draw: Callable[[], float] = random.random,
 ) -> QueueItem | None:
     """Lease the image to correct next to ``annotator``; ``None`` when none is free.
@@ -140,7 +144,7 @@ def queue_next(
 
 @transaction.atomic
 def _lease(
-    dataset: Dataset, annotator: AbstractBaseUser, draw: Callable[[], float]
+    dataset: Dataset, annotator: User, draw: Callable[[], float]
 ) -> QueueItem | None:
     # One ask of a person at a time: two tabs must not get two leases.
     users = get_user_model().objects.select_for_update(no_key=True)
@@ -157,7 +161,7 @@ def _lease(
     return None
 
 
-def _lease_one(dataset: Dataset, annotator: AbstractBaseUser, kind: Q) -> QueueItem | None:
+def _lease_one(dataset: Dataset, annotator: User, kind: Q) -> QueueItem | None:
     while True:
         now = timezone.now()
         candidates = list(reads.free_items(dataset, now).filter(kind)[:_TRIES])
@@ -167,13 +171,13 @@ def _lease_one(dataset: Dataset, annotator: AbstractBaseUser, kind: Q) -> QueueI
                 reads.is_free(now), pk=item.pk, closed_at__isnull=True
             ).update(annotator=annotator, leased_until=until)
             if taken == 1:
-                item.annotator, item.leased_until = annotator, until  # type: ignore[assignment]
+                item.annotator, item.leased_until = annotator, until
                 return item
         if len(candidates) < _TRIES:
             return None
 
 
-def _renewed(item: QueueItem, dataset: Dataset, annotator: AbstractBaseUser) -> QueueItem:
+def _renewed(item: QueueItem, dataset: Dataset, annotator: User) -> QueueItem:
     item.leased_until = timezone.now() + timedelta(minutes=dataset.lease_minutes)
     QueueItem.objects.filter(pk=item.pk, annotator=annotator, closed_at__isnull=True).update(
         leased_until=item.leased_until
@@ -181,7 +185,7 @@ def _renewed(item: QueueItem, dataset: Dataset, annotator: AbstractBaseUser) -> 
     return item
 
 
-def queue_heartbeat(*, item: QueueItem, annotator: AbstractBaseUser) -> QueueItem:
+def queue_heartbeat(*, item: QueueItem, annotator: User) -> QueueItem:
     """Hold ``item`` for another lease; ``Conflict`` when it is not ``annotator``'s any more.
 
     A lease that ran out is taken up again as long as nobody else has taken the image: a laptop
@@ -193,12 +197,12 @@ def queue_heartbeat(*, item: QueueItem, annotator: AbstractBaseUser) -> QueueIte
     return item
 
 
-def queue_release(*, item: QueueItem, annotator: AbstractBaseUser) -> None:
+def queue_release(*, item: QueueItem, annotator: User) -> None:
     """Give ``item`` back for others to take."""
     _hold(item, annotator, annotator=None, leased_until=None)
 
 
-def queue_skip(*, item: QueueItem, annotator: AbstractBaseUser, reason: str) -> None:
+def queue_skip(*, item: QueueItem, annotator: User, reason: str) -> None:
     """Close ``item`` as not worth correcting; a later prediction may bring the image back."""
     if not reason.strip():
         raise BadInput("Say in a few words why the image is skipped.", fields={"reason": []})
@@ -219,7 +223,7 @@ def queue_item_close(*, image: Image, outcome: str) -> None:
     )
 
 
-def _hold(item: QueueItem, holder: AbstractBaseUser, **changes: Any) -> None:
+def _hold(item: QueueItem, holder: User, **changes: Any) -> None:
     """Change the row if it is open and ``holder``'s; else say what became of it."""
     mine = QueueItem.objects.filter(pk=item.pk, annotator=holder, closed_at__isnull=True)
     if mine.update(**changes) == 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -54,7 +54,7 @@ class RunRequest:
     dataset: Dataset
     family: str
     reason: str
-    requested_by: AbstractBaseUser | None = None
+    requested_by: User | None = None
     base: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
 

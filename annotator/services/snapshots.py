@@ -35,6 +35,7 @@ from annotator.models import (
 from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import newest_predictions
+from annotator.services.images import image_array
 
 # cellpose's `min_train_masks`: images with fewer cells teach a segmenter little and are skipped.
 MIN_TRAIN_MASKS = 5
@@ -207,7 +208,7 @@ def _written(snapshot: Snapshot, folder: Path) -> Iterator[dict[str, Any]]:
             )
         image_file, labels_file = f"images/{image.pk}.npy", f"labels/{image.pk}.npy"
         if not (folder / image_file).exists():
-            _save(folder / image_file, storage.image_array(image))
+            _save(folder / image_file, image_array(image))
         labels = storage.labels_get(entry["labels_key"])
         _save(folder / labels_file, labels)
         given = types.get(entry.get("revision"), {})

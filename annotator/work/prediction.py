@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
+from inference.predictor import Predictor, load_predictor
 
-from annotator import storage
 from annotator.exceptions import CytoloopError, NotHere, NotReady
 from annotator.models import Dataset, Image
 from annotator.selectors.predictions import pending_images
 from annotator.selectors.versions import Pair, current_pair
+from annotator.services.images import image_array
 from annotator.services.predictions import (
     prediction_begin,
     prediction_failed,
@@ -25,7 +26,6 @@ from annotator.services.queue import queue_refresh
 from annotator.services.versions import version_folder
 from annotator.work.shutdown import leaving, long_work
 from inference.errors import InferenceError
-from inference.predictor import Predictor, load_predictor
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _loaded(pair: Pair) -> Predictor:
 
 def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) -> None:
     try:
-        result = predictor.predict(storage.image_array(image))
+        result = predictor.predict(image_array(image))
         prediction_store(
             image=image, segmenter=pair.segmenter, detector=pair.detector, result=result
         )

@@ -6,7 +6,6 @@ once instead of waiting until its heartbeat is stale.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 _leaving = threading.Event()
-_busy = threading.Event()
 
 
 def leaving() -> bool:
@@ -24,21 +22,20 @@ def leaving() -> bool:
 
 @contextmanager
 def long_work() -> Iterator[None]:
-    """Work that asks ``leaving`` often; a stop signal waits for it instead of killing it."""
-    _busy.set()
+    """Work that asks ``leaving`` often; meanwhile a stop signal does not kill the process.
+
+    The handler is set here and not when the process starts, because Celery's pool sets its own
+    after that. Outside the main thread signals cannot be taken, and need not be.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
     finally:
-        _busy.clear()
-
-
-def listen() -> None:
-    """Take the stop signal; for processes that do nothing but work (Celery's pool)."""
-    signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     _leaving.set()
-    if not _busy.is_set():
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)

@@ -116,7 +116,7 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
                 message="Interrupted; what was trained so far is kept, so it can be resumed.",
             )
             raise
-        except Exception as error:  # noqa: BLE001 - a run must never stay live without a worker
+        except Exception as error:  # a run must never stay live without a worker
             log.exception("run %s failed", run_id)
             _fail(
                 run_id,

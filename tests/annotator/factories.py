@@ -20,9 +20,7 @@ from annotator.services.images import image_import
 _count = itertools.count(1)
 
 
-def make_dataset(
-    name: str = "", types: Sequence[str] = ("HEK", "N2a"), **fields: Any
-) -> Dataset:
+def make_dataset(name: str = "", types: Sequence[str] = ("HEK", "N2a"), **fields: Any) -> Dataset:
     """A data set of two channels with the types HEK and N2a, and no members."""
     dataset = Dataset.objects.create(name=name or f"set-{next(_count)}", **fields)
     for index, type_name in enumerate(types):
@@ -44,7 +42,10 @@ def tiff_bytes(array: NDArray[Any], **options: Any) -> bytes:
 
 
 def make_image(
-    dataset: Dataset | None = None, name: str = "", array: NDArray[Any] | None = None, **options: Any
+    dataset: Dataset | None = None,
+    name: str = "",
+    array: NDArray[Any] | None = None,
+    **options: Any,
 ) -> Image:
     """An imported TIFF of 64×48 px; ``options`` of ``image_import`` (split, culture, …)."""
     dataset = dataset or make_dataset()

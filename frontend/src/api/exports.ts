@@ -1,5 +1,5 @@
 /** Exports: asked for, watched, downloaded. */
-import { addressOf, getJson, sendJson } from "./client";
+import { getJson, sendJson } from "./client";
 import type { Export, NewExport } from "./types";
 
 export const startExport = (wanted: NewExport): Promise<Export> =>
@@ -7,5 +7,3 @@ export const startExport = (wanted: NewExport): Promise<Export> =>
 
 export const readExport = (id: number, signal?: AbortSignal): Promise<Export> =>
   getJson(`exports/${id}/`, { signal });
-
-export const downloadAddress = (id: number): string => addressOf(`exports/${id}/download/`);

@@ -125,6 +125,8 @@ export interface ImportReport {
   duplicates: { file: string; image: number }[];
   revisions: number;
   failed: { file: string; message: string }[];
+  /** What the person should know about files that were taken, e.g. a type that is unknown. */
+  notes: string[];
 }
 
 export interface Reason {
@@ -297,5 +299,8 @@ export interface Export {
   id: number;
   status: string;
   url: string;
-  message?: string;
+  download: string | null;
+  message: string;
+  images: number;
+  cells: number;
 }

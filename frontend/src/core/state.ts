@@ -91,7 +91,7 @@ export function transact(state: EditorState, transaction: Transaction): EditorSt
     case "redo":
       return redo(end(state));
     case "select":
-      return { ...state, selection: living(state.doc, transaction.selection) };
+      return withSelection(state, transaction.selection);
     case "set":
       return { ...state, options: { ...state.options, ...transaction.options } };
   }
@@ -103,7 +103,7 @@ function edit(
 ): EditorState {
   const state = before.history.open?.name === transaction.name ? before : end(before);
   const { open } = state.history;
-  const selection = transaction.selection ?? state.selection;
+  const selection = kept(state.selection, transaction.selection ?? state.selection);
   const gesture: Gesture = {
     name: transaction.name,
     steps: [...(open?.steps ?? []), ...transaction.steps],
@@ -165,6 +165,17 @@ function replay(
   const doc = applySteps(state.doc, steps);
   const next = { ...state, doc, history: rest.history, revision: state.revision + 1 };
   return { ...next, selection: living(doc, rest.selection), fragments: recount(next, steps) };
+}
+
+function withSelection(state: EditorState, wanted: ReadonlySet<number>): EditorState {
+  const selection = kept(state.selection, living(state.doc, wanted));
+  return selection === state.selection ? state : { ...state, selection };
+}
+
+/** The present set where the wanted one is equal: who compares references sees no change. */
+function kept(present: ReadonlySet<number>, wanted: ReadonlySet<number>): ReadonlySet<number> {
+  const same = present.size === wanted.size && [...wanted].every((label) => present.has(label));
+  return same ? present : wanted;
 }
 
 function living(doc: MaskDocument, labels: ReadonlySet<number>): ReadonlySet<number> {

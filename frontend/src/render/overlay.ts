@@ -23,6 +23,9 @@ export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): voi
   if (brush === null) return;
   brush.setTransform(ratio, 0, 0, ratio, 0, 0);
   brush.clearRect(0, 0, view.width, view.height);
+  // Chromium shows an older frame when nothing is drawn after a clear: draw an invisible dot.
+  brush.fillStyle = "rgb(0 0 0 / 1%)";
+  brush.fillRect(0, 0, 1, 1);
   for (const shape of shapes) drawShape(brush, shape, frame);
 }
 

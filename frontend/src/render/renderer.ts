@@ -44,7 +44,7 @@ interface LoadedPage extends Page {
   readonly labels: WebGLTexture;
 }
 
-const OUTLINE_WIDTH = 1.5;
+const OUTLINE_WIDTH = 1.8;
 /** Pages stay this small even where the card takes more: memory is asked for in smaller lots. */
 const LARGEST_PAGE = 8192;
 

@@ -100,5 +100,7 @@ void main() {
       colour = mix(colour, line, gap ? 0.35 : 0.95);
     }
   }
+  // A dark rim outside lifts outlines off bright cytoplasm.
+  if (label == 0u && u_outline > 0.0 && onEdge(v_at, 0u, u_outline * 0.7 / u_scale)) colour *= 0.45;
   o_colour = vec4(colour, 1.0);
 }`;

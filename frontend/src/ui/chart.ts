@@ -49,6 +49,12 @@ export function ticks([low, high]: Point, wanted: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => clean((first + i) * step));
 }
 
+/** `value` with as many decimals as ticks `step` apart need. */
+export function tickText(value: number, step: number): string {
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return value.toFixed(Math.min(6, decimals));
+}
+
 /** `domain` widened to whole steps, so that the axis ends on a tick. */
 export function niceDomain([low, high]: Point, wanted: number): Point {
   if (!(high > low)) return [low === 0 ? 0 : low - Math.abs(low) / 2, high + (Math.abs(high) || 1)];

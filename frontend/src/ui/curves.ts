@@ -4,9 +4,7 @@ import type { Point, Series } from "./chart";
 
 const METRIC_NAMES: Readonly<Record<string, string>> = {
   ap50: "AP@0.5",
-  ap75: "AP@0.75",
   map: "mAP",
-  pq: "PQ",
   type_accuracy: "type accuracy",
 };
 const METRIC_COLORS = ["var(--accent)", "var(--blue)", "var(--amber)", "var(--red)"] as const;

@@ -10,11 +10,11 @@ export function plural(value: number, noun: string, nouns = `${noun}s`): string 
   return `${count(value)} ${value === 1 ? noun : nouns}`;
 }
 
-/** A share of 0 to 1 as "42 %", with one decimal below 10 %. */
+/** A share of 0 to 1 as "42 %" (with a no-break space), with one decimal below 10 %. */
 export function percent(share: number | null | undefined): string {
   if (share == null) return NOTHING;
   const value = share * 100;
-  return `${value.toFixed(value > 0 && value < 9.95 ? 1 : 0)} %`;
+  return `${value.toFixed(value > 0 && value < 9.95 ? 1 : 0)}\u00a0%`;
 }
 
 /** A score of 0 to 1 with three decimals. */

@@ -26,11 +26,12 @@ export function runSentence(run: Run): string {
       return `${name} training is preparing its snapshot of the corrected images.`;
     case "training": {
       const left = run.seconds_left === null ? "" : `, ${duration(run.seconds_left)} left`;
-      const epoch = run.epochs > 0 ? `: epoch ${run.epoch} of ${run.epochs}` : "";
-      return `${name} is training${epoch}${left}.`;
+      // How many epochs the time allows is known only after the first.
+      if (run.epochs === 0) return `${name} is training its first epoch.`;
+      return `${name} is training: epoch ${run.epoch} of ${run.epochs}${left}.`;
     }
     case "evaluating":
-      return `${name} is being evaluated on the test images, beside the current version.`;
+      return `${name} is being evaluated on the test images.`;
     case "done":
       return run.message || `${name} training is done.`;
     case "failed":

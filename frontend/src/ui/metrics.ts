@@ -41,8 +41,8 @@ const COLUMNS: readonly MetricColumn[] = [
   },
   {
     key: "type_accuracy_mixed",
-    name: "… mixed",
-    about: "The same on mixed cultures only",
+    name: "Mixed acc.",
+    about: "Share of matched cells of mixed cultures whose type is right",
     better: "high",
   },
   {

@@ -90,7 +90,7 @@ export function sizeOf(files: readonly FileLike[]): number {
 }
 
 export function emptyReport(): ImportReport {
-  return { imported: [], duplicates: [], revisions: 0, failed: [] };
+  return { imported: [], duplicates: [], revisions: 0, failed: [], notes: [] };
 }
 
 export function addReports(a: ImportReport, b: ImportReport): ImportReport {
@@ -99,5 +99,6 @@ export function addReports(a: ImportReport, b: ImportReport): ImportReport {
     duplicates: [...a.duplicates, ...b.duplicates],
     revisions: a.revisions + b.revisions,
     failed: [...a.failed, ...b.failed],
+    notes: [...a.notes, ...b.notes],
   };
 }

@@ -2,7 +2,7 @@
 import { openDocument, type CellMeta, type MaskDocument } from "../../src/core/document";
 import { paintSpans, anyLabel } from "../../src/core/paint";
 import { strokeSpans } from "../../src/core/raster";
-import { PaintStep } from "../../src/core/steps";
+import type { PaintStep } from "../../src/core/steps";
 
 /** A label image from rows of characters: "." is background, digits and letters are labels. */
 export function picture(rows: string[], metas: [number, CellMeta][] = []): MaskDocument {

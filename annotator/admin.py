@@ -1,0 +1,260 @@
+"""Django's admin. Rows that are a record of what happened are shown, not edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from annotator.models import (
+    CellType,
+    Dataset,
+    Evaluation,
+    Export,
+    Image,
+    Membership,
+    ModelVersion,
+    Prediction,
+    PredictionAttempt,
+    QueueItem,
+    Revision,
+    RunEpoch,
+    Snapshot,
+    TrainingRun,
+)
+
+admin.site.site_header = admin.site.site_title = "Cytoloop"
+admin.site.index_title = "Administration"
+
+
+class Record(admin.ModelAdmin):
+    """Shown and deleted, neither added nor edited: the loop writes these rows."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class RecordInline(admin.TabularInline):
+    """Rows of a record, shown under it."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 1
+    autocomplete_fields = ["user"]
+
+
+class CellTypeInline(admin.TabularInline):
+    model = CellType
+    extra = 1
+
+
+@admin.register(Dataset)
+class DatasetAdmin(admin.ModelAdmin):
+    list_display = ["name", "channels", "image_count", "member_count", "auto_promote", "created_at"]
+    search_fields = ["name", "description"]
+    list_filter = ["auto_promote"]
+    inlines = [CellTypeInline, MembershipInline]
+    readonly_fields = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                found_images=Count("images", distinct=True),
+                found_members=Count("memberships", distinct=True),
+            )
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Dataset | None = None) -> list[str]:
+        # Images were read with these channels; changing them would mislabel every one.
+        fixed = ["channels"] if obj is not None and obj.images.exists() else []
+        return [*self.readonly_fields, *fixed]
+
+    @admin.display(description="images", ordering="found_images")
+    def image_count(self, dataset: Any) -> int:
+        return int(dataset.found_images)
+
+    @admin.display(description="members", ordering="found_members")
+    def member_count(self, dataset: Any) -> int:
+        return int(dataset.found_members)
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    list_display = ["user", "dataset", "role"]
+    list_filter = ["role", "dataset"]
+    list_select_related = ["user", "dataset"]
+    search_fields = ["user__username", "dataset__name"]
+    autocomplete_fields = ["user", "dataset"]
+
+
+@admin.register(Image)
+class ImageAdmin(Record):
+    list_display = [
+        "name",
+        "dataset",
+        "split",
+        "culture",
+        "group",
+        "size",
+        "dtype",
+        "uploaded_by",
+        "created_at",
+    ]
+    list_filter = ["dataset", "split", "culture", "dtype"]
+    list_select_related = ["dataset", "uploaded_by"]
+    search_fields = ["name", "sha256", "group"]
+    date_hierarchy = "created_at"
+    fields = [
+        "picture",
+        *(field.name for field in Image._meta.fields if field.name not in ("id", "key")),
+    ]
+    readonly_fields = ["picture"]
+
+    @admin.display(description="size (px)")
+    def size(self, image: Image) -> str:
+        return f"{image.width}×{image.height}×{image.channel_count}"
+
+    @admin.display(description="")
+    def picture(self, image: Image) -> str:
+        return format_html('<img src="/api/v1/images/{}/thumbnail/" alt="">', image.pk)
+
+
+@admin.register(Prediction)
+class PredictionAdmin(Record):
+    list_display = ["image", "segmenter", "detector", "cell_count", "uncertainty", "created_at"]
+    list_filter = ["image__dataset"]
+    list_select_related = ["image", "segmenter", "detector"]
+    search_fields = ["image__name"]
+
+
+@admin.register(PredictionAttempt)
+class PredictionAttemptAdmin(Record):
+    list_display = ["image", "segmenter", "detector", "tries", "message", "retry_after"]
+    list_filter = ["image__dataset"]
+    list_select_related = ["image", "segmenter", "detector"]
+    search_fields = ["image__name", "message"]
+
+
+@admin.register(QueueItem)
+class QueueItemAdmin(Record):
+    list_display = [
+        "image",
+        "score",
+        "annotator",
+        "leased_until",
+        "outcome",
+        "closed_at",
+        "created_at",
+    ]
+    list_filter = ["image__dataset", "outcome", ("closed_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["image", "annotator"]
+    search_fields = ["image__name", "annotator__username"]
+
+
+@admin.register(Revision)
+class RevisionAdmin(Record):
+    list_display = [
+        "image",
+        "number",
+        "author",
+        "source",
+        "cell_count",
+        "corrected_cells",
+        "created_at",
+    ]
+    list_filter = ["image__dataset", "source", "author"]
+    list_select_related = ["image", "author"]
+    search_fields = ["image__name", "author__username", "note"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(Record):
+    list_display = ["short_hash", "dataset", "family", "counts", "created_at"]
+    list_filter = ["dataset", "family"]
+    list_select_related = ["dataset"]
+    search_fields = ["hash"]
+    exclude = ["entries"]
+
+    @admin.display(description="hash")
+    def short_hash(self, snapshot: Snapshot) -> str:
+        return snapshot.hash[:12]
+
+
+class EvaluationInline(RecordInline):
+    model = Evaluation
+    fields = readonly_fields = ("split", "images", "metrics", "created_at")
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(Record):
+    list_display = ["version", "dataset", "stage", "parent", "created_at", "promoted_at"]
+    list_filter = ["dataset", "family", "stage"]
+    list_select_related = ["dataset", "parent"]
+    search_fields = ["dataset__name", "sha256"]
+    inlines = [EvaluationInline]
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(Record):
+    list_display = ["version", "dataset", "split", "images", "ap50", "created_at"]
+    list_filter = ["version__dataset", "split"]
+    list_select_related = ["version__dataset"]
+
+    @admin.display(ordering="version__dataset")
+    def dataset(self, evaluation: Evaluation) -> str:
+        return str(evaluation.version.dataset)
+
+    @admin.display(description="AP (cellpose) at 0.5")
+    def ap50(self, evaluation: Evaluation) -> str:
+        value = evaluation.metrics.get("ap50")
+        return "" if value is None else f"{value:.3f}"
+
+
+class RunEpochInline(RecordInline):
+    model = RunEpoch
+    fields = readonly_fields = ("epoch", "train_loss", "validation_loss", "metrics", "seconds")
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(Record):
+    list_display = [
+        "__str__",
+        "dataset",
+        "status",
+        "reason",
+        "epoch",
+        "epochs",
+        "candidate",
+        "requested_by",
+        "created_at",
+    ]
+    list_filter = ["dataset", "family", "status"]
+    list_select_related = ["dataset", "candidate", "requested_by"]
+    search_fields = ["reason", "message"]
+    inlines = [RunEpochInline]
+
+
+@admin.register(Export)
+class ExportAdmin(Record):
+    list_display = ["__str__", "dataset", "source", "split", "status", "requested_by", "created_at"]
+    list_filter = ["dataset", "format", "status"]
+    list_select_related = ["dataset", "requested_by"]

@@ -1,0 +1,99 @@
+"""What the cultures are made of, and how the models grew, over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotator.api.access import dataset_for
+from annotator.models import Family, Split
+from annotator.selectors.composition import HEADS, PREDICTIONS, composition, learning_curve
+
+
+class CompositionInput(serializers.Serializer[Any]):
+    source = serializers.ChoiceField((HEADS, PREDICTIONS), default=HEADS)
+    split = serializers.ChoiceField(Split.choices, default="", allow_blank=True)
+
+
+class ShareOutput(serializers.Serializer[Any]):
+    """Share of the typed cells with its 95 % interval (Wilson)."""
+
+    name = serializers.CharField()
+    color = serializers.CharField()
+    cells = serializers.IntegerField()
+    share = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ImageCountsOutput(serializers.Serializer[Any]):
+    image = serializers.IntegerField()
+    name = serializers.CharField()
+    split = serializers.CharField()
+    culture = serializers.CharField()
+    cells = serializers.IntegerField()
+    untyped = serializers.IntegerField()
+    types = serializers.DictField(child=serializers.IntegerField())
+
+
+class CompositionOutput(serializers.Serializer[Any]):
+    source = serializers.CharField()
+    images = serializers.IntegerField()
+    cells = serializers.IntegerField()
+    untyped = serializers.IntegerField()
+    types = ShareOutput(many=True)
+    per_image = ImageCountsOutput(many=True)
+
+
+class PointOutput(serializers.Serializer[Any]):
+    """One version: the cells that taught it and how good it is."""
+
+    version = serializers.CharField()
+    family = serializers.ChoiceField(Family.choices)
+    created_at = serializers.DateTimeField()
+    annotated_cells = serializers.IntegerField()
+    images = serializers.IntegerField()
+    split = serializers.CharField()
+    ap50 = serializers.FloatField(allow_null=True)
+    type_accuracy = serializers.FloatField(allow_null=True)
+
+
+class Composition(APIView):
+    """Counts and shares of cell types."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("source", str, enum=[HEADS, PREDICTIONS]),
+            OpenApiParameter("split", str, enum=Split.values),
+        ],
+        responses=CompositionOutput,
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """Cells per type over the head revisions or the newest predictions."""
+        dataset = dataset_for(request.user, pk)
+        asked = CompositionInput(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return Response(composition(dataset, **asked.validated_data))
+
+
+class LearningCurve(APIView):
+    """How the models grew with the corrected cells."""
+
+    @extend_schema(
+        responses=inline_serializer("LearningCurveOutput", {"points": PointOutput(many=True)})
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """One point per evaluated version, oldest first."""
+        return Response({"points": learning_curve(dataset_for(request.user, pk))})
+
+
+urlpatterns = [
+    path("datasets/<int:pk>/composition/", Composition.as_view()),
+    path("datasets/<int:pk>/learning-curve/", LearningCurve.as_view()),
+]

@@ -1,0 +1,217 @@
+"""The queue over REST: lease, hold, release, skip, submit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.urls import path
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotator.api.access import dataset_for, require, user_of
+from annotator.api.annotations import (
+    IF_MATCH,
+    AnnotationOutput,
+    DocumentInput,
+    annotation_body,
+    base_number,
+    etag,
+    submission_of,
+)
+from annotator.api.images import ImageOutput
+from annotator.api.predictions import ReasonOutput
+from annotator.api.uploads import LimitedUploads
+from annotator.exceptions import NotHere
+from annotator.models import Image, QueueItem, Role
+from annotator.selectors.images import with_state
+from annotator.selectors.queue import open_items
+from annotator.services.annotations import revision_submit
+from annotator.services.queue import (
+    queue_heartbeat,
+    queue_next,
+    queue_release,
+    queue_skip,
+)
+
+
+class QueueItemOutput(serializers.Serializer[QueueItem]):
+    """An image to correct, and why. Annotator and lease are null while nobody holds it."""
+
+    id = serializers.IntegerField()
+    image = ImageOutput()
+    score = serializers.FloatField()
+    reasons = ReasonOutput(many=True)
+    annotator = serializers.CharField(allow_null=True)
+    leased_until = serializers.DateTimeField(allow_null=True)
+    seconds_left = serializers.FloatField(allow_null=True)
+    etag = serializers.CharField(help_text="send it as If-Match when submitting")
+
+
+class SkipInput(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=300)
+
+
+class BestFirst(CursorPagination):
+    """The order in which images are leased."""
+
+    ordering = ("-score", "id")
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 500
+
+
+def item_bodies(items: Sequence[QueueItem]) -> list[dict[str, Any]]:
+    """The JSON of queue items, their images read in one query."""
+    images = with_state(Image.objects.all()).in_bulk([item.image_id for item in items])
+    return [_body(item, images[item.image_id]) for item in items if item.image_id in images]
+
+
+def _body(item: QueueItem, image: Image) -> dict[str, Any]:
+    left = None
+    if item.closed_at is None and item.leased_until is not None:
+        left = (item.leased_until - timezone.now()).total_seconds()
+    held = left is not None and left > 0 and item.annotator is not None
+    return {
+        "id": item.pk,
+        "image": ImageOutput(image).data,
+        "score": item.score,
+        "reasons": item.reasons,
+        "annotator": item.annotator.get_username() if held and item.annotator else None,
+        "leased_until": item.leased_until if held else None,
+        "seconds_left": left if held else None,
+        "etag": etag(image.revision),  # type: ignore[attr-defined]  # annotated by with_state
+    }
+
+
+def item_for(request: Request, pk: int) -> QueueItem:
+    """The item, if the caller may annotate in its data set (NotHere, NotAllowed)."""
+    absent = f"There is no queue item {pk}."
+    item = QueueItem.objects.select_related("image__dataset", "annotator").filter(pk=pk).first()
+    if item is None:
+        raise NotHere(absent)
+    require(request.user, item.image.dataset_id, Role.ANNOTATOR, absent)
+    return item
+
+
+def _answer(item: QueueItem) -> Response:
+    item.refresh_from_db()
+    return Response(item_bodies([item])[0])
+
+
+class Queue(APIView):
+    """The open items of a data set."""
+
+    @extend_schema(responses=QueueItemOutput(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        """In the order in which they are leased; leases nothing."""
+        dataset = dataset_for(request.user, pk)
+        pages = BestFirst()
+        page = pages.paginate_queryset(open_items(dataset), request, self) or []
+        return pages.get_paginated_response(item_bodies(page))
+
+
+class QueueNext(APIView):
+    """Asking for work."""
+
+    @extend_schema(request=None, responses={200: QueueItemOutput, 204: None})
+    def post(self, request: Request, pk: int) -> Response:
+        """Lease the most informative image; the same one again while its lease lasts."""
+        dataset = dataset_for(request.user, pk, Role.ANNOTATOR)
+        item = queue_next(dataset=dataset, annotator=user_of(request))
+        if item is None:
+            return Response(status=204)
+        return Response(item_bodies([item])[0])
+
+
+class QueueHeartbeat(APIView):
+    """Holding on."""
+
+    @extend_schema(request=None, responses=QueueItemOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Lengthen the lease. 409 when the image has gone to somebody else."""
+        item = item_for(request, pk)
+        return _answer(queue_heartbeat(item=item, annotator=user_of(request)))
+
+
+class QueueRelease(APIView):
+    """Giving back."""
+
+    @extend_schema(request=None, responses=QueueItemOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Let others take it. 409 when the caller does not hold it."""
+        item = item_for(request, pk)
+        queue_release(item=item, annotator=user_of(request))
+        return _answer(item)
+
+
+class QueueSkip(APIView):
+    """Leaving an image out."""
+
+    parser_classes = [JSONParser]
+
+    @extend_schema(request=SkipInput, responses=QueueItemOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Close it with a reason; it comes back with a newer prediction at the earliest."""
+        item = item_for(request, pk)
+        sent = SkipInput(data=request.data)
+        sent.is_valid(raise_exception=True)
+        queue_skip(
+            item=item, annotator=user_of(request), reason=sent.validated_data["reason"]
+        )
+        return _answer(item)
+
+
+class QueueSubmit(LimitedUploads, APIView):
+    """Handing in."""
+
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        request={
+            "multipart/form-data": inline_serializer(
+                "SubmitInput",
+                {"labels": serializers.FileField(), "document": DocumentInput()},
+            )
+        },
+        parameters=[IF_MATCH],
+        responses={
+            201: inline_serializer(
+                "SubmitOutput", {"annotation": AnnotationOutput(), "item": QueueItemOutput()}
+            )
+        },
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Append a revision and close the item. 409 without the lease, 412 on a newer head."""
+        item = item_for(request, pk)
+        number = base_number(request)
+        sent = submission_of(request, item.image)
+        # Holds the image while the labels are stored, and refuses who does not hold it.
+        queue_heartbeat(item=item, annotator=user_of(request))
+        revision = revision_submit(
+            image=item.image,
+            author=user_of(request),
+            labels=sent.labels,
+            cell_types=sent.cell_types,
+            base_number=number,
+            details=sent.details,
+        )
+        item.refresh_from_db()
+        body = {"annotation": annotation_body(revision), "item": item_bodies([item])[0]}
+        return Response(body, status=201, headers={"ETag": etag(revision.number)})
+
+
+urlpatterns = [
+    path("datasets/<int:pk>/queue/", Queue.as_view()),
+    path("datasets/<int:pk>/queue/next/", QueueNext.as_view()),
+    path("queue/<int:pk>/heartbeat/", QueueHeartbeat.as_view()),
+    path("queue/<int:pk>/release/", QueueRelease.as_view()),
+    path("queue/<int:pk>/skip/", QueueSkip.as_view()),
+    path("queue/<int:pk>/submit/", QueueSubmit.as_view()),
+]

@@ -1,0 +1,171 @@
+"""Training runs over REST: start, follow, cancel, resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import path
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotator.api.access import dataset_for, require, user_of
+from annotator.api.events import run_events
+from annotator.exceptions import NotHere
+from annotator.models import Family, Role, RunStatus, TrainingRun
+from annotator.selectors.datasets import datasets_of
+from annotator.selectors.runs import runs_of
+from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
+
+DATASET = OpenApiParameter("dataset", int, description="Only this data set's")
+
+
+class EpochOutput(serializers.Serializer[Any]):
+    epoch = serializers.IntegerField()
+    train_loss = serializers.FloatField()
+    validation_loss = serializers.FloatField(allow_null=True)
+    metrics = serializers.DictField()
+    seconds = serializers.FloatField()
+
+
+class RunOutput(serializers.Serializer[TrainingRun]):
+    """A run with its learning curve; also the data of each ``run`` event."""
+
+    id = serializers.IntegerField()
+    dataset = serializers.IntegerField(source="dataset_id")
+    family = serializers.ChoiceField(Family.choices)
+    status = serializers.ChoiceField(RunStatus.choices)
+    reason = serializers.CharField()
+    message = serializers.CharField()
+    requested_by = serializers.SerializerMethodField()
+    base = serializers.SerializerMethodField()
+    candidate = serializers.SerializerMethodField()
+    epoch = serializers.IntegerField()
+    epochs = serializers.IntegerField()
+    seconds_left = serializers.FloatField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    epochs_log = EpochOutput(many=True, source="epoch_rows.all")
+
+    def get_requested_by(self, run: TrainingRun) -> str | None:
+        """The user's name; null when the policy started it."""
+        return run.requested_by.get_username() if run.requested_by else None
+
+    def get_base(self, run: TrainingRun) -> str | None:
+        """The version it starts from, "scratch", or the name of built-in weights."""
+        return run.base.version if run.base else run.config.get("start")
+
+    def get_candidate(self, run: TrainingRun) -> str | None:
+        """The version it made."""
+        return run.candidate.version if run.candidate else None
+
+
+class RunInput(serializers.Serializer[Any]):
+    dataset = serializers.IntegerField()
+    family = serializers.ChoiceField(Family.choices)
+    base = serializers.CharField(required=False, allow_null=True, default=None)
+    epochs = serializers.IntegerField(required=False, min_value=1, max_value=100_000)
+    minutes = serializers.FloatField(required=False, min_value=0.01)
+
+
+class Runs(ListAPIView[TrainingRun]):
+    """Runs, newest first."""
+
+    serializer_class = RunOutput
+
+    def get_queryset(self) -> QuerySet[TrainingRun]:
+        """Runs of one data set, or of all that the caller sees."""
+        if getattr(self, "swagger_fake_view", False):
+            return TrainingRun.objects.none()
+        return runs_of(*asked_datasets(self.request))
+
+    @extend_schema(parameters=[DATASET])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Runs of the caller's data sets."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=RunInput, responses={201: RunOutput})
+    def post(self, request: Request) -> Response:
+        """Start a run. 409 while another of the family is live, or when there is no material."""
+        sent = RunInput(data=request.data)
+        sent.is_valid(raise_exception=True)
+        asked = sent.validated_data
+        dataset = dataset_for(request.user, asked["dataset"], Role.MANAGER)
+        run = run_create(
+            request=RunRequest(
+                dataset=dataset,
+                family=asked["family"],
+                reason=f"asked for by {request.user.get_username()}",
+                requested_by=user_of(request),
+                base=asked["base"],
+                config={key: asked[key] for key in ("epochs", "minutes") if key in asked},
+            )
+        )
+        return Response(RunOutput(run).data, status=201)
+
+
+def asked_datasets(request: Request) -> list[int]:
+    """Ids of the data set named by ``?dataset=``, or of all that the caller sees."""
+    number = request.query_params.get("dataset")
+    if not number:
+        return list(datasets_of(request.user).values_list("pk", flat=True))
+    if not number.isdecimal():
+        raise NotHere(f"There is no data set {number}.")
+    return [dataset_for(request.user, int(number)).pk]
+
+
+def run_for(request: Request, pk: int, role: Role = Role.VIEWER) -> TrainingRun:
+    """The run, if the caller has at least ``role`` in its data set (NotHere, NotAllowed)."""
+    absent = f"There is no training run {pk}."
+    run = TrainingRun.objects.select_related("dataset").filter(pk=pk).first()
+    if run is None:
+        raise NotHere(absent)
+    require(request.user, run.dataset_id, role, absent)
+    return run
+
+
+class Run(APIView):
+    """One run."""
+
+    @extend_schema(responses=RunOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        """How far it is, with its learning curve."""
+        return Response(RunOutput(run_for(request, pk)).data)
+
+
+class RunCancel(APIView):
+    """Stopping a run."""
+
+    @extend_schema(request=None, responses=RunOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Ask the worker to stop; it does within seconds. 409 when the run is over."""
+        run = run_cancel(run=run_for(request, pk, Role.MANAGER))
+        return Response(RunOutput(run).data)
+
+
+class RunResume(APIView):
+    """Going on with a run."""
+
+    @extend_schema(request=None, responses=RunOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Queue a failed or cancelled run again, from its last whole epoch."""
+        run = run_resume(run=run_for(request, pk, Role.MANAGER))
+        return Response(RunOutput(run).data)
+
+
+def _body(run: TrainingRun) -> dict[str, Any]:
+    return dict(RunOutput(run).data)
+
+
+urlpatterns = [
+    path("training-runs/", Runs.as_view()),
+    path("training-runs/<int:pk>/", Run.as_view()),
+    path("training-runs/<int:pk>/cancel/", RunCancel.as_view()),
+    path("training-runs/<int:pk>/resume/", RunResume.as_view()),
+    path("training-runs/<int:pk>/events/", run_events(_body)),
+]

@@ -1,0 +1,126 @@
+"""Model versions over REST: what there is, how good it is, promotion, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotator.api.access import require
+from annotator.api.downloads import download
+from annotator.api.labels import AnyAccept
+from annotator.api.runs import DATASET, asked_datasets
+from annotator.exceptions import NotHere
+from annotator.models import Evaluation, Family, ModelVersion, Role, Stage
+from annotator.selectors.versions import versions_of
+from annotator.services.versions import WEIGHTS, version_promote
+
+
+class EvaluationOutput(serializers.Serializer[Evaluation]):
+    split = serializers.CharField()
+    images = serializers.IntegerField()
+    frozen_hash = serializers.CharField()
+    metrics = serializers.DictField()
+    created_at = serializers.DateTimeField()
+
+
+class VersionOutput(serializers.Serializer[ModelVersion]):
+    """A version with its metrics on each frozen split, oldest first."""
+
+    id = serializers.IntegerField()
+    version = serializers.CharField()
+    dataset = serializers.IntegerField(source="dataset_id")
+    family = serializers.ChoiceField(Family.choices)
+    number = serializers.IntegerField()
+    stage = serializers.ChoiceField(Stage.choices)
+    parent = serializers.SerializerMethodField()
+    run = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    promoted_at = serializers.DateTimeField(allow_null=True)
+    meta = serializers.DictField()
+    evaluations = EvaluationOutput(many=True, source="evaluations.all")
+
+    def get_parent(self, version: ModelVersion) -> str | None:
+        """The version it was trained from."""
+        return version.parent.version if version.parent else None
+
+    def get_run(self, version: ModelVersion) -> int | None:
+        """The run that made it; null when it was imported."""
+        run = getattr(version, "run", None)
+        return run.pk if run else None
+
+
+class Versions(ListAPIView[ModelVersion]):
+    """Versions, newest first."""
+
+    serializer_class = VersionOutput
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        """Versions of one data set, or of all that the caller sees."""
+        if getattr(self, "swagger_fake_view", False):
+            return ModelVersion.objects.none()
+        return versions_of(*asked_datasets(self.request))
+
+    @extend_schema(parameters=[DATASET])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Versions of the caller's data sets."""
+        return super().get(request, *args, **kwargs)
+
+
+def version_for(request: Request, pk: int, role: Role = Role.VIEWER) -> ModelVersion:
+    """The version, if the caller has at least ``role`` in its data set (NotHere, NotAllowed)."""
+    absent = f"There is no model version {pk}."
+    version = ModelVersion.objects.select_related("dataset").filter(pk=pk).first()
+    if version is None:
+        raise NotHere(absent)
+    require(request.user, version.dataset_id, role, absent)
+    return version
+
+
+class Version(APIView):
+    """One version."""
+
+    @extend_schema(responses=VersionOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        """Its stage, meta and metrics."""
+        return Response(VersionOutput(version_for(request, pk)).data)
+
+
+class VersionPromote(APIView):
+    """Choosing what predicts."""
+
+    @extend_schema(request=None, responses=VersionOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Make it the current one of its family; a retired one is rolled back to."""
+        version = version_promote(version=version_for(request, pk, Role.MANAGER))
+        return Response(VersionOutput(version).data)
+
+
+class VersionWeights(APIView):
+    """The weights themselves."""
+
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    def get(self, request: Request, pk: int) -> HttpResponseBase:
+        """The safetensors file."""
+        version = version_for(request, pk)
+        name = f"{version.dataset.name}-{version}.safetensors"
+        return download(request, f"{version.key}/{WEIGHTS}", name)
+
+
+urlpatterns = [
+    path("model-versions/", Versions.as_view()),
+    path("model-versions/<int:pk>/", Version.as_view()),
+    path("model-versions/<int:pk>/promote/", VersionPromote.as_view()),
+    path("model-versions/<int:pk>/weights/", VersionWeights.as_view()),
+]

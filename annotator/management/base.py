@@ -1,0 +1,56 @@
+"""What the commands of the loop share: the data set by name, errors as one sentence, JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotator.exceptions import CytoloopError
+from annotator.models import Dataset
+from inference.errors import InferenceError
+from training.errors import TrainingError
+
+
+class DatasetCommand(BaseCommand):
+    """A command whose first argument is a data set.
+
+    ``run`` returns the object that ``--json`` prints on the last line; without it, each of
+    ``lines`` is printed. What the command tells on its way goes to stderr.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the data set")
+        self.add_more(parser)
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def add_more(self, parser: CommandParser) -> None:
+        """The command's own arguments."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dataset = Dataset.objects.filter(name=options["name"]).first()
+        if dataset is None:
+            raise CommandError(f"There is no data set called {options['name']}.")
+        try:
+            result = self.run(dataset, options)
+        except (CytoloopError, InferenceError, TrainingError) as error:
+            raise CommandError(error.message) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(result, default=str))
+        else:
+            for line in self.lines(result):
+                self.stdout.write(line)
+
+    def run(self, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+        """Do the work."""
+        raise NotImplementedError
+
+    def lines(self, result: dict[str, Any]) -> list[str]:
+        """``result`` for people."""
+        return [f"{key}: {value}" for key, value in result.items() if value is not None]
+
+    def tell(self, line: str) -> None:
+        """Say on stderr how far the work is."""
+        self.stderr.write(self.style.NOTICE(line), ending="\n")
+        self.stderr.flush()

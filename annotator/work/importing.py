@@ -1,0 +1,93 @@
+"""Models from files: cellpose 2/3 checkpoints, and folders or zips of our own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from annotator.exceptions import BadInput, UnreadableModel
+from annotator.models import Dataset, Family, ModelVersion
+from annotator.readers import model_channels
+from annotator.selectors.versions import current_version
+from annotator.services.versions import version_create, version_promote
+from inference import checkpoint
+from inference.detector import Detector
+from inference.errors import InferenceError
+from inference.segmenter import Segmenter
+
+
+def import_model(
+    *, dataset: Dataset, family: str, file: Path, diameter: float | None = None
+) -> ModelVersion:
+    """Make a version of the model in ``file``; it is current at once when there is none yet.
+
+    ``diameter`` (px) is then used for every image instead of an estimate. Raises
+    ``UnreadableModel`` or ``InferenceError`` saying what the file is not, and ``BadInput``.
+    """
+    if diameter is not None and diameter <= 0:
+        raise BadInput("The diameter is a number of pixels above zero.")
+    if not file.exists():
+        raise UnreadableModel(f"There is no file {file}.")
+    with tempfile.TemporaryDirectory(prefix="import-") as temporary:
+        folder = Path(temporary) / "model"
+        if file.is_dir() or (zipfile.is_zipfile(file) and _is_ours(file)):
+            _own(file, folder, diameter)
+        elif family == Family.SEGMENTER:
+            channels = model_channels(dataset.channels)
+            state, meta = checkpoint.import_cellpose(file, channels, diameter)
+            checkpoint.save(folder, state, meta)
+        else:
+            raise UnreadableModel(
+                f"{file.name} is no detector: give a folder or zip with {checkpoint.WEIGHTS} and"
+                f" {checkpoint.META}, as exported from another data set."
+            )
+        _try(folder, family)
+        version = version_create(dataset=dataset, family=family, folder=folder)
+    if current_version(dataset, family) is None:
+        version = version_promote(version=version)
+    return version
+
+
+def _is_ours(file: Path) -> bool:
+    """PyTorch's own checkpoints are zips too."""
+    with zipfile.ZipFile(file) as archive:
+        return any(Path(name).name == checkpoint.META for name in archive.namelist())
+
+
+def _own(source: Path, folder: Path, diameter: float | None) -> None:
+    """Copy weights and meta, and nothing else, into ``folder``."""
+    folder.mkdir()
+    for name in (checkpoint.WEIGHTS, checkpoint.META):
+        if source.is_dir():
+            if not (source / name).is_file():
+                raise UnreadableModel(f"{source} holds no {name}.")
+            shutil.copyfile(source / name, folder / name)
+        else:
+            _extract(source, name, folder / name)
+    state, meta = checkpoint.load(folder)
+    if diameter is not None:
+        checkpoint.save(folder, state, replace(meta, fixed_diameter=diameter))
+
+
+def _extract(file: Path, name: str, target: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        found = [member for member in archive.namelist() if Path(member).name == name]
+        if len(found) != 1:
+            raise UnreadableModel(f"{file.name} holds {len(found)} files {name} instead of one.")
+        with archive.open(found[0]) as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
+
+
+def _try(folder: Path, family: str) -> None:
+    """Load the model once, so that weights which do not fit their meta are refused here."""
+    loader = Segmenter if family == Family.SEGMENTER else Detector
+    meta = checkpoint.load_meta(folder)
+    if meta.family != family:
+        raise UnreadableModel(f"The model is a {meta.family}, not a {family}.")
+    try:
+        loader.load(folder)
+    except InferenceError as error:
+        raise UnreadableModel(error.message) from error

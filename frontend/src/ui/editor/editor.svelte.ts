@@ -1,0 +1,214 @@
+/** One open image: the core's state as runes, the tools, and how the image is looked at. */
+import { type Command } from "../../core/commands";
+import { boxOfCells } from "../../core/document";
+import { centreOf, type Box, type Point } from "../../core/geometry";
+import { autoContrast, sortedSample, type Contrast } from "../../core/intensity";
+import { openState, transact, type EditorState, type Transaction } from "../../core/state";
+import { clamped, fit, panned, zoomed, type Camera, type Size } from "../../render/camera";
+import {
+  channelColour,
+  type ChannelView,
+  type OverlayView,
+  type Palette,
+  type Rgb,
+} from "../../render/settings";
+import { createTools } from "../../tools";
+import type { ToolContext, ToolName } from "../../tools/tool";
+import { cultureType, typeColours, type Opened } from "./opening";
+import { keepPreferences, readPreferences } from "./preferences";
+
+/** A cell walked to is shown at least this large, in CSS pixels. */
+const COMFORTABLE_CELL = 120;
+
+export class Editor {
+  state = $state.raw() as EditorState;
+  /** The state at the last moment when no gesture was under way; panels read this one. */
+  settled = $state.raw() as EditorState;
+  tool = $state<ToolName>("brush");
+  channels = $state.raw<ChannelView[]>([]);
+  overlay = $state.raw() as OverlayView;
+  palette = $state<Palette>("fluorescence");
+  view = $state.raw<Size>({ width: 1, height: 1 });
+  camera = $state.raw<Camera>({ centre: { x: 0, y: 0 }, scale: 1 });
+  /** Image point under the pointer; null outside the view. */
+  pointer = $state.raw<Point | null>(null);
+  /** Rises when a tool changed what it shows. */
+  toolVersion = $state(0);
+
+  readonly tools = createTools();
+  readonly typeColours: ReadonlyMap<string, Rgb>;
+  /** Per channel, sorted sample of its values. */
+  readonly samples: readonly Float32Array[];
+  readonly hover = $derived.by(() => {
+    if (this.pointer === null) return 0;
+    return this.state.doc.labels.at(Math.floor(this.pointer.x), Math.floor(this.pointer.y));
+  });
+  readonly context: ToolContext;
+  private fitted = false;
+
+  constructor(
+    readonly opened: Opened,
+    readonly readOnly: boolean,
+  ) {
+    const { dataset, doc, evidence, image, raster } = opened;
+    const preferences = readPreferences(dataset.id);
+    const culture = cultureType(image, dataset);
+    const brushMeta =
+      culture === null
+        ? ({ type: null, source: "" } as const)
+        : ({ type: culture, source: "file_name" } as const);
+    this.state = openState(doc, evidence, { brushMeta, diameter: preferences.diameter });
+    this.settled = this.state;
+    this.overlay = preferences.overlay;
+    this.palette = preferences.palette;
+    this.typeColours = typeColours(dataset);
+    this.samples = raster.channels.map(sortedSample);
+    this.channels = opened.roles.map((role, index) => ({
+      role,
+      visible: preferences.channels[role]?.visible ?? true,
+      gamma: preferences.channels[role]?.gamma ?? 1,
+      contrast: this.autoContrastOf(index),
+      colour: channelColour(role, index, opened.roles.length, this.palette),
+    }));
+    this.context = this.makeContext();
+    if (readOnly) this.tool = "select";
+  }
+
+  readonly dispatch = (transaction: Transaction): void => {
+    if (this.readOnly && transaction.kind !== "select" && transaction.kind !== "set") return;
+    this.state = transact(this.state, transaction);
+    if (this.state.history.open === null) this.settled = this.state;
+  };
+
+  run(command: Command): boolean {
+    return command(this.state, this.dispatch);
+  }
+
+  can(command: Command): boolean {
+    return !this.readOnly && command(this.settled);
+  }
+
+  chooseTool(name: ToolName): void {
+    this.cancelGesture();
+    this.tool = name;
+  }
+
+  /** Give up what the tools are doing; true when there was something. */
+  cancelGesture(): boolean {
+    const busy = Object.values(this.tools).filter((tool) => tool.busy);
+    for (const tool of busy) tool.cancel(this.context);
+    if (busy.length > 0) this.toolVersion++;
+    return busy.length > 0;
+  }
+
+  // --- looking -------------------------------------------------------------------------------
+
+  resize(view: Size): void {
+    this.view = view;
+    if (!this.fitted && view.width > 1) {
+      this.fitted = true;
+      this.fitImage();
+    }
+  }
+
+  fitImage(): void {
+    this.camera = fit(this.state.doc.labels.box, this.view);
+  }
+
+  /** One image pixel per CSS pixel, around what is in the middle. */
+  actualSize(): void {
+    this.moveTo({ ...this.camera, scale: 1 });
+  }
+
+  zoomBy(factor: number, screen?: Point): void {
+    const at = screen ?? { x: this.view.width / 2, y: this.view.height / 2 };
+    this.moveTo(zoomed(this.camera, this.view, at, factor));
+  }
+
+  panBy(dx: number, dy: number): void {
+    this.moveTo(panned(this.camera, dx, dy));
+  }
+
+  moveTo(camera: Camera): void {
+    this.camera = clamped(camera, this.view, this.opened.raster);
+  }
+
+  /** Bring the selected cells to the middle, large enough to be judged. */
+  centreOnSelection(): void {
+    const box = boxOfCells(this.state.doc, this.state.selection);
+    if (box === null) return;
+    const side = Math.max(box.x1 - box.x0, box.y1 - box.y0);
+    const least = COMFORTABLE_CELL / side;
+    const most = fit(box, this.view).scale;
+    const scale = Math.min(most, Math.max(least, this.camera.scale));
+    this.moveTo({ centre: centreOf(box), scale });
+  }
+
+  // --- channels and overlay ------------------------------------------------------------------
+
+  autoContrastOf(channel: number): Contrast {
+    return autoContrast(this.samples[channel] ?? new Float32Array());
+  }
+
+  setChannel(index: number, change: Partial<ChannelView>): void {
+    this.channels = this.channels.map((channel, at) =>
+      at === index ? { ...channel, ...change } : channel,
+    );
+    this.keep();
+  }
+
+  toggleChannel(index: number): void {
+    const channel = this.channels[index];
+    if (channel) this.setChannel(index, { visible: !channel.visible });
+  }
+
+  /** Channel `index` alone; all of them when it was alone already. */
+  showOnly(index: number): void {
+    const alone = this.channels.every(({ visible }, at) => visible === (at === index));
+    this.channels = this.channels.map((channel, at) => ({
+      ...channel,
+      visible: alone || at === index,
+    }));
+    this.keep();
+  }
+
+  setPalette(palette: Palette): void {
+    this.palette = palette;
+    this.channels = this.channels.map((channel, index, all) => ({
+      ...channel,
+      colour: channelColour(channel.role, index, all.length, palette),
+    }));
+    this.keep();
+  }
+
+  setOverlay(change: Partial<OverlayView>): void {
+    this.overlay = { ...this.overlay, ...change };
+    this.keep();
+  }
+
+  keep(): void {
+    const channels = Object.fromEntries(
+      this.channels.map(({ role, visible, gamma }) => [role, { visible, gamma }]),
+    );
+    const { palette, overlay } = this;
+    const { diameter } = this.state.options;
+    keepPreferences(this.opened.dataset.id, { palette, overlay, channels, diameter });
+  }
+
+  get box(): Box {
+    return this.state.doc.labels.box;
+  }
+
+  private makeContext(): ToolContext {
+    const current = (): EditorState => this.state;
+    return {
+      get state() {
+        return current();
+      },
+      dispatch: this.dispatch,
+      pan: (dx, dy) => {
+        this.panBy(dx, dy);
+      },
+    };
+  }
+}

@@ -1,0 +1,85 @@
+/** The keyboard over the editor: bindings, digit keys, Space to pan, X held to peek. */
+import { bindingOf, type Desk } from "./keymap";
+
+/** X held longer than this shows the masks again when it is let go. */
+const PEEK = 350;
+const TEXT_FIELDS =
+  "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
+
+export class Keyboard {
+  spaceHeld = $state(false);
+  private peekSince: number | null = null;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly chooseType: (type: string | null) => void,
+  ) {}
+
+  down(event: KeyboardEvent): void {
+    if (event.defaultPrevented || belongsElsewhere(event)) return;
+    if (this.handle(event)) event.preventDefault();
+  }
+
+  up(event: KeyboardEvent): void {
+    if (event.key === " ") this.spaceHeld = false;
+    if (event.key.toUpperCase() !== "X" || this.peekSince === null) return;
+    const held = performance.now() - this.peekSince;
+    this.peekSince = null;
+    const { editor } = this.desk;
+    if (held > PEEK) editor.setOverlay({ shown: !editor.overlay.shown });
+  }
+
+  /** The window lost the focus: no key is held any more. */
+  release(): void {
+    this.spaceHeld = false;
+    this.peekSince = null;
+  }
+
+  private handle(event: KeyboardEvent): boolean {
+    const { editor } = this.desk;
+    if (event.key === " ") {
+      this.spaceHeld = true;
+      return true;
+    }
+    if (editor.tools[editor.tool].key(editor.context, event.key)) {
+      editor.toolVersion++;
+      return true;
+    }
+    if (this.chooseByDigit(event)) return true;
+    const binding = event.altKey ? undefined : bindingOf(event);
+    if (binding === undefined) return false;
+    if (event.repeat && !REPEATABLE.has(binding.name)) return true;
+    if (binding.keys.includes("X")) this.peekSince = performance.now();
+    binding.act(this.desk);
+    return true;
+  }
+
+  /** By the key's place, so that it works where digits need Shift. */
+  private chooseByDigit(event: KeyboardEvent): boolean {
+    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+    if (digit === undefined || event.ctrlKey || event.metaKey || event.altKey) return false;
+    const { readOnly, opened } = this.desk.editor;
+    if (readOnly || event.repeat) return true;
+    if (digit === "0") this.chooseType(null);
+    const type = opened.dataset.types[Number(digit) - 1];
+    if (type) this.chooseType(type.name);
+    return true;
+  }
+}
+
+const REPEATABLE = new Set([
+  "Undo",
+  "Redo",
+  "Smaller brush",
+  "Larger brush",
+  "Zoom in",
+  "Zoom out",
+]);
+
+/** Text fields keep their keys; a focused button keeps Enter and Space. */
+function belongsElsewhere(event: KeyboardEvent): boolean {
+  if (!(event.target instanceof Element)) return false;
+  if (event.target.matches(TEXT_FIELDS)) return true;
+  const pressing = event.key === "Enter" || event.key === " ";
+  return pressing && !event.ctrlKey && event.target.matches("button, a, summary, input");
+}

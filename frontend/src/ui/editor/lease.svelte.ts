@@ -1,0 +1,87 @@
+/**
+ * The lease on the image at hand, counted down and renewed each minute, and the time worked. An
+ * image opened by its address has no lease: then only the time counts.
+ */
+import { ApiError, messageOf } from "../../api/client";
+import { holdLease } from "../../api/queue";
+import type { QueueItem } from "../../api/types";
+
+const HEARTBEAT = 60_000;
+/** Longer without a key or pointer is not counted as work. */
+const IDLE_AFTER = 60_000;
+
+export class Lease {
+  secondsLeft = $state<number | null>(null);
+  /** Why the lease is no longer ours; null while it is. */
+  lost = $state<string | null>(null);
+  /** The server did not answer the last heartbeat. */
+  unreachable = $state(false);
+  secondsSpent = 0;
+
+  private until: number | null = null;
+  private over = $state(false);
+  private lastBeat = Date.now();
+  private lastActive = Date.now();
+
+  constructor(private item: QueueItem | null) {
+    if (item !== null) this.take(item);
+  }
+
+  /** True until the lease is lost, or the item submitted or skipped. */
+  get held(): boolean {
+    return this.item !== null && !this.over && this.lost === null;
+  }
+
+  /** The person did something. */
+  touch(): void {
+    this.lastActive = Date.now();
+  }
+
+  addSeconds(seconds: number): void {
+    this.secondsSpent += seconds;
+  }
+
+  giveUp(): void {
+    this.over = true;
+    this.secondsLeft = null;
+  }
+
+  /** Tick once a second until the returned function is called. */
+  start(): () => void {
+    const timer = setInterval(() => {
+      this.tick();
+    }, 1000);
+    return () => {
+      clearInterval(timer);
+    };
+  }
+
+  private tick(): void {
+    const now = Date.now();
+    if (now - this.lastActive < IDLE_AFTER && !document.hidden) this.secondsSpent++;
+    if (!this.held) return;
+    if (this.until !== null) {
+      this.secondsLeft = Math.max(0, Math.round((this.until - now) / 1000));
+    }
+    if (now - this.lastBeat >= HEARTBEAT) void this.beat();
+  }
+
+  private async beat(): Promise<void> {
+    this.lastBeat = Date.now();
+    if (this.item === null) return;
+    try {
+      this.take(await holdLease(this.item.id));
+      this.unreachable = false;
+    } catch (error) {
+      const refused = error instanceof ApiError && [403, 404, 409].includes(error.status);
+      if (refused && !this.over) this.lost = messageOf(error);
+      else this.unreachable = true;
+    }
+  }
+
+  private take(item: QueueItem): void {
+    this.item = item;
+    this.secondsLeft = item.seconds_left;
+    this.until = item.seconds_left === null ? null : Date.now() + item.seconds_left * 1000;
+  }
+}

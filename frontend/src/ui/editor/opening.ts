@@ -1,0 +1,171 @@
+/** Everything the editor needs of one image, read in parallel. */
+import {
+  readHead,
+  readHeadLabels,
+  readPixels,
+  readPrediction,
+  readPredictionLabels,
+  type Head,
+} from "../../api/annotations";
+import { readDataset } from "../../api/datasets";
+import { readImage } from "../../api/images";
+import type { RawArray } from "../../api/labels";
+import type {
+  AnnotatedCell,
+  Box,
+  Dataset,
+  ImageDetail,
+  PredictedCell,
+  Prediction,
+} from "../../api/types";
+import { openDocument, type CellMeta, type MaskDocument } from "../../core/document";
+import type { Evidence } from "../../core/evidence";
+import type { Pixels } from "../../core/intensity";
+import type { RasterImage } from "../../render/renderer";
+import { hexToRgb, type Rgb } from "../../render/settings";
+
+export interface Opened {
+  readonly image: ImageDetail;
+  readonly dataset: Dataset;
+  readonly raster: RasterImage;
+  readonly roles: readonly string[];
+  readonly doc: MaskDocument;
+  readonly evidence: ReadonlyMap<number, Evidence>;
+  readonly head: Head;
+  readonly prediction: Prediction | null;
+}
+
+/** Labels above this are renumbered: the lookup texture has one texel per label. */
+const HIGHEST_LABEL = 1 << 20;
+/** A revised cell this like the predicted one of the same number is still that cell. */
+const SAME_BOX_IOU = 0.5;
+
+export async function openImage(imageId: number, signal: AbortSignal): Promise<Opened> {
+  const [image, head, prediction, pixels] = await Promise.all([
+    readImage(imageId, signal),
+    readHead(imageId, signal),
+    readPrediction(imageId, signal),
+    readPixels(imageId, signal),
+  ]);
+  const [dataset, labels] = await Promise.all([
+    readDataset(image.dataset, signal),
+    readLabels(imageId, { head, prediction }, signal),
+  ]);
+  const raster = rasterOf(pixels);
+  const { flat, renumbered } = compact(labels?.values ?? null, raster.width * raster.height);
+  const metas = metasOf({ image, dataset, head, prediction });
+  const doc = openDocument(flat, raster, renamed(metas, renumbered));
+  const evidence = new Map(renamed(evidenceOf(head.annotation.cells, prediction), renumbered));
+  const roles = rolesOf(pixels, image, raster.channels.length);
+  return { image, dataset, raster, roles, doc, evidence, head, prediction };
+}
+
+function readLabels(
+  imageId: number,
+  from: { head: Head; prediction: Prediction | null },
+  signal: AbortSignal,
+): Promise<RawArray | null> {
+  if (from.head.annotation.revision > 0) return readHeadLabels(imageId, signal);
+  return from.prediction === null ? Promise.resolve(null) : readPredictionLabels(imageId, signal);
+}
+
+function rasterOf({ shape, values }: RawArray): RasterImage {
+  const [height = 1, width = 1] = shape.slice(-2);
+  const plane = width * height;
+  const pixels: Pixels = values instanceof Uint32Array ? Float32Array.from(values) : values;
+  const channels: Pixels[] = [];
+  for (let at = 0; at < pixels.length; at += plane) channels.push(pixels.subarray(at, at + plane));
+  return { width, height, channels };
+}
+
+function rolesOf(pixels: RawArray, image: ImageDetail, count: number): string[] {
+  const named = pixels.headers.get("X-Channels")?.split(",") ?? image.channels;
+  return Array.from(
+    { length: count },
+    (_, index) => named[index]?.trim() ?? `channel ${index + 1}`,
+  );
+}
+
+interface Compacted {
+  readonly flat: ArrayLike<number>;
+  /** Old number to new; null when nothing was renumbered. */
+  readonly renumbered: ReadonlyMap<number, number> | null;
+}
+
+function compact(values: ArrayLike<number> | null, pixels: number): Compacted {
+  if (values === null) return { flat: new Uint32Array(pixels), renumbered: null };
+  let highest = 0;
+  for (let at = 0; at < values.length; at++) highest = Math.max(highest, values[at] ?? 0);
+  if (highest <= HIGHEST_LABEL) return { flat: values, renumbered: null };
+  const renumbered = new Map([[0, 0]]);
+  const flat = Uint32Array.from(values, (label) => {
+    const known = renumbered.get(label);
+    if (known !== undefined) return known;
+    renumbered.set(label, renumbered.size);
+    return renumbered.size - 1;
+  });
+  return { flat, renumbered };
+}
+
+function renamed<T>(
+  entries: readonly (readonly [number, T])[],
+  renumbered: ReadonlyMap<number, number> | null,
+): (readonly [number, T])[] {
+  if (renumbered === null) return [...entries];
+  return entries.flatMap(([label, value]) => {
+    const now = renumbered.get(label);
+    return now === undefined ? [] : [[now, value] as const];
+  });
+}
+
+export function typeColours(dataset: Dataset): ReadonlyMap<string, Rgb> {
+  return new Map(dataset.types.map(({ name, color }) => [name, hexToRgb(color)]));
+}
+
+type Sources = Pick<Opened, "image" | "dataset" | "head" | "prediction">;
+
+/** The type that the file name gives to all cells of an image; null on mixed cultures. */
+export function cultureType(image: ImageDetail, dataset: Dataset): string | null {
+  return dataset.types.some(({ name }) => name === image.culture) ? image.culture : null;
+}
+
+function metasOf({ image, dataset, head, prediction }: Sources): [number, CellMeta][] {
+  if (head.annotation.revision > 0) {
+    return head.annotation.cells.map(({ label, type, type_source }) => [
+      label,
+      { type, source: type === null ? "" : type_source },
+    ]);
+  }
+  const culture = cultureType(image, dataset);
+  return (prediction?.cells ?? []).map(({ label, type }) => {
+    // On a single-type culture the file name knows better than the model.
+    if (culture !== null) return [label, { type: culture, source: "file_name" }];
+    return [label, { type, source: type === null ? "" : "model" }];
+  });
+}
+
+function evidenceOf(
+  revised: readonly AnnotatedCell[],
+  prediction: Prediction | null,
+): [number, Evidence][] {
+  const boxes = new Map(revised.map(({ label, bbox }) => [label, bbox]));
+  return (prediction?.cells ?? [])
+    .filter(({ label, bbox }) => {
+      const box = boxes.get(label);
+      return revised.length === 0 || (box !== undefined && boxIou(box, bbox) >= SAME_BOX_IOU);
+    })
+    .map((cell) => [cell.label, toEvidence(cell)]);
+}
+
+function toEvidence(cell: PredictedCell): Evidence {
+  const { score, probabilities, uncertainty, terms, seen_by: seenBy } = cell;
+  return { score, probabilities, uncertainty, terms, seenBy };
+}
+
+function boxIou(a: Box, b: Box): number {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  const common = Math.max(0, width) * Math.max(0, height);
+  const area = ([x0, y0, x1, y1]: Box): number => (x1 - x0) * (y1 - y0);
+  return common / (area(a) + area(b) - common);
+}

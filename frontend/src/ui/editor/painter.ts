@@ -1,0 +1,80 @@
+/** Puts the editor's present state on the two canvases, once per frame and only what changed. */
+import { grow } from "../../core/geometry";
+import type { OverlayShape } from "../../core/overlay";
+import type { EditorState } from "../../core/state";
+import type { Camera, Size } from "../../render/camera";
+import { lookupTable } from "../../render/lookup";
+import { drawOverlay } from "../../render/overlay";
+import { Renderer, type RasterImage } from "../../render/renderer";
+import type { ChannelView, OverlayView, Rgb } from "../../render/settings";
+
+/** Everything a frame is drawn from. */
+export interface Scene {
+  readonly state: EditorState;
+  readonly camera: Camera;
+  readonly view: Size;
+  readonly channels: readonly ChannelView[];
+  readonly overlay: OverlayView;
+  readonly hover: number;
+  readonly shapes: readonly OverlayShape[];
+}
+
+export class Painter {
+  private readonly renderer: Renderer;
+  private scene: Scene | null = null;
+  private frame: number | null = null;
+  private lookedUp: readonly unknown[] = [];
+  private shown: readonly unknown[] = [];
+
+  constructor(
+    canvas: HTMLCanvasElement,
+    private readonly above: HTMLCanvasElement,
+    raster: RasterImage,
+    private readonly typeColours: ReadonlyMap<string, Rgb>,
+  ) {
+    this.renderer = new Renderer(canvas);
+    this.renderer.setImage(raster);
+  }
+
+  /** Draw this scene with the next frame, unless a newer one comes before. */
+  show(scene: Scene): void {
+    this.scene = scene;
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.scene !== null) this.paint(this.scene);
+    });
+  }
+
+  dispose(): void {
+    if (this.frame !== null) cancelAnimationFrame(this.frame);
+    this.renderer.dispose();
+  }
+
+  private paint(scene: Scene): void {
+    const { renderer } = this;
+    const ratio = window.devicePixelRatio;
+    const { state, camera, channels, overlay, view, hover, shapes } = scene;
+    renderer.resize(view, ratio);
+    const changed = renderer.setLabels(state.doc.labels);
+    const recoloured = this.updateLookup(scene);
+    const shown = [camera, channels, overlay, view, ratio, hover];
+    const moved = shown.some((value, index) => value !== this.shown[index]);
+    this.shown = shown;
+    if (moved || recoloured) renderer.draw({ camera, channels, overlay, hover });
+    else if (changed !== null) {
+      renderer.draw({ camera, channels, overlay, hover, only: grow(changed, 2) });
+    }
+    drawOverlay(this.above, { camera, view, ratio, shapes });
+  }
+
+  private updateLookup({ state, overlay }: Scene): boolean {
+    const { doc, selection, evidence } = state;
+    const { colourBy } = overlay;
+    const inputs = [doc.meta, doc.highest, selection, evidence, colourBy];
+    if (inputs.every((value, index) => value === this.lookedUp[index])) return false;
+    this.lookedUp = inputs;
+    const { typeColours } = this;
+    this.renderer.setLookup(lookupTable({ doc, selection, evidence, typeColours, colourBy }));
+    return true;
+  }
+}

@@ -1,0 +1,87 @@
+import { describe, expect, it } from "vitest";
+import { loopState, may, runSentence } from "../../src/ui/loop";
+import { currentScore, progressParts } from "../../src/ui/progress";
+import { dataset, run } from "./rows";
+
+const none = { segmenter: null, detector: null };
+
+describe("loopState", () => {
+  it("asks for images first", () => {
+    const state = loopState(dataset({ images: 0 }, { versions: none }), []);
+    expect(state).toMatchObject({ tone: "todo", page: "upload" });
+  });
+  it("tells the epoch and the time left of a training run, before anything else", () => {
+    const state = loopState(dataset({ pending: 4 }), [run()]);
+    expect(state).toEqual({
+      tone: "busy",
+      text: "Segmenter is training: epoch 3 of 10, 40 s left.",
+      page: "training",
+    });
+  });
+  it("names both models when both train", () => {
+    const { text } = loopState(dataset(), [run(), run({ family: "detector", status: "queued" })]);
+    expect(text).toContain("Segmenter is training");
+    expect(text).toContain("Detector training waits for a free worker.");
+  });
+  it("sends to training when there are masks but no model, to the editor when there is neither", () => {
+    expect(loopState(dataset({ annotated: 20 }, { versions: none }), []).page).toBe("training");
+    expect(loopState(dataset({ annotated: 0 }, { versions: none }), []).page).toBe("correct");
+  });
+  it("counts the images that wait for the current pair", () => {
+    const { text, tone } = loopState(dataset({ pending: 1 }), []);
+    expect(tone).toBe("busy");
+    expect(text).toBe("1 image waits for a prediction by segmenter-2 and detector-1.");
+  });
+  it("says when the models will train again, unless they never do by themselves", () => {
+    expect(loopState(dataset({ queued: 1 }), []).text).toBe(
+      "1 image waits for a correction. Both models train again after 200 newly corrected cells.",
+    );
+    const never = dataset({ queued: 3 }, { retrain_after_cells: 0 });
+    expect(loopState(never, []).text).toBe("3 images wait for a correction.");
+  });
+  it("is calm when everything is annotated", () => {
+    const state = loopState(dataset({ annotated: 10, queued: 0 }), []);
+    expect(state).toMatchObject({ tone: "calm", page: "export" });
+  });
+});
+
+describe("runSentence", () => {
+  it("leaves out what is not known yet", () => {
+    expect(runSentence(run({ epochs: 0, seconds_left: null }))).toBe(
+      "Segmenter is training its first epoch.",
+    );
+  });
+  it("gives the run's own message once it is over", () => {
+    expect(runSentence(run({ status: "failed", message: "The loss became infinite." }))).toBe(
+      "The loss became infinite.",
+    );
+    expect(runSentence(run({ status: "done" }))).toBe("Segmenter training is done.");
+  });
+});
+
+describe("roles", () => {
+  it("include the lesser ones", () => {
+    expect(may("manager", "annotator")).toBe(true);
+    expect(may("annotator", "manager")).toBe(false);
+    expect(may("viewer", "viewer")).toBe(true);
+  });
+});
+
+describe("progress", () => {
+  it("shows the annotated, then those only predicted, and never more than the whole", () => {
+    const shares = progressParts(dataset({ annotated: 2, predicted: 8 }).counts);
+    expect(shares.map(({ share }) => share)).toEqual([0.2, expect.closeTo(0.6)]);
+    const imported = progressParts(dataset({ annotated: 10, predicted: 0 }).counts);
+    expect(imported.map(({ share }) => share)).toEqual([1, 0]);
+    expect(progressParts(dataset({ images: 0 }).counts)).toEqual([]);
+  });
+  it("takes the score of the current version, not of the newest", () => {
+    const point = { family: "segmenter" as const, created_at: "", annotated_cells: 1, images: 1 };
+    const curve = [
+      { ...point, version: "segmenter-1", ap50: 0.7 },
+      { ...point, version: "segmenter-2", ap50: 0.6 },
+    ];
+    expect(currentScore(curve, "segmenter-1")).toBe(0.7);
+    expect(currentScore(curve, null)).toBeNull();
+  });
+});

@@ -1,0 +1,165 @@
+// @vitest-environment jsdom
+import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import App from "../../src/ui/App.svelte";
+import LineChart from "../../src/ui/components/LineChart.svelte";
+import NameTable from "../../src/ui/components/NameTable.svelte";
+import TopBar from "../../src/ui/components/TopBar.svelte";
+import VersionTable from "../../src/ui/components/VersionTable.svelte";
+import { navigation } from "../../src/ui/navigation.svelte";
+import { compare } from "../../src/ui/metrics";
+import { json, stubFetch, type Call } from "../api/stubs";
+import { dataset, evaluation, parsed, version } from "./rows";
+
+/** jsdom measures nothing. */
+class NoResize {
+  observe = (): void => undefined;
+  unobserve = (): void => undefined;
+  disconnect = (): void => undefined;
+}
+
+beforeEach(() => {
+  vi.stubGlobal("ResizeObserver", NoResize);
+  vi.stubGlobal("scrollTo", () => undefined);
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+describe("signing in", () => {
+  let signedIn = false;
+
+  function answer({ method, address, body }: Call): Response {
+    if (method === "POST" && address === "/api/v1/auth/session/") {
+      const { password } = JSON.parse(body as string) as { password: string };
+      if (password !== "right") return json({ message: "Wrong.", code: "bad_input" }, 400);
+      signedIn = true;
+      return json({ id: 1, username: "alice", is_admin: false });
+    }
+    if (!signedIn) return json({ message: "Sign in.", code: "not_authenticated" }, 403);
+    if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
+    if (address === "/api/v1/datasets/9/") return json({ message: "No.", code: "not_found" }, 404);
+    return json({ next: null, previous: null, results: [] });
+  }
+
+  beforeEach(() => {
+    signedIn = false;
+    stubFetch(answer);
+    navigation.go("/datasets/9");
+  });
+
+  it("sends a stranger to the sign-in page and, once in, back to where they wanted to go", async () => {
+    render(App);
+    const name = await screen.findByLabelText("User name");
+    expect(location.pathname + location.search).toBe("/sign-in?next=%2Fdatasets%2F9");
+
+    const password = screen.getByLabelText("Password");
+    const button = screen.getByRole("button", { name: "Sign in" });
+    await fireEvent.input(name, { target: { value: "alice" } });
+    await fireEvent.input(password, { target: { value: "wrong" } });
+    await fireEvent.click(button);
+    expect(await screen.findByText("Wrong.")).toBeDefined();
+
+    await fireEvent.input(password, { target: { value: "right" } });
+    await fireEvent.click(button);
+    expect(await screen.findByText("There is nothing here")).toBeDefined();
+    expect(location.pathname).toBe("/datasets/9");
+
+    // A session that ends while somebody works leads to the sign-in page again.
+    signedIn = false;
+    await fireEvent.click(screen.getByRole("link", { name: "All data sets" }));
+    await waitFor(() => {
+      expect(screen.queryByLabelText("User name")).not.toBeNull();
+    });
+  });
+});
+
+describe("TopBar", () => {
+  const tabs = (): string[] =>
+    within(screen.getByRole("navigation", { name: "Data set" }))
+      .getAllByRole("link")
+      .map((link) => link.textContent);
+
+  it("offers uploading to managers only", () => {
+    const { unmount } = render(TopBar, {
+      dataset: dataset({}, { role: "annotator" }),
+      datasetId: 1,
+      page: "models",
+    });
+    expect(tabs()).not.toContain("Upload");
+    expect(screen.getByRole("link", { current: "page" }).textContent).toBe("Models");
+    unmount();
+    render(TopBar, { dataset: dataset(), datasetId: 1 });
+    expect(tabs()).toContain("Upload");
+  });
+});
+
+describe("LineChart", () => {
+  const series = [
+    {
+      name: "train",
+      color: "red",
+      points: [
+        [1, 0.9],
+        [2, 0.5],
+        [3, 0.25],
+      ] as const,
+    },
+  ];
+
+  it("reads its values out to the arrow keys", async () => {
+    render(LineChart, { title: "Loss", xLabel: "epoch", series });
+    const plot = screen.getByRole("img", { name: "Loss" });
+    expect(screen.getByText("epoch 3")).toBeDefined();
+    await fireEvent.keyDown(plot, { key: "ArrowLeft" });
+    await fireEvent.keyDown(plot, { key: "ArrowLeft" });
+    expect(screen.getByText("epoch 2")).toBeDefined();
+    expect(screen.getByText("0.500")).toBeDefined();
+    await fireEvent.keyDown(plot, { key: "Escape" });
+    expect(screen.getByText("0.250")).toBeDefined();
+  });
+  it("draws an axis even before the first value", () => {
+    render(LineChart, { title: "Empty", xLabel: "epoch", series: [] });
+    expect(screen.getByRole("img", { name: "Empty" }).innerHTML).not.toContain("NaN");
+  });
+});
+
+describe("NameTable", () => {
+  it("puts the names that need a look first", () => {
+    render(NameTable, {
+      parsed: [
+        parsed("a_masks.tif", { kind: "labels", message: "Belongs to a." }),
+        parsed("good.tif"),
+        parsed("odd.tif", { message: "No cell type." }),
+      ],
+      total: 3,
+    });
+    const rows = screen.getAllByRole("row").slice(1);
+    expect(rows.map((row) => row.textContent)).toEqual([
+      expect.stringContaining("odd.tif"),
+      expect.stringContaining("a_masks.tif"),
+      expect.stringContaining("good.tif"),
+    ]);
+  });
+});
+
+describe("VersionTable", () => {
+  const at = "2026-02-01T00:00:00Z";
+  const versions = [
+    version(2, [evaluation("h", at, { ap50: 0.8 })]),
+    { ...version(1, [evaluation("h", at, { ap50: 0.7 })]), stage: "current" as const },
+  ];
+
+  it("offers promotion of all but the current version, to those who may", async () => {
+    const promote = vi.fn();
+    const comparison = compare(versions);
+    const { unmount } = render(VersionTable, { title: "Segmenter", comparison, promote });
+    const buttons = screen.getAllByRole("button");
+    expect(buttons.map((button) => button.textContent.trim())).toEqual(["Promote segmenter-2"]);
+    await fireEvent.click(screen.getByRole("button"));
+    expect(promote).toHaveBeenCalledWith(versions[0]);
+    unmount();
+    render(VersionTable, { title: "Segmenter", comparison });
+    expect(screen.queryByRole("button")).toBeNull();
+  });
+});

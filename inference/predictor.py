@@ -1,0 +1,122 @@
+"""One pair of models on one image: what the rest of the program knows of inference."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import uncertainty
+from inference.detector import Detector
+from inference.errors import InferenceError
+from inference.fusion import Fused, FusedCell, fuse
+from inference.labels import CellGeometry, cell_geometry
+from inference.segmenter import Segmenter
+from inference.uncertainty import Sight
+
+PAIRS_KEPT = 2  # loaded at a time in one worker: the current pair and a candidate
+
+
+@dataclass(frozen=True)
+class CellPrediction:
+    """One predicted cell; ``type`` is None without a detector or types."""
+
+    label: int
+    type: str | None
+    score: float  # 0 … 1, that the cell exists
+    probabilities: dict[str, float]
+    uncertainty: float  # 0 … 1
+    terms: dict[str, float]  # "existence", "border", "type": 0 … 1 each
+    seen_by: str  # "both" | "segmenter" | "detector"
+    bbox: tuple[int, int, int, int]  # x0, y0, x1, y1 px, half-open
+    area: int  # px²
+    centroid: tuple[float, float]  # x, y px
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """What a model pair says of an image."""
+
+    labels: NDArray[Any]  # (H, W) uint16 | uint32, 1 … n
+    cells: tuple[CellPrediction, ...]
+    uncertainty: float  # 0 … 1
+    reasons: tuple[dict[str, Any], ...]  # {"code", "text", "value"}
+    diameter: float  # px
+    seconds: float
+
+
+class Predictor:
+    """A segmenter and, once one is trained, a detector."""
+
+    def __init__(self, segmenter: Segmenter, detector: Detector | None) -> None:
+        if detector is not None and detector.meta.channels != segmenter.meta.channels:
+            raise InferenceError(
+                f"The segmenter sees {', '.join(segmenter.meta.channels)} but the detector"
+                f" {', '.join(detector.meta.channels)}; they cannot judge the same image."
+            )
+        self.segmenter = segmenter
+        self.detector = detector
+
+    def predict(self, image: NDArray[Any]) -> ImagePrediction:
+        """Typed cells of ``image`` (C, H, W), channels as the models' meta says."""
+        began = time.perf_counter()
+        segmentation = self.segmenter.segment(image)
+        detections = None
+        if self.detector is not None:
+            detections = self.detector.detect(image, segmentation.diameter)
+        fused = fuse(segmentation, detections, image, self.detector)
+        cells = self._described(fused)
+        doubts = uncertainty.reasons(
+            [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None
+        )
+        return ImagePrediction(
+            labels=fused.labels,
+            cells=cells,
+            uncertainty=uncertainty.image_uncertainty([c.uncertainty for c in cells]),
+            reasons=tuple(doubts),
+            diameter=float(segmentation.diameter),
+            seconds=time.perf_counter() - began,
+        )
+
+    def _described(self, fused: Fused) -> tuple[CellPrediction, ...]:
+        geometry = cell_geometry(fused.labels)
+        return tuple(self._cell(cell, geometry, index) for index, cell in enumerate(fused.cells))
+
+    def _cell(self, cell: FusedCell, geometry: CellGeometry, index: int) -> CellPrediction:
+        types = self.detector.meta.types if self.detector is not None else ()
+        sight = Sight(
+            cell.segmenter_score,
+            cell.detector_score,
+            cell.iou,
+            cell.probabilities,
+            committee=self.detector is not None,
+        )
+        terms = uncertainty.cell_terms(sight)
+        x0, y0, x1, y1 = (int(v) for v in geometry.boxes[index])
+        return CellPrediction(
+            label=cell.label,
+            type=types[int(np.argmax(cell.probabilities))] if cell.probabilities else None,
+            score=uncertainty.existence_score(sight),
+            probabilities=dict(zip(types, cell.probabilities, strict=True)),
+            uncertainty=uncertainty.combined(terms),
+            terms=terms,
+            seen_by=cell.seen_by,
+            bbox=(x0, y0, x1, y1),
+            area=int(geometry.areas[index]),
+            centroid=(float(geometry.centroids[index, 0]), float(geometry.centroids[index, 1])),
+        )
+
+
+@lru_cache(maxsize=PAIRS_KEPT)
+def load_predictor(segmenter_folder: Path, detector_folder: Path | None) -> Predictor:
+    """The pair in two model folders, loaded once per worker process.
+
+    Folders of model versions never change, so the path is the key.
+    """
+    detector = Detector.load(detector_folder) if detector_folder is not None else None
+    return Predictor(Segmenter.load(segmenter_folder), detector)

@@ -1,0 +1,95 @@
+"""Predicting with real, tiny networks."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import TransactionTestCase
+
+from annotator import storage
+from annotator.exceptions import NotReady
+from annotator.models import (
+    Prediction,
+    PredictionAttempt,
+    QueueItem,
+    TrainingRun,
+)
+from annotator.services.runs import RunRequest, run_create
+from annotator.services.versions import version_promote
+from annotator.work.prediction import predict_pending
+from annotator.work.training import work_on_run
+from tests.annotator.factories import make_dataset
+from tests.annotator.trained import add_drawn, make_trainable
+
+
+def trained(dataset: Any, family: str) -> TrainingRun:
+    """A version of ``family`` that predicts, however badly."""
+    request = RunRequest(dataset, family, "a test", base="scratch")
+    run = run_create(request=request)
+    work_on_run(run.pk)
+    run.refresh_from_db()
+    assert run.candidate is not None, run.message
+    version_promote(version=run.candidate)
+    return run
+
+
+class PredictTest(TransactionTestCase):
+    def setUp(self) -> None:
+        self.dataset = make_trainable(train=2, test=1)
+        for number in range(3):
+            add_drawn(self.dataset, 200 + number, "train", kind="HEK", masked=False)
+        trained(self.dataset, "segmenter")
+
+    def test_every_image_gets_one_prediction_and_the_unlabelled_ones_are_queued(self) -> None:
+        done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed, done.more), (6, 0, False))
+        self.assertEqual(Prediction.objects.count(), 6)
+        self.assertEqual(QueueItem.objects.filter(closed_at=None).count(), 3)
+        prediction = Prediction.objects.all()[0]
+        labels = storage.labels_get(prediction.labels_key)
+        self.assertEqual(labels.max(), prediction.cell_count)
+        self.assertEqual(predict_pending(dataset=self.dataset).images, 0)
+
+    def test_one_damaged_file_does_not_keep_the_others_waiting(self) -> None:
+        damaged = self.dataset.images.get(name="HEK_a_200.tif")
+        storage.delete(damaged.key)
+        with self.assertLogs("annotator.work.prediction", "WARNING"):
+            done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed), (5, 1))
+        attempt = PredictionAttempt.objects.get()
+        self.assertIn("missing from object storage", attempt.message)
+        self.assertIn(attempt.message[:20], QueueItem.objects.get(image=damaged).reasons[0]["text"])
+        self.assertEqual(predict_pending(dataset=self.dataset).failed, 0, "not at once again")
+
+    def test_a_slice_of_time_leaves_the_rest_for_later(self) -> None:
+        done = predict_pending(dataset=self.dataset, seconds=0)
+        self.assertEqual((done.images, done.more), (1, True))
+
+    def test_a_detector_joins_and_all_images_are_predicted_again(self) -> None:
+        predict_pending(dataset=self.dataset)
+        trained(self.dataset, "detector")
+        done = predict_pending(dataset=self.dataset)
+        self.assertEqual(done.images, 6)
+        self.assertTrue(all(row.detector for row in Prediction.objects.all()))
+        self.assertEqual(Prediction.objects.count(), 6)
+
+    def test_the_command_predicts_one_split(self) -> None:
+        out = io.StringIO()
+        name = self.dataset.name
+        call_command("images_predict", name, split="test", wait=True, json=True, stdout=out)
+        printed = json.loads(out.getvalue())
+        self.assertEqual(printed["images"], 1)
+        self.assertEqual(set(printed), {"images", "cells", "failed", "seconds"})
+
+
+class NoModelTest(TransactionTestCase):
+    def test_without_a_segmenter_it_says_how_to_get_one(self) -> None:
+        dataset = make_dataset()
+        with self.assertRaisesMessage(NotReady, "model_train"):
+            predict_pending(dataset=dataset)
+        with self.assertRaisesMessage(CommandError, "no segmenter"):
+            call_command("images_predict", dataset.name, wait=True)

@@ -1,0 +1,139 @@
+"""Health, metrics, the page, the schema, the admin, and what the web process must not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import yaml
+from django.conf import settings
+from django.contrib import admin
+from django.test import TestCase, override_settings
+
+from annotator.exceptions import Unavailable
+from tests.annotator.factories import (
+    make_dataset,
+    make_image,
+    make_prediction,
+    make_revision,
+    make_version,
+)
+from tests.people import make_people
+
+
+class Health(TestCase):
+    def test_live_and_ready(self) -> None:
+        self.assertEqual(self.client.get("/health/live").json(), {"status": "ok"})
+        self.assertEqual(
+            self.client.get("/health/ready").json(),
+            {"status": "ok", "database": "ok", "storage": "ok", "broker": "ok"},
+        )
+
+    def test_ready_names_what_cannot_be_reached(self) -> None:
+        down = mock.patch("annotator.storage.exists", side_effect=Unavailable("down"))
+        with down, self.assertLogs("annotator.api.health", "WARNING"):
+            answer = self.client.get("/health/ready")
+        self.assertEqual((answer.status_code, answer.json()["storage"]), (503, "unreachable"))
+        self.assertIn("storage", answer.json()["message"])
+
+    def test_metrics_count(self) -> None:
+        make_revision(make_image())
+        text = self.client.get("/metrics").content.decode()
+        self.assertIn("\ncytoloop_images 1\n", text)
+        self.assertIn('cytoloop_training_runs{status="failed"} 0\n', text)
+        self.assertIn('cytoloop_queue_items{state="leased"} 0\n', text)
+
+
+class Pages(TestCase):
+    def test_every_other_path_is_the_page_with_a_csrf_cookie(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "index.html").write_text("<title>the page</title>")
+            with override_settings(FRONTEND_DIST=Path(folder)):
+                for path in ("/", "/sign-in", "/datasets/7/models", "/apiary"):
+                    answer = self.client.get(path)
+                    self.assertContains(answer, "the page")
+                    self.assertIn("csrftoken", answer.cookies)
+
+    def test_pages_that_are_not_built_say_so(self) -> None:
+        with override_settings(FRONTEND_DIST=Path("/nowhere")):
+            self.assertContains(self.client.get("/"), "make run", status_code=503)
+
+    def test_other_peoples_paths_are_not_the_page(self) -> None:
+        for path in ("/api/nowhere", "/static/nowhere.js", "/health/nowhere", "/metrics/x"):
+            self.assertEqual(self.client.get(path).status_code, 404, path)
+
+
+class Schema(TestCase):
+    def test_the_schema_describes_the_api_and_the_docs_show_it(self) -> None:
+        answer = self.client.get("/api/v1/schema/")
+        paths = yaml.safe_load(answer.content)["paths"]
+        for path in (
+            "/api/v1/datasets/{id}/images/",
+            "/api/v1/images/{id}/annotation/labels/",
+            "/api/v1/datasets/{id}/queue/next/",
+            "/api/v1/model-versions/",
+            "/api/v1/exports/",
+        ):
+            self.assertIn(path, paths)
+        self.assertContains(self.client.get("/api/v1/docs/"), "swagger")
+
+
+class Admin(TestCase):
+    def test_every_model_has_its_pages(self) -> None:
+        dataset = make_dataset()
+        self.client.force_login(make_people(dataset).root)
+        image = make_image(dataset)
+        make_prediction(image, make_version(dataset))
+        make_revision(image)
+        ours = [model for model in admin.site._registry if model._meta.app_label == "annotator"]
+        self.assertGreaterEqual(len(ours), 12)
+        for model in ours:
+            base = f"/admin/annotator/{model._meta.model_name}/"
+            with self.subTest(base):
+                self.assertEqual(self.client.get(base + "?q=a").status_code, 200)
+                row = model._default_manager.first()
+                if row is not None:
+                    self.assertEqual(self.client.get(f"{base}{row.pk}/change/").status_code, 200)
+
+    def test_records_are_shown_and_not_edited(self) -> None:
+        dataset = make_dataset()
+        self.client.force_login(make_people(dataset).root)
+        image = make_image(dataset)
+        self.assertEqual(self.client.get("/admin/annotator/image/add/").status_code, 403)
+        url = f"/admin/annotator/image/{image.pk}/change/"
+        self.assertEqual(self.client.post(url, {"name": "other"}).status_code, 403)
+
+    def test_a_whole_data_set_can_be_deleted(self) -> None:
+        dataset = make_dataset()
+        self.client.force_login(make_people(dataset).root)
+        image = make_image(dataset, "HEK_b1_1.tif")
+        make_prediction(image, make_version(dataset))
+        make_revision(image, types={1: "HEK"})
+        make_revision(image)
+        answer = self.client.post(f"/admin/annotator/dataset/{dataset.pk}/delete/", {"post": "yes"})
+        self.assertEqual(answer.status_code, 302)
+        self.assertFalse(type(dataset).objects.exists())
+
+
+class WebProcess(TestCase):
+    def test_it_never_loads_torch(self) -> None:
+        code = (
+            "import django, sys; django.setup(); import annotator.urls, annotator.admin; "
+            "heavy = {'torch', 'torchvision', 'cellpose', 'numba'} & set(sys.modules); "
+            "sys.exit(f'loaded {heavy}' if heavy else 0)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=settings.BASE_DIR,
+            env={
+                "DJANGO_SETTINGS_MODULE": "annotator.settings",
+                "CYTOLOOP_VAR": str(settings.VAR_DIR),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)

@@ -1,0 +1,130 @@
+"""Snapshots: what teaches which family, frozen and written whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from django.test import TestCase
+
+from annotator.models import Dataset, Family, Image, Snapshot
+from annotator.services.images import image_array
+from annotator.services.snapshots import snapshot_create, snapshot_write
+from tests.annotator.factories import (
+    make_dataset,
+    make_image,
+    make_prediction,
+    make_revision,
+    make_version,
+    square_labels,
+)
+from training.dataset import open_snapshot
+
+
+class SnapshotTest(TestCase):
+    def setUp(self) -> None:
+        self.dataset: Dataset = make_dataset()
+        self.folder = Path(self.enterContext(TemporaryDirectory())) / "snapshot"
+
+    def masked(self, name: str = "", cells: int = 6, **options: Any) -> Image:
+        image = make_image(self.dataset, name, **options)
+        make_revision(image, labels=square_labels(cells))
+        return image
+
+    def written(self, family: str = Family.SEGMENTER) -> dict[str, Any]:
+        snapshot = snapshot_create(dataset=self.dataset, family=family)
+        snapshot_write(snapshot=snapshot, folder=self.folder)
+        document: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
+        return document
+
+    def test_the_folder_holds_pixels_and_labels_as_they_are(self) -> None:
+        image = self.masked(split="train")
+        entry = self.written()["images"][0]
+        np.testing.assert_array_equal(np.load(self.folder / entry["image"]), image_array(image))
+        np.testing.assert_array_equal(np.load(self.folder / entry["labels"]), square_labels(6))
+        self.assertEqual((entry["split"], entry["source"]), ("train", "revision"))
+
+    def test_training_opens_what_was_written(self) -> None:
+        self.masked(split="train")
+        self.masked(split="test")
+        self.written()
+        opened = open_snapshot(self.folder)
+        self.assertEqual(opened.channels, ("cytoplasm", "nucleus"))
+        self.assertEqual(len(opened.split("train")), 1)
+        self.assertEqual(len(opened.split("test")), 1)
+
+    def test_the_same_state_is_the_same_snapshot(self) -> None:
+        self.masked(split="train")
+        first = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        again = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        self.assertEqual(first, again)
+        self.assertEqual(Snapshot.objects.count(), 1)
+
+    def test_a_new_revision_makes_another_snapshot(self) -> None:
+        image = self.masked(split="train")
+        first = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        make_revision(image, labels=square_labels(7))
+        second = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        self.assertNotEqual(first.hash, second.hash)
+
+    def test_a_retyped_cell_makes_another_snapshot(self) -> None:
+        image = self.masked("mixed_a_1.tif", split="train", culture="mixed")
+        first = snapshot_create(dataset=self.dataset, family=Family.DETECTOR)
+        make_revision(image, labels=square_labels(6), types={1: "HEK"})
+        second = snapshot_create(dataset=self.dataset, family=Family.DETECTOR)
+        self.assertNotEqual(first.hash, second.hash)
+
+    def test_training_images_with_fewer_than_five_masks_are_named_and_skipped(self) -> None:
+        self.masked("few.tif", cells=4, split="train")
+        self.masked("enough.tif", cells=5, split="train")
+        self.masked("measures.tif", cells=1, split="test")
+        snapshot = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        self.assertEqual(snapshot.counts["skipped"], ["few.tif"])
+        self.assertEqual(snapshot.counts["train"], {"images": 1, "cells": 5})
+        self.assertEqual(snapshot.counts["test"], {"images": 1, "cells": 1})
+
+    def test_a_segmenter_learns_from_people_only(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", split="train")
+        make_prediction(image, make_version(self.dataset))
+        self.assertEqual(self.written(Family.SEGMENTER)["images"], [])
+
+    def test_a_detector_learns_types_of_single_type_images_from_their_names(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", split="train")
+        make_prediction(image, make_version(self.dataset))
+        document = self.written(Family.DETECTOR)
+        entry = document["images"][0]
+        self.assertEqual(document["types"], ["HEK", "N2a"])
+        self.assertEqual(entry["source"], "prediction")
+        self.assertEqual(entry["cell_types"], {"1": "HEK", "2": "HEK", "3": "HEK"})
+
+    def test_a_detector_learns_nothing_from_predictions_on_mixed_or_test_images(self) -> None:
+        version = make_version(self.dataset)
+        make_prediction(make_image(self.dataset, "mixed_a_1.tif", culture="mixed"), version)
+        make_prediction(make_image(self.dataset, "HEK_a_2.tif", split="test"), version)
+        self.assertEqual(self.written(Family.DETECTOR)["images"], [])
+
+    def test_a_persons_type_wins_over_the_file_name(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", split="train")
+        make_revision(image, types={1: "N2a"})
+        entry = self.written(Family.DETECTOR)["images"][0]
+        self.assertEqual(entry["cell_types"], {"1": "N2a", "2": "HEK", "3": "HEK"})
+
+    def test_a_half_written_folder_is_completed(self) -> None:
+        self.masked(split="train")
+        self.written()
+        entry = json.loads((self.folder / "manifest.json").read_text())["images"][0]
+        (self.folder / "manifest.json").unlink()
+        (self.folder / entry["labels"]).write_bytes(b"half")
+        self.written()
+        np.testing.assert_array_equal(np.load(self.folder / entry["labels"]), square_labels(6))
+
+    def test_an_old_snapshot_is_written_again_after_its_predictions_are_gone(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", split="train")
+        prediction = make_prediction(image, make_version(self.dataset))
+        snapshot = snapshot_create(dataset=self.dataset, family=Family.DETECTOR)
+        prediction.delete()
+        snapshot_write(snapshot=snapshot, folder=self.folder)
+        self.assertEqual(len(open_snapshot(self.folder).split("train")), 1)

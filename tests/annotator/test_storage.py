@@ -1,0 +1,100 @@
+"""Objects are whole or absent, written once, and their errors are ours."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.storage import default_storage
+from django.test import SimpleTestCase
+
+from annotator import storage
+from annotator.exceptions import Unavailable, UnusableLabels
+from tests.annotator.factories import square_labels
+
+
+class Objects(SimpleTestCase):
+    def test_what_was_put_comes_back_and_goes(self) -> None:
+        storage.put("test/a.bin", b"abc")
+        self.assertEqual(storage.get("test/a.bin"), b"abc")
+        storage.put("test/a.bin", b"other")
+        self.assertEqual(storage.get("test/a.bin"), b"other")
+        storage.delete("test/a.bin")
+        self.assertFalse(storage.exists("test/a.bin"))
+        storage.delete("test/a.bin")
+
+    def test_a_missing_object_is_said_to_be_missing(self) -> None:
+        for read in (storage.get, storage.open_stream):
+            with self.assertRaises(Unavailable) as caught:
+                read("test/nowhere")
+            self.assertIn("test/nowhere", caught.exception.message)
+
+    def test_a_failed_write_leaves_nothing_to_see(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "big"
+            source.write_bytes(b"x" * 100)
+            with (
+                mock.patch("annotator.storage.shutil.copyfileobj", side_effect=OSError("torn")),
+                mock.patch.object(default_storage, "save", side_effect=OSError("torn")),
+                self.assertRaises(Unavailable),
+            ):
+                storage.put("torn/a.bin", source)
+        self.assertFalse(storage.exists("torn/a.bin"))
+        self.assertEqual(storage._keys_under("torn"), [])
+
+    def test_a_key_cannot_leave_the_store(self) -> None:
+        for key in ("../outside", "a/../../outside"):
+            with self.assertRaises(SuspiciousOperation):
+                storage.put(key, b"x")
+
+
+class LabelImages(SimpleTestCase):
+    def test_labels_come_back_in_the_smallest_dtype(self) -> None:
+        labels = square_labels()
+        key = storage.labels_put(labels.astype(np.int64))
+        np.testing.assert_array_equal(storage.labels_get(key), labels)
+        self.assertEqual(storage.labels_get(key).dtype, np.uint16)
+        self.assertEqual(storage.labels_put(labels), key)
+        wide = labels.astype(np.uint32) * 70000
+        self.assertEqual(storage.labels_get(storage.labels_put(wide)).dtype, np.uint32)
+
+    def test_damaged_labels_are_noticed(self) -> None:
+        key = storage.labels_put(square_labels(2))
+        whole = storage.get(key)
+        other = storage.get(storage.labels_put(square_labels(4)))
+        for damaged in (whole[:-9], other):
+            storage.delete(key)
+            storage.put(key, damaged)
+            with self.assertRaises(Unavailable):
+                storage.labels_get(key)
+        storage.delete(key)
+
+    def test_it_rejects_what_is_no_label_image(self) -> None:
+        for array in (np.zeros((2, 2, 2), int), np.zeros((2, 2)), np.full((2, 2), -1)):
+            with self.assertRaises(UnusableLabels):
+                storage.labels_put(array)
+
+
+class Folders(SimpleTestCase):
+    def test_a_folder_comes_back_whole_and_once(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            source = Path(name) / "source"
+            (source / "deep").mkdir(parents=True)
+            (source / "weights.safetensors").write_bytes(b"w" * 3000)
+            (source / "meta.json").write_text("{}")
+            (source / "deep" / "x").write_text("x")
+            storage.folder_put("models/test-1", source)
+            into = storage.folder_get("models/test-1", Path(name) / "cache" / "one")
+            self.assertEqual((into / "weights.safetensors").read_bytes(), b"w" * 3000)
+            self.assertEqual((into / "deep" / "x").read_text(), "x")
+            (into / "meta.json").write_text("kept")
+            storage.folder_get("models/test-1", into)
+            self.assertEqual((into / "meta.json").read_text(), "kept")
+            self.assertEqual([path.name for path in into.parent.iterdir()], ["one"])
+
+    def test_nothing_under_a_prefix_is_an_error_and_leaves_no_folder(self) -> None:
+        with tempfile.TemporaryDirectory() as name, self.assertRaises(Unavailable):
+            storage.folder_get("models/none", Path(name) / "none")

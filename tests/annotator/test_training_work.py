@@ -1,0 +1,143 @@
+"""Working on runs with real, tiny networks: from the snapshot to the gate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.db import connection
+from django.test import TransactionTestCase
+
+from annotator import storage
+from annotator.models import Dataset, Evaluation, ModelVersion, RunStatus, TrainingRun
+from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
+from annotator.services.versions import version_promote
+from annotator.work.training import run_folder, work_on_run
+from tests.annotator.factories import make_image, make_revision, square_labels
+from tests.annotator.trained import add_drawn, make_trainable
+from training.engine import CHECKPOINT, EpochReport
+
+
+def create(dataset: Dataset, **options: Any) -> TrainingRun:
+    options.setdefault("base", "scratch")
+    return run_create(request=RunRequest(dataset, "segmenter", "a test", **options))
+
+
+def worked(run: TrainingRun, **options: Any) -> TrainingRun:
+    work_on_run(run.pk, **options)
+    run.refresh_from_db()
+    return run
+
+
+def made(run: TrainingRun) -> ModelVersion:
+    """The version that a run made."""
+    assert run.candidate is not None, run.message
+    return run.candidate
+
+
+class WorkTest(TransactionTestCase):
+    """Not in one transaction: the heartbeat's thread must see the rows."""
+
+    def test_a_run_ends_with_a_version_its_curve_and_its_metrics(self) -> None:
+        dataset = make_trainable()
+        run = worked(create(dataset, config={"epochs": 2}))
+        self.assertEqual(run.status, RunStatus.DONE, run.message)
+        version = made(run)
+        self.assertEqual(version.version, "segmenter-1")
+        self.assertTrue(storage.exists(f"{version.key}/weights.safetensors"))
+        self.assertEqual([row.epoch for row in run.epoch_rows.all()], [1, 2])
+        self.assertEqual((run.epoch, run.epochs), (2, 2))
+        evaluation = version.evaluations.get()
+        self.assertEqual((evaluation.split, evaluation.images), ("test", 1))
+        self.assertIn("ap50", evaluation.metrics)
+        self.assertEqual(len(evaluation.per_image), 1)
+        self.assertFalse((run_folder(run) / CHECKPOINT).exists())
+
+    def test_candidate_and_current_are_measured_on_the_same_images(self) -> None:
+        dataset = make_trainable()
+        first = made(worked(create(dataset)))
+        version_promote(version=first)
+        add_drawn(dataset, 101, "test")
+        second = made(worked(create(dataset, base=None)))
+        self.assertEqual(second.parent, first)
+        hashes = {
+            version: set(
+                Evaluation.objects.filter(version=version).values_list("frozen_hash", flat=True)
+            )
+            for version in (first, second)
+        }
+        # The first was measured on one test image, then with the second on both.
+        self.assertEqual(len(hashes[first]), 2)
+        self.assertEqual(len(hashes[second]), 1)
+        self.assertLess(hashes[second], hashes[first])
+
+    def test_without_a_corrected_test_image_the_validation_images_must_do(self) -> None:
+        dataset = make_trainable(test=0)
+        add_drawn(dataset, 50, "validation")
+        run = worked(create(dataset))
+        self.assertEqual(made(run).evaluations.get().split, "validation")
+        self.assertIn("no test image has been corrected", run.message)
+
+    def test_skipped_images_are_named_in_the_message(self) -> None:
+        dataset = make_trainable()
+        make_revision(
+            make_image(dataset, "sparse.tif", split="train"), labels=square_labels(2)
+        )
+        run = worked(create(dataset))
+        self.assertIn("fewer than 5 masks: sparse.tif", run.message)
+
+    def test_start_weights_that_cannot_be_had_fail_the_run_in_one_sentence(self) -> None:
+        dataset = make_trainable()
+        with self.assertLogs("annotator.work.training", "WARNING"):
+            run = worked(create(dataset, base="no-such-weights"))
+        self.assertEqual(run.status, RunStatus.FAILED)
+        self.assertIn("no built-in weights named no-such-weights", run.message)
+        self.assertFalse(ModelVersion.objects.exists())
+
+    def test_nobody_else_works_on_a_held_run(self) -> None:
+        run = create(make_trainable(train=1))
+        taken = []
+
+        def rival(report: EpochReport) -> None:
+            taken.append(work_on_run(run.pk))
+
+        worked(run, on_epoch=rival)
+        self.assertEqual(taken, [False])
+        self.assertFalse(work_on_run(run.pk), "the run is over")
+
+
+class CancelTest(TransactionTestCase):
+    def test_a_cancel_is_heard_within_seconds_and_the_run_resumes_where_it_was(self) -> None:
+        dataset = make_trainable(train=1)
+        run = create(dataset, config={"epochs": 400})
+        began = threading.Event()
+
+        def work() -> None:
+            try:
+                work_on_run(run.pk, on_epoch=lambda report: began.set())
+            finally:
+                connection.close()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        self.assertTrue(began.wait(60))
+        run_cancel(run=run)
+        asked = time.monotonic()
+        worker.join(20)
+        self.assertLess(time.monotonic() - asked, 5)
+        run.refresh_from_db()
+        self.assertEqual(run.status, RunStatus.CANCELLED)
+        reached = run.epoch
+        self.assertGreater(reached, 0)
+
+        run_resume(run=run)
+        seen: list[int] = []
+
+        def stop(report: EpochReport) -> None:
+            seen.append(report.epoch)
+            run_cancel(run=TrainingRun.objects.get(pk=run.pk))
+
+        worked(run, on_epoch=stop)
+        self.assertEqual(seen[0], reached + 1)
+        self.assertEqual(run.status, RunStatus.CANCELLED)

@@ -1,0 +1,78 @@
+"""A real Celery worker with beat, on the test's database, storage and broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+
+
+class Worker:
+    """``with Worker(folder):`` runs one; it beats every second and finds orphans after three."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "worker.log"
+        self._schedule = folder / "beat-schedule"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Worker:
+        environment = os.environ | {
+            "DATABASE_URL": _database_url(),
+            "CYTOLOOP_VAR": str(settings.VAR_DIR),
+            "BEAT_SECONDS": "1",
+            "HEARTBEAT_SECONDS": "3",
+            "OMP_NUM_THREADS": "1",
+        }
+        queues = ",".join(sorted({"cpu", settings.PREDICTION_QUEUE, settings.TRAINING_QUEUE}))
+        command = [sys.executable, "-m", "celery", "-A", "annotator", "worker", "--beat"]
+        command += ["--queues", queues, "--concurrency", "2", "--loglevel", "info"]
+        command += ["--schedule", str(self._schedule), "--without-mingle", "--without-gossip"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=settings.BASE_DIR,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and all of its processes, and wait until it is gone."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+            self._process.wait(30)
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 60) -> None:
+        """Return when ``what`` holds; fail with the worker's log when it does not in time."""
+        end = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > end:
+                raise AssertionError(f"waited {seconds} s; the worker said:\n{self.tail()}")
+            time.sleep(0.1)
+
+    def tail(self) -> str:
+        """The last of what the worker logged."""
+        return self.log.read_text(errors="replace")[-6000:]
+
+
+def _database_url() -> str:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    who = quote(database["USER"])
+    if database["PASSWORD"]:
+        who += f":{quote(database['PASSWORD'])}"
+    return f"postgres://{who}@{database['HOST']}:{database['PORT']}/{database['NAME']}"

@@ -1,0 +1,164 @@
+"""A model folder judged on one split of a snapshot: the same figures for every family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import checkpoint
+from inference.segmenter import Segmenter
+from training.dataset import SnapshotImage, open_snapshot
+from training.errors import TrainingError
+from training.metrics import (
+    ScoredCells,
+    TypedCells,
+    aggregated_jaccard,
+    average_precision,
+    count_error,
+    mean_average_precision,
+    panoptic_quality,
+    type_metrics,
+    type_shares,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says about one image; ``types`` and ``scores`` by label (detectors)."""
+
+    labels: NDArray[Any]
+    types: dict[int, str]
+    scores: dict[int, float]
+
+
+Model = Callable[[NDArray[Any]], Answer]
+
+
+def evaluate(model_folder: Path, snapshot: Path, split: str) -> dict[str, Any]:
+    """Figures of one model on the labelled images of ``split``.
+
+    {"images", "ap50", "ap75", "ap90", "pq", "aji", "count_error", "per_image": [{"image", "name",
+    "ap50", …}]}: means over images, AP in cellpose's sense, cells matched at an IoU of 0.5. A
+    detector with types adds "map" (COCO, IoU .50:.05:.95), "per_type", "type_accuracy",
+    "type_accuracy_mixed", "macro_f1", "confusion", and predicted and true shares of the types over
+    all and over mixed images. Raises ``TrainingError`` when the split has no labelled image.
+    """
+    opened = open_snapshot(snapshot)
+    images = opened.split(split)
+    if not images:
+        raise TrainingError(f"The {split} split has no labelled image to evaluate on.")
+    family = checkpoint.load_meta(model_folder).family
+    model = _segmenter(model_folder) if family == "segmenter" else _detector(model_folder)
+    true: list[TypedCells] = []
+    answers: list[Answer] = []
+    per_image: list[dict[str, Any]] = []
+    for image in images:
+        labels, answer = _judged(image, model(image.pixels()))
+        true.append(TypedCells(labels, image.cell_types))
+        answers.append(answer)
+        per_image.append({"image": image.id, "name": image.name, **_figures(labels, answer)})
+    keys = ("ap50", "ap75", "ap90", "pq", "aji", "count_error")
+    result: dict[str, Any] = {"split": split, "images": len(images)}
+    result.update({key: float(np.mean([row[key] for row in per_image])) for key in keys})
+    if family == "detector":
+        result.update(_type_figures(images, true, answers, _known_types(opened.types, true)))
+    result["per_image"] = per_image
+    return result
+
+
+def _segmenter(folder: Path) -> Model:
+    segmenter = Segmenter.load(folder)
+    return lambda pixels: Answer(segmenter.segment(pixels).labels, {}, {})
+
+
+def _detector(folder: Path) -> Model:
+    from inference.detector import Detector  # torchvision loads slowly; segmenters need none
+
+    detector = Detector.load(folder)
+    names = detector.meta.types
+
+    def answer(pixels: NDArray[Any]) -> Answer:
+        found = detector.detect(pixels)
+        labels, kept = found.to_labels((pixels.shape[1], pixels.shape[2]))
+        best = found.type_probabilities.argmax(axis=1) if names else None
+        types = {} if best is None else {n + 1: names[best[k]] for n, k in enumerate(kept)}
+        return Answer(labels, types, {n + 1: float(found.scores[k]) for n, k in enumerate(kept)})
+
+    return answer
+
+
+def _judged(image: SnapshotImage, answer: Answer) -> tuple[NDArray[Any], Answer]:
+    """Truth and answer inside the complete regions: elsewhere nobody knows what is true.
+
+    A cell counts where most of it lies inside, whole.
+    """
+    labels = image.labels()
+    trusted = image.trusted(labels.shape)
+    if trusted is None:
+        return labels, answer
+    return _mostly_in(labels, trusted), Answer(
+        _mostly_in(answer.labels, trusted), answer.types, answer.scores
+    )
+
+
+def _mostly_in(labels: NDArray[Any], trusted: NDArray[np.bool_]) -> NDArray[Any]:
+    areas = np.bincount(labels.ravel())
+    inside = np.bincount(labels.ravel(), weights=trusted.ravel(), minlength=areas.size)
+    return np.where((2 * inside > areas)[labels], labels, 0).astype(labels.dtype)
+
+
+def _figures(true: NDArray[Any], answer: Answer) -> dict[str, float]:
+    ap50, ap75, ap90 = (float(v) for v in average_precision([true], [answer.labels])[0])
+    return {
+        "ap50": ap50,
+        "ap75": ap75,
+        "ap90": ap90,
+        "pq": panoptic_quality(true, answer.labels),
+        "aji": aggregated_jaccard(true, answer.labels),
+        "count_error": count_error(true, answer.labels),
+        "cells": int((np.bincount(true.ravel())[1:] > 0).sum()),
+    }
+
+
+def _known_types(types: Sequence[str], true: Sequence[TypedCells]) -> tuple[str, ...]:
+    """The data set's types, or whatever the cells carry when it names none."""
+    return tuple(types) or tuple(sorted({name for cells in true for name in cells.types.values()}))
+
+
+def _type_figures(
+    images: Sequence[SnapshotImage],
+    true: Sequence[TypedCells],
+    answers: Sequence[Answer],
+    types: Sequence[str],
+) -> dict[str, Any]:
+    predicted = [TypedCells(a.labels, a.types) for a in answers]
+    scored = [ScoredCells(a.labels, a.types, a.scores) for a in answers]
+    # Images whose cells are typed in part would count every other cell as extra.
+    whole = [
+        k
+        for k, cells in enumerate(true)
+        if len(cells.types) == int((np.bincount(cells.labels.ravel())[1:] > 0).sum())
+    ]
+    mixed = [
+        k
+        for k, image in enumerate(images)
+        if image.culture == "mixed" or len(set(image.cell_types.values())) > 1
+    ]
+    figures: dict[str, Any] = {
+        "map": mean_average_precision([true[k] for k in whole], [scored[k] for k in whole], types)
+    }
+    if not types:
+        return figures
+    figures.update(type_metrics(true, predicted, types))
+    figures["predicted_share"] = type_shares(predicted, types)
+    figures["true_share"] = type_shares(true, types)
+    some_true, some = [true[k] for k in mixed], [predicted[k] for k in mixed]
+    figures["type_accuracy_mixed"] = type_metrics(some_true, some, types)["type_accuracy"]
+    figures["predicted_share_mixed"] = type_shares(some, types)
+    figures["true_share_mixed"] = type_shares(some_true, types)
+    return figures
