@@ -23,6 +23,10 @@ FlowsAt = Callable[[Planes, float], tuple[Planes, NDArray[np.float32]]]
 
 LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn, for a network trained at 30 px
 _SIDE = 896  # px, largest side of a probe at the network's scale
+_SLACK = 1.5  # how far outside the cell sizes it was taught a model is tried
+# px at the network's 30: what a half-trained network reports beyond is its noise, and following
+# it would blow the image up without bound.
+_SMALLEST, _LARGEST = 5.0, 200.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,26 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> flo
     if not seen:
         return typical_diameter(meta)
     best = max(seen, key=lambda p: p.quality)
-    refined = probe(planes, flows_at, meta, best.found)
-    return refined.found if refined.quality >= best.quality and refined.found else best.found
+    first = bounded(best.found, meta)
+    refined = probe(planes, flows_at, meta, first)
+    better = refined.found and refined.quality >= best.quality
+    return bounded(refined.found, meta) if better else first
+
+
+def bounded(diameter: float, meta: ModelMeta) -> float:
+    """``diameter`` (px) kept to what cells can measure for this network."""
+    scale = meta.diameter / 30.0
+    return float(min(max(diameter, _SMALLEST * scale), _LARGEST * scale))
 
 
 def ladder(meta: ModelMeta) -> list[float]:
-    """The diameters (px) to assume."""
-    return [d * meta.diameter / 30.0 for d in LADDER]
+    """The diameters (px) to assume: the rungs near the sizes it was taught, when they are known."""
+    rungs = [d * meta.diameter / 30.0 for d in LADDER]
+    known = meta.settings.get("training_diameters", {})
+    if not {"low", "high"} <= set(known):
+        return rungs
+    low, high = known["low"] / _SLACK, known["high"] * _SLACK
+    return [d for d in rungs if low <= d <= high] or [typical_diameter(meta)]
 
 
 def typical_diameter(meta: ModelMeta) -> float:

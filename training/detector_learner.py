@@ -150,24 +150,30 @@ class DetectorLearner:
 
 
 def roughened(places: Tensor) -> Tensor:
-    """Windows' masks as a model might draw them: exact, a pixel wide or narrow, or rounded."""
+    """Windows' masks as a model might draw them: exact, wide, narrow, rounded or displaced."""
     return torch.cat([_redrawn(places[:, :1]), places[:, 1:]], 1)
 
 
 def _redrawn(masks: Tensor) -> Tensor:
-    way = int(torch.randint(0, 5, ()))
+    way = int(torch.randint(0, 6, ()))
+    radius = int(torch.randint(1, 4, ()))
     if way == 1:
-        return F.max_pool2d(masks, 3, 1, 1)
+        return _grown(masks, 1)
     if way == 2:
-        return _eroded(masks, 1)
-    if way == 3:  # opening: without the thin processes that a detector's mask often lacks
-        opened = F.max_pool2d(_eroded(masks, 2), 5, 1, 2)
-        return torch.where(opened.sum((2, 3), keepdim=True) > 0, opened, masks)
+        return _grown(masks, -1)
+    if way in (3, 4):  # opening: without the thin processes that a detector's mask often lacks
+        opened = _grown(_grown(masks, -radius), radius)
+        drawn = _grown(opened, 1) if way == 4 else opened
+        return torch.where(opened.sum((2, 3), keepdim=True) > 0, drawn, masks)
+    if way == 5:
+        return masks.roll((radius - 2, int(torch.randint(-1, 2, ()))), (2, 3))
     return masks
 
 
-def _eroded(masks: Tensor, radius: int) -> Tensor:
-    return -F.max_pool2d(-masks, 2 * radius + 1, 1, radius)
+def _grown(masks: Tensor, radius: int) -> Tensor:
+    """Masks dilated by ``radius`` px, or eroded if it is negative."""
+    sign = 1.0 if radius > 0 else -1.0
+    return sign * F.max_pool2d(sign * masks, 2 * abs(radius) + 1, 1, abs(radius))
 
 
 def type_weights(samples: Sequence[CellSample], types: int) -> Tensor:

@@ -17,7 +17,7 @@ from annotator.selectors.composition import HEADS, PREDICTIONS, composition, lea
 
 
 class CompositionInput(serializers.Serializer[Any]):
-    source = serializers.ChoiceField((HEADS, PREDICTIONS), default=HEADS)
+    source = serializers.ChoiceField((HEADS, PREDICTIONS), default=HEADS)  # type: ignore[assignment]
     split = serializers.ChoiceField(Split.choices, default="", allow_blank=True)
 
 
@@ -43,7 +43,7 @@ class ImageCountsOutput(serializers.Serializer[Any]):
 
 
 class CompositionOutput(serializers.Serializer[Any]):
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     images = serializers.IntegerField()
     cells = serializers.IntegerField()
     untyped = serializers.IntegerField()

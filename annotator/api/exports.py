@@ -31,7 +31,7 @@ from annotator.services.exports import (
 class ExportInput(serializers.Serializer[Any]):
     dataset = serializers.IntegerField()
     format = serializers.ChoiceField(FORMATS)
-    source = serializers.ChoiceField((REVISIONS, PREDICTIONS), default=REVISIONS)
+    source = serializers.ChoiceField((REVISIONS, PREDICTIONS), default=REVISIONS)  # type: ignore[assignment]
     split = serializers.ChoiceField(
         Split.choices, required=False, allow_blank=True, allow_null=True, default=""
     )
@@ -43,7 +43,7 @@ class ExportOutput(serializers.Serializer[Export]):
     id = serializers.IntegerField()
     dataset = serializers.IntegerField(source="dataset_id")
     format = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     split = serializers.CharField()
     status = serializers.ChoiceField(ExportStatus.choices)
     message = serializers.CharField()

@@ -28,7 +28,7 @@ class ReasonOutput(serializers.Serializer[Any]):
 
 
 class PredictedCellOutput(serializers.Serializer[PredictedCell]):
-    label = serializers.IntegerField()
+    label = serializers.IntegerField()  # type: ignore[assignment]
     type = serializers.SerializerMethodField()
     score = serializers.FloatField()
     probabilities = serializers.DictField(child=serializers.FloatField())

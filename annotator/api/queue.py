@@ -162,9 +162,7 @@ class QueueSkip(APIView):
         item = item_for(request, pk)
         sent = SkipInput(data=request.data)
         sent.is_valid(raise_exception=True)
-        queue_skip(
-            item=item, annotator=user_of(request), reason=sent.validated_data["reason"]
-        )
+        queue_skip(item=item, annotator=user_of(request), reason=sent.validated_data["reason"])
         return _answer(item)
 
 

@@ -42,7 +42,7 @@ class VersionOutput(serializers.Serializer[ModelVersion]):
     family = serializers.ChoiceField(Family.choices)
     number = serializers.IntegerField()
     stage = serializers.ChoiceField(Stage.choices)
-    parent = serializers.SerializerMethodField()
+    parent = serializers.SerializerMethodField()  # type: ignore[assignment]
     run = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     promoted_at = serializers.DateTimeField(allow_null=True)

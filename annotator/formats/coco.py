@@ -107,9 +107,7 @@ def encode_rle(
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 
-def _positions(
-    where: NDArray[np.bool_], origin: tuple[int, int], height: int
-) -> NDArray[np.int64]:
+def _positions(where: NDArray[np.bool_], origin: tuple[int, int], height: int) -> NDArray[np.int64]:
     """Column-major pixel numbers of run edges in the whole image."""
     columns, rows = np.nonzero(where)
     return (columns + origin[0]).astype(np.int64) * height + rows + origin[1]

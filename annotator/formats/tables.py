@@ -65,9 +65,10 @@ def measure(labels: NDArray[Any], pixels: NDArray[Any]) -> Measured:
     count = len(geometry.labels)
     ys, xs = np.nonzero(labels)
     index = np.searchsorted(geometry.labels, labels[ys, xs])
-    sums = np.stack(
-        [np.bincount(index, plane[ys, xs].astype(np.float64), count) for plane in pixels], axis=1
-    )
+    intensities = pixels[:, ys, xs].astype(np.float64)
+    sums = np.zeros((count, len(pixels)))
+    for channel, values in enumerate(intensities):
+        sums[:, channel] = np.bincount(index, values, count)
     return Measured(
         labels=geometry.labels,
         areas=geometry.areas,
@@ -178,9 +179,7 @@ def _image_columns(types: Sequence[str]) -> list[str]:
     ]
 
 
-def _image_row(
-    image: LabelledImage, types: Sequence[str], measured: Measured
-) -> dict[str, Any]:
+def _image_row(image: LabelledImage, types: Sequence[str], measured: Measured) -> dict[str, Any]:
     """Shares are of the typed cells and left empty when there is none."""
     counts = Counter(cell.type for cell in image.cells)
     typed = sum(counts[name] for name in types)

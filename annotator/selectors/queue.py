@@ -45,9 +45,7 @@ def is_measuring() -> Q:
     return ~Q(image__split=Split.TRAIN)
 
 
-def lease_of(
-    dataset: Dataset, annotator: User, now: datetime
-) -> QueueItem | None:
+def lease_of(dataset: Dataset, annotator: User, now: datetime) -> QueueItem | None:
     """The item that ``annotator`` holds in ``dataset`` now."""
     return (
         open_items(dataset)
@@ -68,9 +66,7 @@ def _unrevised(dataset: Dataset) -> QuerySet[Image]:
 
 
 def _skipped() -> Q:
-    return Q(
-        Exists(QueueItem.objects.filter(image=OuterRef("pk"), outcome=Outcome.SKIPPED))
-    )
+    return Q(Exists(QueueItem.objects.filter(image=OuterRef("pk"), outcome=Outcome.SKIPPED)))
 
 
 def images_without_model(dataset: Dataset) -> QuerySet[Image]:
@@ -93,9 +89,7 @@ def new_predictions(dataset: Dataset, pair: Pair) -> QuerySet[Prediction]:
     """
     of_image = QueueItem.objects.filter(image=OuterRef("image"))
     shown = of_image.filter(closed_at__isnull=True, prediction=OuterRef("pk"))
-    skipped = of_image.filter(
-        outcome=Outcome.SKIPPED, closed_at__gte=OuterRef("created_at")
-    )
+    skipped = of_image.filter(outcome=Outcome.SKIPPED, closed_at__gte=OuterRef("created_at"))
     revised = Revision.objects.filter(image=OuterRef("image"))
     return (
         Prediction.objects.filter(

@@ -23,9 +23,7 @@ class Pair:
 
 def current_version(dataset: Dataset, family: str) -> ModelVersion | None:
     """The version of ``family`` that predicts now, if any."""
-    return ModelVersion.objects.filter(
-        dataset=dataset, family=family, stage=Stage.CURRENT
-    ).first()
+    return ModelVersion.objects.filter(dataset=dataset, family=family, stage=Stage.CURRENT).first()
 
 
 def current_pair(dataset: Dataset) -> Pair | None:

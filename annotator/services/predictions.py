@@ -70,8 +70,7 @@ def prediction_store(
 
 def _store_cells(prediction: Prediction, result: ImagePrediction) -> None:
     types = {
-        kind.name: kind
-        for kind in CellType.objects.filter(dataset_id=prediction.image.dataset_id)
+        kind.name: kind for kind in CellType.objects.filter(dataset_id=prediction.image.dataset_id)
     }
     PredictedCell.objects.bulk_create(
         (

@@ -143,9 +143,7 @@ def queue_next(
 
 
 @transaction.atomic
-def _lease(
-    dataset: Dataset, annotator: User, draw: Callable[[], float]
-) -> QueueItem | None:
+def _lease(dataset: Dataset, annotator: User, draw: Callable[[], float]) -> QueueItem | None:
     # One ask of a person at a time: two tabs must not get two leases.
     users = get_user_model().objects.select_for_update(no_key=True)
     users.filter(pk=annotator.pk).first()

@@ -144,9 +144,7 @@ def run_claim(*, run_id: int) -> str | None:
     """Take the run for this worker: its claim, or None when it is over or another's."""
     now = timezone.now()
     claim = str(uuid.uuid4())
-    taken = (
-        live_runs().filter(is_silent(now), pk=run_id).update(claim=claim, heartbeat_at=now)
-    )
+    taken = live_runs().filter(is_silent(now), pk=run_id).update(claim=claim, heartbeat_at=now)
     if taken != 1:
         return None
     TrainingRun.objects.filter(pk=run_id, started_at__isnull=True).update(started_at=now)

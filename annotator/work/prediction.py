@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
-from inference.predictor import Predictor, load_predictor
 
 from annotator.exceptions import CytoloopError, NotHere, NotReady
 from annotator.models import Dataset, Image
@@ -26,6 +25,7 @@ from annotator.services.queue import queue_refresh
 from annotator.services.versions import version_folder
 from annotator.work.shutdown import leaving, long_work
 from inference.errors import InferenceError
+from inference.predictor import Predictor, load_predictor
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,7 @@ def _pair(dataset: Dataset) -> Pair:
     return pair
 
 
-def _next(
-    dataset: Dataset, pair: Pair, split: str, retry: bool, tried: set[int]
-) -> list[Image]:
+def _next(dataset: Dataset, pair: Pair, split: str, retry: bool, tried: set[int]) -> list[Image]:
     """The next images, each at most once per call: one that fails must not come up for ever."""
     now = timezone.now() + (timedelta(days=365) if retry else timedelta(0))
     pending = pending_images(dataset, pair, now).exclude(pk__in=tried)

@@ -73,9 +73,7 @@ class StoreTest(TestCase):
 
     def test_labels_and_typed_cells_are_kept(self) -> None:
         prediction = self.store()
-        np.testing.assert_array_equal(
-            storage.labels_get(prediction.labels_key), square_labels(1)
-        )
+        np.testing.assert_array_equal(storage.labels_get(prediction.labels_key), square_labels(1))
         cell = prediction.cells.get()
         self.assertEqual((str(cell.type), cell.seen_by, cell.area), ("HEK", "both", 64))
         self.assertEqual(cell.terms["border"], 0.2)

@@ -70,9 +70,7 @@ class QueueApiTest(TestCase):
     def test_a_viewer_may_look_but_not_lease(self) -> None:
         viewer = client_of(self.people.vera)
         self.assertEqual(self.next(viewer).status_code, 403)
-        self.assertEqual(
-            viewer.get(f"/api/v1/datasets/{self.dataset.pk}/queue/").status_code, 200
-        )
+        self.assertEqual(viewer.get(f"/api/v1/datasets/{self.dataset.pk}/queue/").status_code, 200)
 
     def test_a_stranger_sees_nothing(self) -> None:
         item = self.next().json()

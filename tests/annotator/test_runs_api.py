@@ -68,9 +68,7 @@ class RunsTest(ApiCase):
         self.assertEqual(self.start(bob).status_code, 403)
         run = self.start().json()
         self.assertEqual(bob.get(f"/api/v1/training-runs/{run['id']}/").status_code, 200)
-        self.assertEqual(
-            bob.post(f"/api/v1/training-runs/{run['id']}/cancel/").status_code, 403
-        )
+        self.assertEqual(bob.post(f"/api/v1/training-runs/{run['id']}/cancel/").status_code, 403)
 
     def test_a_stranger_sees_no_run(self) -> None:
         run = self.start().json()
@@ -83,9 +81,7 @@ class RunsTest(ApiCase):
 
     def test_the_list_holds_each_runs_curve(self) -> None:
         run = TrainingRun.objects.get(pk=self.start().json()["id"])
-        RunEpoch.objects.create(
-            run=run, epoch=1, train_loss=0.5, metrics={"ap50": 0.2}, seconds=3
-        )
+        RunEpoch.objects.create(run=run, epoch=1, train_loss=0.5, metrics={"ap50": 0.2}, seconds=3)
         answer = self.alice.get(f"/api/v1/training-runs/?dataset={self.dataset.pk}").json()
         (row,) = answer["results"]
         point = {

@@ -52,9 +52,7 @@ def claimed(run: TrainingRun) -> str:
 
 def silence(run: TrainingRun) -> None:
     """Let the run's worker be dead for an hour."""
-    TrainingRun.objects.filter(pk=run.pk).update(
-        heartbeat_at=timezone.now() - timedelta(hours=1)
-    )
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
 
 
 class CreateTest(TestCase):
@@ -134,9 +132,7 @@ class ClaimTest(TestCase):
         self.assertNotEqual(first, second)
         # The first one was only slow: it must not touch the run any more.
         self.assertIs(run_beat(run_id=self.pk, claim=first), Order.LET_GO)
-        self.assertFalse(
-            run_finish(run_id=self.pk, claim=first, status=RunStatus.DONE, message="")
-        )
+        self.assertFalse(run_finish(run_id=self.pk, claim=first, status=RunStatus.DONE, message=""))
 
     def test_a_heartbeat_keeps_the_run_and_hears_the_cancel(self) -> None:
         claim = claimed(self.run_row)

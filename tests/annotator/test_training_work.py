@@ -81,9 +81,7 @@ class WorkTest(TransactionTestCase):
 
     def test_skipped_images_are_named_in_the_message(self) -> None:
         dataset = make_trainable()
-        make_revision(
-            make_image(dataset, "sparse.tif", split="train"), labels=square_labels(2)
-        )
+        make_revision(make_image(dataset, "sparse.tif", split="train"), labels=square_labels(2))
         run = worked(create(dataset))
         self.assertIn("fewer than 5 masks: sparse.tif", run.message)
 

@@ -130,7 +130,5 @@ class FragmentsTest(unittest.TestCase):
         rng = np.random.default_rng(3)
         for _ in range(20):
             image = (rng.random((40, 40)) < 0.55) * rng.integers(1, 4, (1, 40))
-            expected = [
-                k for k in (1, 2, 3) if ndimage.label(image == k, np.ones((3, 3)))[1] > 1
-            ]
+            expected = [k for k in (1, 2, 3) if ndimage.label(image == k, np.ones((3, 3)))[1] > 1]
             self.assertEqual(under_test.fragments(image).tolist(), expected)

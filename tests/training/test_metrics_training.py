@@ -77,9 +77,7 @@ class QualityTest(unittest.TestCase):
     def test_aggregated_jaccard_by_hand(self):
         # 80 shared over 120, a missed cell of 100 and an unused one of 100.
         true, predicted = squares((0, 0), (30, 20)), squares((2, 0), (45, 20))
-        self.assertAlmostEqual(
-            under_test.aggregated_jaccard(true, predicted), 80 / 320, places=6
-        )
+        self.assertAlmostEqual(under_test.aggregated_jaccard(true, predicted), 80 / 320, places=6)
         self.assertEqual(under_test.aggregated_jaccard(EMPTY, EMPTY), 1.0)
         self.assertEqual(under_test.aggregated_jaccard(EMPTY, true), 0.0)
 
@@ -171,9 +169,7 @@ class GateTest(unittest.TestCase):
         self.assertTrue(under_test.not_worse({"images": 3, "ap50": 0.1}, None)[0])
 
     def test_a_better_or_equal_candidate_passes_and_the_sentence_names_figures(self):
-        passed, why = under_test.not_worse(
-            {"images": 3, "ap50": 0.7}, {"images": 3, "ap50": 0.7}
-        )
+        passed, why = under_test.not_worse({"images": 3, "ap50": 0.7}, {"images": 3, "ap50": 0.7})
         self.assertTrue(passed)
         self.assertIn("0.700 → 0.700", why)
 

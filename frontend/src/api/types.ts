@@ -1,229 +1,69 @@
-/** What the REST API (v1) says, as types. Field names are the API's own. */
+/**
+ * What the REST API (v1) says, as types. They come from the server's own OpenAPI document
+ * (schema.d.ts, made by `npm run generate`), so a change there shows up here when types are
+ * checked. Only what the document leaves open is said more narrowly.
+ */
+import type { components } from "./schema";
 
-export type Family = "segmenter" | "detector";
-export type Split = "train" | "validation" | "test";
-export type Role = "viewer" | "annotator" | "manager";
-export type Stage = "candidate" | "current" | "retired";
-export type ImageStatus = "new" | "predicted" | "leased" | "annotated";
-export type RunStatus =
-  "queued" | "preparing" | "training" | "evaluating" | "done" | "failed" | "cancelled";
+type Said = components["schemas"];
+/** `T` with the properties of `More` in place of its own. */
+type But<T, More> = Omit<T, keyof More> & More;
+
+export type Family = Said["FamilyEnum"];
+export type Split = Said["SplitEnum"];
+export type Role = Said["RoleEnum"];
+export type Stage = Said["StageEnum"];
+export type ImageStatus = Said["ImageOutput"]["status"];
+export type RunStatus = Said["RunOutput"]["status"];
+/** Pixels, half-open. */
 export type Box = [x0: number, y0: number, x1: number, y1: number];
 
+/** One page of a list under a cursor. */
 export interface Page<T> {
   next: string | null;
   previous: string | null;
   results: T[];
 }
 
-export interface Me {
-  id: number;
-  username: string;
-  is_admin: boolean;
-}
+export type Me = Said["MeOutput"];
 
-export interface CellType {
-  id: number;
-  name: string;
-  index: number;
-  color: string;
-}
+export type CellType = Said["TypeOutput"];
+export type DatasetCounts = Said["Counts"];
+export type Dataset = Said["DatasetOutput"];
+export type NewDataset = Required<Said["DatasetInput"]>;
+export type DatasetSettings = Omit<Said["PatchedDatasetChange"], "channels" | "types">;
+export type Member = Said["MemberOutput"];
+export type ParsedName = Said["PreviewedName"];
 
-export interface DatasetCounts {
-  images: number;
-  train: number;
-  validation: number;
-  test: number;
-  predicted: number;
-  pending: number;
-  annotated: number;
-  leased: number;
-  queued: number;
-  corrected_cells: number;
-}
+export type ImageItem = Said["ImageOutput"];
+export type ImageDetail = Said["ImageDetailOutput"];
+export type ImportReport = Said["ImportOutput"];
 
-export interface Dataset {
-  id: number;
-  name: string;
-  description: string;
-  channels: string[];
-  types: CellType[];
-  type_pattern: string;
-  role: Role;
-  retrain_after_cells: number;
-  retrain_every_hours: number | null;
-  auto_promote: boolean;
-  lease_minutes: number;
-  created_at: string;
-  counts: DatasetCounts;
-  versions: Record<Family, string | null>;
+export type Reason = Said["ReasonOutput"];
+interface Place {
+  bbox: Box;
+  centroid: [x: number, y: number];
 }
-
-export interface NewDataset {
-  name: string;
-  channels: string[];
-  types: string[];
-  type_pattern: string;
-}
-
-export type DatasetSettings = Partial<
-  Pick<
-    Dataset,
-    | "description"
-    | "type_pattern"
-    | "retrain_after_cells"
-    | "retrain_every_hours"
-    | "auto_promote"
-    | "lease_minutes"
-  >
+export type PredictedCell = But<
+  Said["PredictedCellOutput"],
+  Place & { seen_by: "both" | "segmenter" | "detector" }
 >;
+export type Prediction = But<Said["PredictionOutput"], { cells: PredictedCell[] }>;
+export type AnnotatedCell = But<
+  Said["CellOutput"],
+  Place & { type_source: "human" | "file_name" | "model" | "" }
+>;
+export type Annotation = But<
+  Said["AnnotationOutput"],
+  { complete_regions: Box[] | null; cells: AnnotatedCell[] }
+>;
+export type QueueItem = Said["QueueItemOutput"];
 
-export interface Member {
-  username: string;
-  role: Role;
-}
+export type Epoch = But<Said["EpochOutput"], { metrics: Record<string, number | null> }>;
+export type Run = But<Said["RunOutput"], { epochs_log: Epoch[] }>;
+export type NewRun = Said["RunInput"];
 
-export interface ParsedName {
-  name: string;
-  type: string | null;
-  culture: string | null;
-  batch: string | null;
-  well: string | null;
-  field: string | null;
-  split: Split | null;
-  kind: "image" | "labels" | "types" | "ignored";
-  message: string | null;
-}
-
-export interface ImageItem {
-  id: number;
-  name: string;
-  split: Split;
-  culture: string;
-  batch: string;
-  well: string;
-  field: string;
-  width: number;
-  height: number;
-  channel_count: number;
-  dtype: string;
-  pixel_size_um: number | null;
-  status: ImageStatus;
-  cells: number | null;
-  uncertainty: number | null;
-  revision: number;
-  created_at: string;
-  thumbnail: string;
-}
-
-export interface ImageDetail extends ImageItem {
-  channels: string[];
-  dataset: number;
-}
-
-export interface ImportReport {
-  imported: { id: number; name: string }[];
-  duplicates: { file: string; image: number }[];
-  revisions: number;
-  failed: { file: string; message: string }[];
-  /** What the person should know about files that were taken, e.g. a type that is unknown. */
-  notes: string[];
-}
-
-export interface Reason {
-  code: string;
-  text: string;
-  value: number | null;
-}
-
-export interface PredictedCell {
-  label: number;
-  type: string | null;
-  score: number;
-  probabilities: Record<string, number>;
-  uncertainty: number;
-  terms: Record<string, number>;
-  seen_by: "both" | "segmenter" | "detector";
-  bbox: Box;
-  area: number;
-  centroid: [number, number];
-}
-
-export interface Prediction {
-  id: number;
-  segmenter: string;
-  detector: string | null;
-  uncertainty: number;
-  reasons: Reason[];
-  diameter: number;
-  created_at: string;
-  cells: PredictedCell[];
-}
-
-export interface AnnotatedCell {
-  label: number;
-  type: string | null;
-  type_source: "human" | "file_name" | "model" | "";
-  bbox: Box;
-  area: number;
-  centroid: [number, number];
-}
-
-export interface Annotation {
-  revision: number;
-  parent: number | null;
-  author: string | null;
-  source: string;
-  complete_regions: Box[] | null;
-  created_at: string | null;
-  cells: AnnotatedCell[];
-}
-
-export interface QueueItem {
-  id: number;
-  image: ImageItem;
-  score: number;
-  reasons: Reason[];
-  annotator: string | null;
-  leased_until: string | null;
-  seconds_left: number | null;
-  etag: string;
-}
-
-export interface Epoch {
-  epoch: number;
-  train_loss: number;
-  validation_loss: number | null;
-  metrics: Record<string, number | null>;
-  seconds: number;
-}
-
-export interface Run {
-  id: number;
-  dataset: number;
-  family: Family;
-  status: RunStatus;
-  reason: string;
-  message: string;
-  requested_by: string | null;
-  base: string | null;
-  candidate: string | null;
-  epoch: number;
-  epochs: number;
-  seconds_left: number | null;
-  created_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  epochs_log: Epoch[];
-}
-
-export interface NewRun {
-  dataset: number;
-  family: Family;
-  base?: string | null;
-  epochs?: number;
-  minutes?: number;
-}
-
+/** The keys of `model_evaluate` that the pages show. */
 export interface Metrics {
   ap50?: number | null;
   ap75?: number | null;
@@ -235,72 +75,15 @@ export interface Metrics {
   type_accuracy?: number | null;
   type_accuracy_mixed?: number | null;
 }
+export type Evaluation = But<Said["EvaluationOutput"], { metrics: Metrics }>;
+export type ModelVersion = But<Said["VersionOutput"], { evaluations: Evaluation[] }>;
 
-export interface Evaluation {
-  split: Split;
-  images: number;
-  frozen_hash: string;
-  metrics: Metrics;
-  created_at: string;
-}
+export type Composition = Said["CompositionOutput"];
+export type CurvePoint = Said["PointOutput"];
 
-export interface ModelVersion {
-  id: number;
-  version: string;
-  dataset: number;
-  family: Family;
-  number: number;
-  stage: Stage;
-  parent: string | null;
-  run: number | null;
-  created_at: string;
-  promoted_at: string | null;
-  meta: Record<string, unknown>;
-  evaluations: Evaluation[];
-}
-
-export interface TypeShare {
-  name: string;
-  color: string;
-  cells: number;
-  share: number;
-  low: number;
-  high: number;
-}
-
-export interface Composition {
-  images: number;
-  cells: number;
-  untyped: number;
-  types: TypeShare[];
-}
-
-export interface CurvePoint {
-  version: string;
-  family: Family;
-  created_at: string;
-  annotated_cells: number;
-  images: number;
-  ap50: number | null;
-  type_accuracy?: number | null;
-}
-
-export type ExportFormat = "coco" | "cellpose" | "csv";
-export type ExportSource = "revisions" | "predictions";
-
-export interface NewExport {
-  dataset: number;
-  format: ExportFormat;
-  source: ExportSource;
+export type ExportFormat = Said["ExportInput"]["format"];
+export type ExportSource = Said["ExportInput"]["source"];
+export type Export = Said["ExportOutput"];
+export type NewExport = Pick<Said["ExportInput"], "dataset" | "format" | "source"> & {
   split?: Split;
-}
-
-export interface Export {
-  id: number;
-  status: string;
-  url: string;
-  download: string | null;
-  message: string;
-  images: number;
-  cells: number;
-}
+};

@@ -104,7 +104,9 @@ describe("curves", () => {
       created_at: "",
       annotated_cells,
       images: 1,
+      split: "test",
       ap50,
+      type_accuracy: null,
     });
     const [line] = learningSeries([point(300, 0.8), point(100, 0.6), point(200, null)]);
     expect(line?.points).toEqual([

@@ -76,7 +76,14 @@ describe("progress", () => {
     expect(progressParts(dataset({ images: 0 }).counts)).toEqual([]);
   });
   it("takes the score of the current version, not of the newest", () => {
-    const point = { family: "segmenter" as const, created_at: "", annotated_cells: 1, images: 1 };
+    const point = {
+      family: "segmenter" as const,
+      created_at: "",
+      annotated_cells: 1,
+      images: 1,
+      split: "test",
+      type_accuracy: null,
+    };
     const curve = [
       { ...point, version: "segmenter-1", ap50: 0.7 },
       { ...point, version: "segmenter-2", ap50: 0.6 },

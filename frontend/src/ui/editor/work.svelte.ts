@@ -3,7 +3,13 @@
  * the browser, submitting, and what to do when somebody else was faster.
  */
 import { dropDraft, draftKey, findDraft, keepDraft, type Draft } from "../../api/autosave";
-import { putAnnotation, readHead, submitItem, type Submission } from "../../api/annotations";
+import {
+  putAnnotation,
+  readHead,
+  submitItem,
+  type Head,
+  type Submission,
+} from "../../api/annotations";
 import { ApiError, messageOf } from "../../api/client";
 import { decodeLabels, encodeLabels } from "../../api/labels";
 import type { QueueItem } from "../../api/types";
@@ -28,6 +34,8 @@ export class Work {
   draftedAt = $state<number | null>(null);
   draftError = $state<string | null>(null);
   submittedAt = $state<number | null>(null);
+  /** Number of the head revision this work began with or became; 0: none. */
+  revision = $state(0);
   readonly lease: Lease;
   readonly unsaved = $derived.by(() => this.restored || this.top !== this.submittedTop);
 
@@ -46,6 +54,7 @@ export class Work {
   ) {
     const { head, image } = editor.opened;
     this.etag = head.etag;
+    this.revision = head.annotation.revision;
     this.key = draftKey(username, image.id);
     this.lease = new Lease(item);
   }
@@ -136,7 +145,7 @@ export class Work {
         held === null
           ? await putAnnotation(this.image.id, submission, this.etag)
           : await submitItem(held, submission, this.etag);
-      await this.submitted(head.etag, top);
+      await this.submitted(head, top);
       return true;
     } catch (error) {
       this.trouble = troubleOf(error, this.lease);
@@ -186,8 +195,9 @@ export class Work {
     };
   }
 
-  private async submitted(etag: string, top: Gesture | undefined): Promise<void> {
-    this.etag = etag;
+  private async submitted(head: Head, top: Gesture | undefined): Promise<void> {
+    this.etag = head.etag;
+    this.revision = head.annotation.revision;
     this.restored = false;
     this.submittedTop = top;
     this.submittedAt = Date.now();
