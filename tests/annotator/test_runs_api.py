@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient, TestCase, TransactionTestCase
 from rest_framework.authtoken.models import Token
 
@@ -108,6 +110,18 @@ class RunsTest(ApiCase):
         self.assertEqual(set(answer.json()["fields"]), {"family", "epochs"})
 
 
+def finished(work: Any) -> Any:
+    """What ``work`` returns; the connections of asyncio's threads are closed behind it."""
+
+    async def whole() -> Any:
+        try:
+            return await work
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    return asyncio.run(whole())
+
+
 class EventsTest(TransactionTestCase):
     """The stream reads with its own connections, so the rows must be committed."""
 
@@ -141,10 +155,7 @@ class EventsTest(TransactionTestCase):
                         await change(status=RunStatus.DONE, message="done")
             return seen
 
-        async def in_time() -> list[dict[str, Any]]:
-            return await asyncio.wait_for(watch(), 20)
-
-        seen = asyncio.run(in_time())
+        seen = finished(asyncio.wait_for(watch(), 20))
         self.assertEqual([row["status"] for row in seen], ["queued", "training", "done"])
 
     def test_who_may_not_see_the_run_gets_no_stream(self) -> None:
@@ -152,9 +163,9 @@ class EventsTest(TransactionTestCase):
             response = await AsyncClient().get(self.url, headers=headers)
             return int(response.status_code)
 
-        self.assertEqual(asyncio.run(status(None)), 401)
-        self.assertEqual(asyncio.run(status({"authorization": "Token wrong"})), 401)
-        self.assertEqual(asyncio.run(status(self.headers(self.people.charlie))), 404)
+        self.assertEqual(finished(status(None)), 401)
+        self.assertEqual(finished(status({"authorization": "Token wrong"})), 401)
+        self.assertEqual(finished(status(self.headers(self.people.charlie))), 404)
 
 
 class VersionsTest(ApiCase):

@@ -30,7 +30,7 @@ class Correction(BrowserTest):
         expect(surface).to_be_visible()
         box = surface.bounding_box()
         assert box is not None
-        return dict(box)
+        return {"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
 
     def _stroke(self, *points: tuple[float, float]) -> None:
         """Drag through ``points``, given in px from the middle of the editing surface."""

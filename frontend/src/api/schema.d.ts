@@ -751,7 +751,7 @@ export interface components {
             format: string;
             source: string;
             split: string;
-            status: components["schemas"]["ExportOutputStatusEnum"];
+            status: components["schemas"]["ExportStatusEnum"];
             message: string;
             images: number;
             cells: number;
@@ -771,7 +771,7 @@ export interface components {
          *     * `failed` - Failed
          * @enum {string}
          */
-        ExportOutputStatusEnum: "queued" | "running" | "done" | "failed";
+        ExportStatusEnum: "queued" | "running" | "done" | "failed";
         FailedFile: {
             file: string;
             message: string;
@@ -815,7 +815,7 @@ export interface components {
             dtype: string;
             /** Format: double */
             pixel_size_um: number | null;
-            status: components["schemas"]["Status3e0Enum"];
+            status: components["schemas"]["ImageStatusEnum"];
             cells: number | null;
             /** Format: double */
             uncertainty: number | null;
@@ -841,7 +841,7 @@ export interface components {
             dtype: string;
             /** Format: double */
             pixel_size_um: number | null;
-            status: components["schemas"]["Status3e0Enum"];
+            status: components["schemas"]["ImageStatusEnum"];
             cells: number | null;
             /** Format: double */
             uncertainty: number | null;
@@ -850,6 +850,14 @@ export interface components {
             created_at: string;
             readonly thumbnail: string;
         };
+        /**
+         * @description * `new` - new
+         *     * `predicted` - predicted
+         *     * `leased` - leased
+         *     * `annotated` - annotated
+         * @enum {string}
+         */
+        ImageStatusEnum: "new" | "predicted" | "leased" | "annotated";
         /** @description What became of each uploaded file. */
         ImportOutput: {
             imported: components["schemas"]["ImportedImage"][];
@@ -1041,7 +1049,7 @@ export interface components {
             id: number;
             dataset: number;
             family: components["schemas"]["FamilyEnum"];
-            status: components["schemas"]["RunOutputStatusEnum"];
+            status: components["schemas"]["RunStatusEnum"];
             reason: string;
             message: string;
             /** @description The user's name; null when the policy started it. */
@@ -1072,7 +1080,7 @@ export interface components {
          *     * `cancelled` - Cancelled
          * @enum {string}
          */
-        RunOutputStatusEnum: "queued" | "preparing" | "training" | "evaluating" | "done" | "failed" | "cancelled";
+        RunStatusEnum: "queued" | "preparing" | "training" | "evaluating" | "done" | "failed" | "cancelled";
         /** @description Share of the typed cells with its 95 % interval (Wilson). */
         ShareOutput: {
             name: string;
@@ -1108,14 +1116,6 @@ export interface components {
          * @enum {string}
          */
         StageEnum: "candidate" | "current" | "retired";
-        /**
-         * @description * `new` - new
-         *     * `predicted` - predicted
-         *     * `leased` - leased
-         *     * `annotated` - annotated
-         * @enum {string}
-         */
-        Status3e0Enum: "new" | "predicted" | "leased" | "annotated";
         SubmitInput: {
             /** Format: uri */
             labels: string;

@@ -137,12 +137,18 @@ export function resizeBrush(direction: 1 | -1): Command {
   };
 }
 
+const orders = new WeakMap<EditorState["evidence"], readonly number[]>();
+
 /** Living cells with a model's opinion, most uncertain first. */
 export function byUncertainty(state: EditorState): number[] {
-  return [...state.evidence]
-    .filter(([label]) => state.doc.geometry.get(label) !== undefined)
-    .sort((a, b) => b[1].uncertainty - a[1].uncertainty || a[0] - b[0])
-    .map(([label]) => label);
+  let order = orders.get(state.evidence);
+  if (order === undefined) {
+    order = [...state.evidence]
+      .sort((a, b) => b[1].uncertainty - a[1].uncertainty || a[0] - b[0])
+      .map(([label]) => label);
+    orders.set(state.evidence, order);
+  }
+  return order.filter((label) => state.doc.geometry.get(label) !== undefined);
 }
 
 /** Select the next (1) or previous (−1) cell in the order of doubt; wraps around. */

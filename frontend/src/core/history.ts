@@ -7,6 +7,9 @@ export interface Gesture {
   readonly steps: readonly Step[];
   readonly selectionBefore: ReadonlySet<number>;
   readonly selectionAfter: ReadonlySet<number>;
+  /** Cells in several pieces, kept so that undo and redo need not look for them again. */
+  readonly fragmentsBefore: ReadonlySet<number>;
+  readonly fragmentsAfter: ReadonlySet<number>;
 }
 
 /** `open` is the gesture in progress; its steps are applied but not yet merged. */

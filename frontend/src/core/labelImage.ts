@@ -75,6 +75,33 @@ export class LabelImage {
     return out;
   }
 
+  /** Has row y a pixel of this label in x0 ≤ x < x1? */
+  rowHas(label: number, y: number, x0: number, x1: number): boolean {
+    let x = x0;
+    while (x < x1) {
+      const end = Math.min((x | MASK) + 1, x1);
+      const tile = this.tiles[(y >> SHIFT) * this.columns + (x >> SHIFT)] as Uint32Array;
+      const from = ((y & MASK) << SHIFT) | (x & MASK);
+      if (tile !== BLANK && tile.subarray(from, from + end - x).includes(label)) return true;
+      x = end;
+    }
+    return false;
+  }
+
+  /** Has column x a pixel of this label in y0 ≤ y < y1? */
+  columnHas(label: number, x: number, y0: number, y1: number): boolean {
+    let y = y0;
+    while (y < y1) {
+      const end = Math.min((y | MASK) + 1, y1);
+      const tile = this.tiles[(y >> SHIFT) * this.columns + (x >> SHIFT)] as Uint32Array;
+      if (tile === BLANK) y = end;
+      for (; y < end; y++) {
+        if (tile[((y & MASK) << SHIFT) | (x & MASK)] === label) return true;
+      }
+    }
+    return false;
+  }
+
   flat(): Uint32Array<ArrayBuffer> {
     return this.read(this.box);
   }

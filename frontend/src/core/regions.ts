@@ -89,16 +89,14 @@ interface Stretch {
 }
 
 function stretches(labels: LabelImage, label: number, { y, x0, x1 }: Span): Stretch[] {
+  const row = labels.read({ x0, y0: y, x1, y1: y + 1 });
   const found: Stretch[] = [];
-  let x = x0;
-  while (x < x1) {
-    if (labels.at(x, y) !== label) {
-      x++;
-      continue;
-    }
-    const start = x;
-    while (x < x1 && labels.at(x, y) === label) x++;
-    found.push({ x0: start, x1: x, id: 0 });
+  let start = row.indexOf(label);
+  while (start !== -1) {
+    let end = start + 1;
+    while (row[end] === label) end++;
+    found.push({ x0: x0 + start, x1: x0 + end, id: 0 });
+    start = row.indexOf(label, end);
   }
   return found;
 }

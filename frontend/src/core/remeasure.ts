@@ -69,17 +69,9 @@ function touchesEdge(lost: Box, box: Box): boolean {
 /** The smallest box of a label that has pixels inside `box`. */
 export function tighten(labels: LabelImage, label: number, box: Box): Box {
   let { x0, y0, x1, y1 } = box;
-  const rowHas = (y: number): boolean => {
-    for (let x = x0; x < x1; x++) if (labels.at(x, y) === label) return true;
-    return false;
-  };
-  const columnHas = (x: number): boolean => {
-    for (let y = y0; y < y1; y++) if (labels.at(x, y) === label) return true;
-    return false;
-  };
-  while (y0 < y1 - 1 && !rowHas(y0)) y0++;
-  while (y1 > y0 + 1 && !rowHas(y1 - 1)) y1--;
-  while (x0 < x1 - 1 && !columnHas(x0)) x0++;
-  while (x1 > x0 + 1 && !columnHas(x1 - 1)) x1--;
+  while (y0 < y1 - 1 && !labels.rowHas(label, y0, x0, x1)) y0++;
+  while (y1 > y0 + 1 && !labels.rowHas(label, y1 - 1, x0, x1)) y1--;
+  while (x0 < x1 - 1 && !labels.columnHas(label, x0, y0, y1)) x0++;
+  while (x1 > x0 + 1 && !labels.columnHas(label, x1 - 1, y0, y1)) x1--;
   return { x0, y0, x1, y1 };
 }

@@ -109,6 +109,8 @@ function edit(
     steps: [...(open?.steps ?? []), ...transaction.steps],
     selectionBefore: open?.selectionBefore ?? state.selection,
     selectionAfter: selection,
+    fragmentsBefore: state.fragments,
+    fragmentsAfter: state.fragments,
   };
   const doc = applySteps(state.doc, transaction.steps);
   const history = { ...state.history, open: gesture };
@@ -121,11 +123,12 @@ function end(state: EditorState): EditorState {
   const { open } = state.history;
   if (open === null) return state;
   const selection = living(state.doc, state.selection);
+  const fragments = recount(state, open.steps);
   const closed = closeGesture({
     ...state.history,
-    open: { ...open, selectionAfter: selection },
+    open: { ...open, selectionAfter: selection, fragmentsAfter: fragments },
   });
-  return { ...state, selection, history: closed, fragments: recount(state, open.steps) };
+  return { ...state, selection, history: closed, fragments };
 }
 
 /** A cancelled gesture leaves no trace: neither in the document nor in the history. */
@@ -145,26 +148,28 @@ function undo(state: EditorState): EditorState {
   const gesture = state.history.done.at(-1);
   if (gesture === undefined) return state;
   const { done, undone } = state.history;
-  const history = { done: done.slice(0, -1), undone: [...undone, gesture], open: null };
-  return replay(state, invertSteps(gesture.steps), { history, selection: gesture.selectionBefore });
+  return {
+    ...state,
+    doc: applySteps(state.doc, invertSteps(gesture.steps)),
+    selection: gesture.selectionBefore,
+    fragments: gesture.fragmentsBefore,
+    history: { done: done.slice(0, -1), undone: [...undone, gesture], open: null },
+    revision: state.revision + 1,
+  };
 }
 
 function redo(state: EditorState): EditorState {
   const gesture = state.history.undone.at(-1);
   if (gesture === undefined) return state;
   const { done, undone } = state.history;
-  const history = { done: [...done, gesture], undone: undone.slice(0, -1), open: null };
-  return replay(state, gesture.steps, { history, selection: gesture.selectionAfter });
-}
-
-function replay(
-  state: EditorState,
-  steps: readonly Step[],
-  rest: { history: History; selection: ReadonlySet<number> },
-): EditorState {
-  const doc = applySteps(state.doc, steps);
-  const next = { ...state, doc, history: rest.history, revision: state.revision + 1 };
-  return { ...next, selection: living(doc, rest.selection), fragments: recount(next, steps) };
+  return {
+    ...state,
+    doc: applySteps(state.doc, gesture.steps),
+    selection: gesture.selectionAfter,
+    fragments: gesture.fragmentsAfter,
+    history: { done: [...done, gesture], undone: undone.slice(0, -1), open: null },
+    revision: state.revision + 1,
+  };
 }
 
 function withSelection(state: EditorState, wanted: ReadonlySet<number>): EditorState {

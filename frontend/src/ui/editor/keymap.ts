@@ -10,14 +10,15 @@ import {
   select,
   toggleMode,
   undo,
+  type Command,
 } from "../../core/commands";
+import type { ToolName } from "../../tools/tool";
 import type { Editor } from "./editor.svelte";
 
 /** What the page around the editor can do. */
 export interface Desk {
   readonly editor: Editor;
   readonly submit: (andNext: boolean) => void;
-  readonly askSkip: () => void;
   readonly go: (direction: 1 | -1) => void;
   readonly saveDraft: () => void;
   readonly toggleHelp: () => void;
@@ -32,295 +33,127 @@ export interface Binding {
   readonly act: (desk: Desk) => void;
 }
 
-function chooseMerge({ editor }: Desk): void {
-  if (!editor.run(mergeSelection)) editor.chooseTool("merge");
+type Act = Binding["act"];
+
+/** `keys` are separated by spaces. */
+function bind(group: Group, keys: string, name: string, act: Act): Binding {
+  return { keys: keys.split(" "), name, group, act };
 }
 
-function channelNamed(editor: Editor, role: string): void {
-  editor.toggleChannel(editor.channels.findIndex((channel) => channel.role === role));
-}
+const run =
+  (command: Command): Act =>
+  ({ editor }) => {
+    editor.run(command);
+  };
+
+const choose =
+  (tool: ToolName): Act =>
+  ({ editor }) => {
+    editor.chooseTool(tool);
+  };
+
+const overlay =
+  (part: "shown" | "outlines" | "fill"): Act =>
+  ({ editor }) => {
+    editor.setOverlay({ [part]: !editor.overlay[part] });
+  };
+
+const channel =
+  (role: string): Act =>
+  ({ editor }) => {
+    editor.toggleChannel(editor.channels.findIndex((candidate) => candidate.role === role));
+  };
+
+const walk =
+  (direction: 1 | -1): Act =>
+  ({ editor }) => {
+    if (editor.run(nextUncertain(direction))) editor.centreOnSelection();
+  };
+
+const zoom =
+  (factor: number): Act =>
+  ({ editor }) => {
+    editor.zoomBy(factor);
+  };
+
+export const mergeOrChoose: Act = ({ editor }) => {
+  if (!editor.run(mergeSelection)) editor.chooseTool("merge");
+};
+
+export const startCell: Act = ({ editor }) => {
+  editor.run(newCell);
+  if (editor.tool !== "polygon") editor.chooseTool("brush");
+};
+
+const cancel: Act = ({ editor }) => {
+  if (!editor.cancelGesture()) editor.run(select([]));
+};
+
+const selectAll: Command = (state, dispatch) => {
+  const labels = [...state.doc.geometry.entries()].map(([label]) => label);
+  return select(labels)(state, dispatch);
+};
 
 const TOOLS: readonly Binding[] = [
-  {
-    keys: ["V"],
-    name: "Select",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("select");
-    },
-  },
-  {
-    keys: ["B"],
-    name: "Brush",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("brush");
-    },
-  },
-  {
-    keys: ["E"],
-    name: "Eraser",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("eraser");
-    },
-  },
-  {
-    keys: ["P"],
-    name: "Polygon or lasso",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("polygon");
-    },
-  },
-  {
-    keys: ["J"],
-    name: "Merge the selected cells, or by a stroke",
-    group: "Tools",
-    act: chooseMerge,
-  },
-  {
-    keys: ["Q"],
-    name: "Delete by clicking",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("delete");
-    },
-  },
-  {
-    keys: ["H"],
-    name: "Move the view",
-    group: "Tools",
-    act: (d) => {
-      d.editor.chooseTool("pan");
-    },
-  },
-  {
-    keys: ["[", ","],
-    name: "Smaller brush",
-    group: "Tools",
-    act: (d) => {
-      d.editor.run(resizeBrush(-1));
-    },
-  },
-  {
-    keys: ["]", "."],
-    name: "Larger brush",
-    group: "Tools",
-    act: (d) => {
-      d.editor.run(resizeBrush(1));
-    },
-  },
-  {
-    keys: ["M"],
-    name: "Protect other cells, or overwrite them",
-    group: "Tools",
-    act: (d) => {
-      d.editor.run(toggleMode);
-    },
-  },
+  bind("Tools", "V", "Select", choose("select")),
+  bind("Tools", "B", "Brush", choose("brush")),
+  bind("Tools", "E", "Eraser", choose("eraser")),
+  bind("Tools", "P", "Polygon or lasso", choose("polygon")),
+  bind("Tools", "J", "Merge the selected cells, or by a stroke", mergeOrChoose),
+  bind("Tools", "Q", "Delete by clicking", choose("delete")),
+  bind("Tools", "H", "Move the view", choose("pan")),
+  bind("Tools", "[ ,", "Smaller brush", run(resizeBrush(-1))),
+  bind("Tools", "] .", "Larger brush", run(resizeBrush(1))),
+  bind("Tools", "M", "Protect other cells, or overwrite them", run(toggleMode)),
 ];
 
 const CELLS: readonly Binding[] = [
-  {
-    keys: ["N"],
-    name: "New cell with the next stroke",
-    group: "Cells",
-    act: (d) => {
-      d.editor.run(newCell);
-      if (d.editor.tool !== "polygon") d.editor.chooseTool("brush");
-    },
-  },
-  {
-    keys: ["F"],
-    name: "Fill holes of the selected cells",
-    group: "Cells",
-    act: (d) => {
-      d.editor.run(fillHoles);
-    },
-  },
-  {
-    keys: ["Delete", "Backspace"],
-    name: "Delete the selected cells",
-    group: "Cells",
-    act: (d) => {
-      d.editor.run(deleteSelection);
-    },
-  },
-  {
-    keys: ["U"],
-    name: "Next uncertain cell",
-    group: "Cells",
-    act: (d) => {
-      walk(d, 1);
-    },
-  },
-  {
-    keys: ["Shift+U"],
-    name: "Previous uncertain cell",
-    group: "Cells",
-    act: (d) => {
-      walk(d, -1);
-    },
-  },
-  {
-    keys: ["Ctrl+A"],
-    name: "Select all cells",
-    group: "Cells",
-    act: ({ editor }) => {
-      editor.run(select([...editor.state.doc.geometry.entries()].map(([label]) => label)));
-    },
-  },
-  {
-    keys: ["Escape"],
-    name: "Cancel, or select nothing",
-    group: "Cells",
-    act: ({ editor }) => {
-      if (!editor.cancelGesture()) editor.run(select([]));
-    },
-  },
+  bind("Cells", "N", "New cell with the next stroke", startCell),
+  bind("Cells", "F", "Fill holes of the selected cells", run(fillHoles)),
+  bind("Cells", "Delete Backspace", "Delete the selected cells", run(deleteSelection)),
+  bind("Cells", "U", "Next uncertain cell", walk(1)),
+  bind("Cells", "Shift+U", "Previous uncertain cell", walk(-1)),
+  bind("Cells", "Ctrl+A", "Select all cells", run(selectAll)),
+  bind("Cells", "Escape", "Cancel, or select nothing", cancel),
 ];
 
 const VIEW: readonly Binding[] = [
-  {
-    keys: ["X"],
-    name: "Show or hide masks (hold: hide for a moment)",
-    group: "View",
-    act: ({ editor }) => {
-      editor.setOverlay({ shown: !editor.overlay.shown });
-    },
-  },
-  {
-    keys: ["Z"],
-    name: "Outlines",
-    group: "View",
-    act: ({ editor }) => {
-      editor.setOverlay({ outlines: !editor.overlay.outlines });
-    },
-  },
-  {
-    keys: ["Shift+Z"],
-    name: "Fill",
-    group: "View",
-    act: ({ editor }) => {
-      editor.setOverlay({ fill: !editor.overlay.fill });
-    },
-  },
-  {
-    keys: ["G"],
-    name: "Cytoplasm channel (green)",
-    group: "View",
-    act: ({ editor }) => {
-      channelNamed(editor, "cytoplasm");
-    },
-  },
-  {
-    keys: ["Shift+B", "R"],
-    name: "Nucleus channel (blue)",
-    group: "View",
-    act: ({ editor }) => {
-      channelNamed(editor, "nucleus");
-    },
-  },
-  {
-    keys: ["Home"],
-    name: "Whole image",
-    group: "View",
-    act: ({ editor }) => {
-      editor.fitImage();
-    },
-  },
-  {
-    keys: ["Shift+Home"],
-    name: "Actual size",
-    group: "View",
-    act: ({ editor }) => {
-      editor.actualSize();
-    },
-  },
-  {
-    keys: ["+", "="],
-    name: "Zoom in",
-    group: "View",
-    act: ({ editor }) => {
-      editor.zoomBy(1.4);
-    },
-  },
-  {
-    keys: ["-"],
-    name: "Zoom out",
-    group: "View",
-    act: ({ editor }) => {
-      editor.zoomBy(1 / 1.4);
-    },
-  },
-  {
-    keys: ["?"],
-    name: "This list",
-    group: "View",
-    act: (d) => {
-      d.toggleHelp();
-    },
-  },
+  bind("View", "X", "Show or hide masks (hold: hide for a moment)", overlay("shown")),
+  bind("View", "Z", "Outlines", overlay("outlines")),
+  bind("View", "Shift+Z", "Fill", overlay("fill")),
+  bind("View", "G", "Cytoplasm channel (green)", channel("cytoplasm")),
+  bind("View", "Shift+B R", "Nucleus channel (blue)", channel("nucleus")),
+  bind("View", "Home", "Whole image", ({ editor }) => {
+    editor.fitImage();
+  }),
+  bind("View", "Shift+Home", "Actual size", ({ editor }) => {
+    editor.actualSize();
+  }),
+  bind("View", "+ =", "Zoom in", zoom(1.4)),
+  bind("View", "-", "Zoom out", zoom(1 / 1.4)),
+  bind("View", "?", "This list", (desk) => {
+    desk.toggleHelp();
+  }),
 ];
 
 const WORK: readonly Binding[] = [
-  {
-    keys: ["Ctrl+Z"],
-    name: "Undo",
-    group: "Work",
-    act: (d) => {
-      d.editor.run(undo);
-    },
-  },
-  {
-    keys: ["Ctrl+Shift+Z", "Ctrl+Y"],
-    name: "Redo",
-    group: "Work",
-    act: (d) => {
-      d.editor.run(redo);
-    },
-  },
-  {
-    keys: ["Enter"],
-    name: "Submit",
-    group: "Work",
-    act: (d) => {
-      d.submit(false);
-    },
-  },
-  {
-    keys: ["Ctrl+Enter"],
-    name: "Submit and next",
-    group: "Work",
-    act: (d) => {
-      d.submit(true);
-    },
-  },
-  {
-    keys: ["Ctrl+S"],
-    name: "Keep in this browser now",
-    group: "Work",
-    act: (d) => {
-      d.saveDraft();
-    },
-  },
-  {
-    keys: ["A"],
-    name: "Previous image",
-    group: "Work",
-    act: (d) => {
-      d.go(-1);
-    },
-  },
-  {
-    keys: ["D"],
-    name: "Next image",
-    group: "Work",
-    act: (d) => {
-      d.go(1);
-    },
-  },
+  bind("Work", "Ctrl+Z", "Undo", run(undo)),
+  bind("Work", "Ctrl+Shift+Z Ctrl+Y", "Redo", run(redo)),
+  bind("Work", "Enter", "Submit", (desk) => {
+    desk.submit(false);
+  }),
+  bind("Work", "Ctrl+Enter", "Submit and next", (desk) => {
+    desk.submit(true);
+  }),
+  bind("Work", "Ctrl+S", "Keep in this browser now", (desk) => {
+    desk.saveDraft();
+  }),
+  bind("Work", "A", "Previous image", (desk) => {
+    desk.go(-1);
+  }),
+  bind("Work", "D", "Next image", (desk) => {
+    desk.go(1);
+  }),
 ];
 
 export const BINDINGS: readonly Binding[] = [...TOOLS, ...CELLS, ...VIEW, ...WORK];
@@ -340,10 +173,6 @@ export const GESTURES: readonly { keys: string; name: string; group: Group }[] =
   { keys: "Right drag", name: "Erase while the brush is chosen", group: "Tools" },
   { keys: "Shift or Alt+P", name: "Polygon: add to or cut from the selected cell", group: "Tools" },
 ];
-
-function walk({ editor }: Desk, direction: 1 | -1): void {
-  if (editor.run(nextUncertain(direction))) editor.centreOnSelection();
-}
 
 interface KeyPress {
   readonly key: string;
@@ -365,9 +194,4 @@ const BY_KEY = new Map(BINDINGS.flatMap((binding) => binding.keys.map((key) => [
 
 export function bindingOf(press: KeyPress): Binding | undefined {
   return BY_KEY.get(keyName(press));
-}
-
-/** The first key of a binding by its name, for tooltips. */
-export function keyFor(name: string): string {
-  return BINDINGS.find((binding) => binding.name === name)?.keys[0] ?? "";
 }
