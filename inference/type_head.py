@@ -52,7 +52,9 @@ def standardised(pixels: Tensor, places: Tensor) -> Tensor:
     look, and its mask. ``places`` is the second answer of ``cell_windows``.
     """
     mask = places[:, :1]
-    near = F.max_pool2d(mask, 2 * REACH + 1, stride=1, padding=REACH)
+    # A square's maximum by rows, then by columns: a third of the time.
+    near = F.max_pool2d(mask, (2 * REACH + 1, 1), stride=1, padding=(REACH, 0))
+    near = F.max_pool2d(near, (1, 2 * REACH + 1), stride=1, padding=(0, REACH))
     seen = torch.maximum(mask, near * places[:, 1:])
     area = mask.sum((2, 3), keepdim=True).clamp(min=1)
     mean = (pixels * mask).sum((2, 3), keepdim=True) / area

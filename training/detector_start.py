@@ -82,8 +82,10 @@ def _from_base(base: Path, snapshot: Snapshot) -> tuple[DetectorNetwork, ModelMe
     if meta.types != snapshot.types:
         state = {name: value for name, value in state.items() if not name.startswith("types.name")}
     load_matching(network, state)
-    kept = {k: meta.settings[k] for k in ("data_diameter", "scaling") if k in meta.settings}
-    settings: dict[str, Any] = {"data_diameter": meta.diameter, "scaling": "data", **kept}
+    settings = {
+        "data_diameter": meta.settings.get("data_diameter", meta.diameter),
+        "scaling": meta.settings.get("scaling", "data"),
+    }
     return network, ModelMeta(
         "detector",
         meta.architecture,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inference import checkpoint
 from inference.segmenter import Segmenter
 from training.dataset import SnapshotImage, open_snapshot
-from training.errors import TrainingError
+from training.errors import Cancelled, TrainingError
 from training.metrics import (
     ScoredCells,
     TypedCells,
@@ -29,24 +29,42 @@ from training.metrics import (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about one image; ``types`` and ``scores`` by label (detectors)."""
+    """What a model says about one image; ``types`` and ``scores`` by label (detectors).
+
+    Cells scored below ``least`` make the precision-recall curves of mAP whole; nobody is shown
+    them, so all other figures are without them.
+    """
 
     labels: NDArray[Any]
     types: dict[int, str]
     scores: dict[int, float]
+    least: float = 0.0
+
+    def shown(self) -> Answer:
+        """Only the cells a person sees."""
+        low = [label for label, score in self.scores.items() if score < self.least]
+        labels = np.where(np.isin(self.labels, low), 0, self.labels) if low else self.labels
+        types = {label: name for label, name in self.types.items() if label not in low}
+        return replace(self, labels=labels, types=types)
 
 
 Model = Callable[[NDArray[Any]], Answer]
 
 
-def evaluate(model_folder: Path, snapshot: Path, split: str) -> dict[str, Any]:
+def evaluate(
+    model_folder: Path,
+    snapshot: Path,
+    split: str,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
     """Figures of one model on the labelled images of ``split``.
 
     {"images", "ap50", "ap75", "ap90", "pq", "aji", "count_error", "per_image": [{"image", "name",
     "ap50", …}]}: means over images, AP in cellpose's sense, cells matched at an IoU of 0.5. A
     detector with types adds "map" (COCO, IoU .50:.05:.95), "per_type", "type_accuracy",
     "type_accuracy_mixed", "macro_f1", "confusion", and predicted and true shares of the types over
-    all and over mixed images. Raises ``TrainingError`` when the split has no labelled image.
+    all and over mixed images. Raises ``TrainingError`` when the split has no labelled image and
+    ``Cancelled`` when ``should_stop`` says so, which is asked before each image.
     """
     opened = open_snapshot(snapshot)
     images = opened.split(split)
@@ -58,10 +76,14 @@ def evaluate(model_folder: Path, snapshot: Path, split: str) -> dict[str, Any]:
     answers: list[Answer] = []
     per_image: list[dict[str, Any]] = []
     for image in images:
+        if should_stop is not None and should_stop():
+            raise Cancelled
         labels, answer = _judged(image, model(image.pixels()))
         true.append(TypedCells(labels, image.cell_types))
         answers.append(answer)
-        per_image.append({"image": image.id, "name": image.name, **_figures(labels, answer)})
+        per_image.append(
+            {"image": image.id, "name": image.name, **_figures(labels, answer.shown())}
+        )
     keys = ("ap50", "ap75", "ap90", "pq", "aji", "count_error")
     result: dict[str, Any] = {"split": split, "images": len(images)}
     result.update({key: float(np.mean([row[key] for row in per_image])) for key in keys})
@@ -77,7 +99,8 @@ def _segmenter(folder: Path) -> Model:
 
 
 def _detector(folder: Path) -> Model:
-    from inference.detector import Detector  # torchvision loads slowly; segmenters need none
+    # Imported here: torchvision loads slowly, and segmenters need none of it.
+    from inference.detector import SURE, Detector
 
     detector = Detector.load(folder)
     names = detector.meta.types
@@ -87,7 +110,8 @@ def _detector(folder: Path) -> Model:
         labels, kept = found.to_labels((pixels.shape[1], pixels.shape[2]))
         best = found.type_probabilities.argmax(axis=1) if names else None
         types = {} if best is None else {n + 1: names[best[k]] for n, k in enumerate(kept)}
-        return Answer(labels, types, {n + 1: float(found.scores[k]) for n, k in enumerate(kept)})
+        scores = {n + 1: float(found.scores[k]) for n, k in enumerate(kept)}
+        return Answer(labels, types, scores, SURE)
 
     return answer
 
@@ -101,9 +125,10 @@ def _judged(image: SnapshotImage, answer: Answer) -> tuple[NDArray[Any], Answer]
     trusted = image.trusted(labels.shape)
     if trusted is None:
         return labels, answer
-    return _mostly_in(labels, trusted), Answer(
-        _mostly_in(answer.labels, trusted), answer.types, answer.scores
-    )
+    inside = _mostly_in(answer.labels, trusted)
+    present = set(np.unique(inside).tolist())
+    types = {label: name for label, name in answer.types.items() if label in present}
+    return _mostly_in(labels, trusted), replace(answer, labels=inside, types=types)
 
 
 def _mostly_in(labels: NDArray[Any], trusted: NDArray[np.bool_]) -> NDArray[Any]:
@@ -136,7 +161,7 @@ def _type_figures(
     answers: Sequence[Answer],
     types: Sequence[str],
 ) -> dict[str, Any]:
-    predicted = [TypedCells(a.labels, a.types) for a in answers]
+    predicted = [TypedCells(a.labels, a.types) for a in map(Answer.shown, answers)]
     scored = [ScoredCells(a.labels, a.types, a.scores) for a in answers]
     # Images whose cells are typed in part would count every other cell as extra.
     whole = [

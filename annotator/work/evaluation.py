@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from annotator.exceptions import NotReady
@@ -17,12 +18,20 @@ from annotator.services.versions import version_folder
 from training.evaluate import evaluate
 
 
-def evaluated(version: ModelVersion, frozen: FrozenSplit, folder: Path) -> Evaluation:
-    """The metrics of ``version`` on a frozen split, measured unless they are known."""
+def evaluated(
+    version: ModelVersion,
+    frozen: FrozenSplit,
+    folder: Path,
+    should_stop: Callable[[], bool] | None = None,
+) -> Evaluation:
+    """The metrics of ``version`` on a frozen split, measured unless they are known.
+
+    Raises ``Cancelled`` when ``should_stop``, asked before each image, says so.
+    """
     found = evaluation_find(version=version, frozen=frozen)
     if found is not None:
         return found
-    metrics = evaluate(version_folder(version), folder, frozen.split)
+    metrics = evaluate(version_folder(version), folder, frozen.split, should_stop)
     return evaluation_store(version=version, frozen=frozen, metrics=metrics)
 
 

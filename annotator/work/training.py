@@ -222,12 +222,12 @@ def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: Heart) -
     frozen = frozen_split(snapshot=snapshot)
     if candidate is None or frozen is None:
         raise TrainingError("The snapshot holds no labelled image; correct some and train again.")
-    mine = evaluated(candidate, frozen, folder)
+    mine = evaluated(candidate, frozen, folder, heart.should_stop)
     heart.check()
     current = current_version(run.dataset, run.family)
     if current == candidate:
         return f"{candidate} was promoted."  # by hand, or before this worker took over
-    theirs = evaluated(current, frozen, folder) if current else None
+    theirs = evaluated(current, frozen, folder, heart.should_stop) if current else None
     heart.check()
     return candidate_settle(candidate=mine, current=theirs, frozen=frozen)
 

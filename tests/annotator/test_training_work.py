@@ -139,3 +139,18 @@ class CancelTest(TransactionTestCase):
         worked(run, on_epoch=stop)
         self.assertEqual(seen[0], reached + 1)
         self.assertEqual(run.status, RunStatus.CANCELLED)
+
+    def test_a_run_cancelled_after_its_last_epoch_only_has_to_be_measured(self) -> None:
+        run = create(make_trainable(train=1))
+
+        def cancel(report: EpochReport) -> None:
+            run_cancel(run=TrainingRun.objects.get(pk=run.pk))
+            time.sleep(2)  # until the heartbeat has brought it
+
+        worked(run, on_epoch=cancel)
+        self.assertEqual(run.status, RunStatus.CANCELLED)
+        run_resume(run=run)
+        again: list[EpochReport] = []
+        worked(run, on_epoch=again.append)
+        self.assertEqual((run.status, made(run).version), (RunStatus.DONE, "segmenter-1"))
+        self.assertEqual(again, [])

@@ -80,5 +80,6 @@ class ImageTests(unittest.TestCase):
         self.assertEqual([reason["code"] for reason in found], ["segmenter_only"])
 
     def test_nothing_is_said_of_certain_images(self):
-        self.assertEqual(reasons([dict.fromkeys(("existence", "border", "type"), 0.1)], ["both"],
-                                 True), [])
+        self.assertEqual(
+            reasons([dict.fromkeys(("existence", "border", "type"), 0.1)], ["both"], True), []
+        )

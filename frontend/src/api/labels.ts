@@ -77,7 +77,13 @@ function through(
   bytes: ArrayBuffer,
   transform: CompressionStream | DecompressionStream,
 ): Promise<ArrayBuffer> {
-  return new Response(new Blob([bytes]).stream().pipeThrough(transform)).arrayBuffer();
+  const source = new ReadableStream<BufferSource>({
+    start(controller) {
+      controller.enqueue(new Uint8Array(bytes));
+      controller.close();
+    },
+  });
+  return new Response(source.pipeThrough(transform)).arrayBuffer();
 }
 
 export interface EncodedLabels {

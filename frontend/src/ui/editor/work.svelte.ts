@@ -108,12 +108,26 @@ export class Work {
   async draftNow(): Promise<void> {
     clearTimeout(this.timer);
     const { settled } = this.editor;
-    if (!this.unsaved || this.offered !== null || this.drafted?.doc === settled.doc) return;
+    if (this.offered !== null) return;
+    if (!this.unsaved) return this.forgetDraft();
+    if (this.drafted?.doc === settled.doc) return;
     try {
       await keepDraft(await this.draftOf(settled));
       this.drafted = settled;
       this.draftedAt = Date.now();
       this.draftError = null;
+    } catch (error) {
+      this.draftError = messageOf(error);
+    }
+  }
+
+  /** All was undone: an earlier draft would only offer the same again. */
+  private async forgetDraft(): Promise<void> {
+    if (this.draftedAt === null) return;
+    this.draftedAt = null;
+    this.drafted = null;
+    try {
+      await dropDraft(this.key);
     } catch (error) {
       this.draftError = messageOf(error);
     }
@@ -203,12 +217,7 @@ export class Work {
     this.submittedAt = Date.now();
     this.lease.giveUp();
     clearTimeout(this.timer);
-    this.draftedAt = null;
-    try {
-      await dropDraft(this.key);
-    } catch (error) {
-      this.draftError = messageOf(error);
-    }
+    await this.forgetDraft();
   }
 }
 

@@ -1,0 +1,112 @@
+"""Two models' cells become one label image, and none is lost on the way."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+
+from inference.detector import BoxMask, Detections
+from inference.fusion import fuse
+from inference.labels import cell_ids
+from inference.segmenter import Segmentation
+from tests.inference.test_detector_inference import tiny_detector
+
+SHAPE = (60, 80)
+EMPTY = np.zeros(0, np.float32)
+NO_DETECTIONS = Detections(EMPTY.reshape(0, 4), EMPTY, EMPTY.reshape(0, 2), [])
+IMAGE = np.random.default_rng(0).integers(0, 1000, (2, *SHAPE)).astype(np.uint16)
+
+
+def segmentation(*squares, logit=3.0):
+    """Squares (x0, y0, side) with one logit inside and its negative outside."""
+    labels = np.zeros(SHAPE, np.uint16)
+    for number, (x0, y0, side) in enumerate(squares, 1):
+        labels[y0 : y0 + side, x0 : x0 + side] = number
+    cellprob = np.where(labels > 0, logit, -logit).astype(np.float32)
+    flows = np.zeros((2, *SHAPE), np.float32)
+    return Segmentation(labels, cellprob, flows, 20.0, np.zeros(8, np.float32))
+
+
+def detections(*squares):
+    """Squares (x0, y0, side, score)."""
+    masks = [BoxMask(x, y, np.ones((side, side), bool)) for x, y, side, _ in squares]
+    boxes = np.array([[x, y, x + side, y + side] for x, y, side, _ in squares], np.float32)
+    scores = np.array([score for *_, score in squares], np.float32)
+    return Detections(boxes, scores, np.full((len(squares), 2), 0.5, np.float32), masks)
+
+
+class FusionTests(unittest.TestCase):
+    def test_masks_are_the_segmenters_and_the_iou_tells_how_far_the_models_agree(self):
+        drawn = segmentation((10, 10, 20))
+        fused = fuse(drawn, detections((15, 10, 20, 0.9)), IMAGE, None)
+        np.testing.assert_array_equal(fused.labels, drawn.labels)
+        cell = fused.cells[0]
+        self.assertEqual(cell.seen_by, "both")
+        self.assertAlmostEqual(cell.iou or 0, 300 / 500, places=5)
+        self.assertAlmostEqual(cell.detector_score or 0, 0.9, places=5)
+        self.assertAlmostEqual(cell.segmenter_score or 0, 1 / (1 + np.exp(-3)), places=4)
+
+    def test_a_cell_the_detector_is_sure_of_is_added_and_marked(self):
+        fused = fuse(segmentation((0, 0, 10)), detections((40, 30, 20, 0.8)), IMAGE, None)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["segmenter", "detector"])
+        self.assertEqual((fused.labels == 2).sum(), 400)
+        self.assertIsNone(fused.cells[1].segmenter_score)
+        self.assertIsNone(fused.cells[0].detector_score)
+
+    def test_a_cell_the_detector_is_unsure_of_is_left_out(self):
+        fused = fuse(segmentation((0, 0, 10)), detections((40, 30, 20, 0.3)), IMAGE, None)
+        self.assertEqual(len(fused.cells), 1)
+
+    def test_an_added_cell_takes_no_pixel_from_another(self):
+        drawn = segmentation((10, 10, 20))
+        fused = fuse(drawn, detections((28, 10, 20, 0.9)), IMAGE, None)
+        np.testing.assert_array_equal(fused.labels == 1, drawn.labels == 1)
+        self.assertEqual((fused.labels == 2).sum(), 18 * 20)
+
+    def test_a_detection_inside_a_drawn_cell_is_not_added_over_it(self):
+        fused = fuse(segmentation((0, 0, 40)), detections((5, 5, 10, 0.95)), IMAGE, None)
+        self.assertEqual(len(fused.cells), 1)
+        self.assertEqual(fused.cells[0].seen_by, "segmenter")
+
+    def test_each_detection_confirms_one_cell_only(self):
+        drawn = segmentation((0, 0, 20), (20, 0, 20))
+        both = BoxMask(0, 0, np.ones((20, 40), bool))
+        one = Detections(
+            np.array([[0, 0, 40, 20]], np.float32),
+            np.array([0.9], np.float32),
+            np.zeros((1, 0), np.float32),
+            [both],
+        )
+        fused = fuse(drawn, one, IMAGE, None)
+        self.assertEqual(sorted(cell.seen_by for cell in fused.cells), ["both", "segmenter"])
+
+    def test_labels_are_numbered_without_gaps_whatever_the_segmenter_wrote(self):
+        drawn = segmentation((0, 0, 10), (20, 0, 10))
+        drawn.labels[drawn.labels == 1] = 7
+        fused = fuse(drawn, detections((50, 40, 15, 0.9)), IMAGE, None)
+        np.testing.assert_array_equal(cell_ids(fused.labels), [1, 2, 3])
+        self.assertEqual([cell.label for cell in fused.cells], [1, 2, 3])
+
+    def test_no_cell_of_many_overlapping_ones_is_lost(self):
+        squares = [(x, y, 12) for x in range(0, 66, 13) for y in range(0, 46, 13)]
+        seen = [(x + 2, y + 1, 12, 0.9) for x, y, _ in squares]
+        fused = fuse(segmentation(*squares), detections(*seen), IMAGE, None)
+        self.assertEqual(len(fused.cells), len(squares))
+        self.assertTrue(all(cell.seen_by == "both" for cell in fused.cells))
+
+    def test_every_final_cell_is_typed_added_ones_too(self):
+        fused = fuse(
+            segmentation((0, 0, 10)), detections((40, 30, 20, 0.8)), IMAGE, tiny_detector()
+        )
+        for cell in fused.cells:
+            self.assertAlmostEqual(sum(cell.probabilities), 1.0, places=4)
+
+    def test_nothing_seen_by_anyone_is_an_empty_image(self):
+        fused = fuse(segmentation(), NO_DETECTIONS, IMAGE, tiny_detector())
+        self.assertEqual((fused.labels.max(), fused.cells), (0, []))
+
+    def test_the_segmenter_alone_will_do(self):
+        fused = fuse(segmentation((0, 0, 10)), None, IMAGE, None)
+        self.assertEqual(fused.cells[0].seen_by, "segmenter")
+        self.assertEqual(fused.cells[0].probabilities, ())
