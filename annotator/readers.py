@@ -75,10 +75,12 @@ def read_labels(content: bytes | Path, name: str) -> Array:
     """Decode a label image (TIFF or PNG): integers (H, W), 0 = background, uint16 or uint32.
 
     Raises:
-        UnreadableImage: damaged, an RGB picture, floats, negative numbers or a stack.
+        UnreadableImage: damaged, a JPEG or RGB picture, floats, negative numbers or a stack.
     """
     raw = content if isinstance(content, bytes) else content.read_bytes()
     with _refusing(name):
+        if _is_jpeg(raw):
+            raise TiffRefused("is a JPEG, which blurs numbers; save the masks as TIFF or PNG")
         if _is_png(raw) and raw[25] == 3:  # a palette: the indices are the labels
             _png_header(raw)
             planes = np.asarray(Pillow.open(io.BytesIO(raw)))[np.newaxis]
@@ -155,6 +157,10 @@ def _is_png(raw: bytes) -> bool:
     return raw.startswith(b"\x89PNG\r\n\x1a\n")
 
 
+def _is_jpeg(raw: bytes) -> bool:
+    return raw.startswith(b"\xff\xd8\xff")
+
+
 def _reader_of(raw: bytes, name: str) -> Callable[[bytes], Decoded]:
     extension = PurePath(name).suffix.lower()
     if extension not in EXTENSIONS:
@@ -163,7 +169,7 @@ def _reader_of(raw: bytes, name: str) -> Callable[[bytes], Decoded]:
         raise TiffRefused("is empty")
     if _is_png(raw):
         return _read_png
-    if raw.startswith(b"\xff\xd8\xff"):
+    if _is_jpeg(raw):
         return _read_jpeg
     if raw[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _read_tiff

@@ -204,6 +204,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "annotator.api.errors.handle",
     "DEFAULT_THROTTLE_RATES": {"sign_in": env("SIGN_IN_RATE", "20/min", str)},
+    # None would believe any X-Forwarded-For, and a guesser of passwords writes a new one each time.
+    "NUM_PROXIES": env("TRUSTED_PROXIES", 0, int),
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -227,11 +229,14 @@ SPECTACULAR_SETTINGS = {
 # are the truth, so a lost message costs one beat interval and nothing else.
 BROKER_URL = os.environ.get("BROKER_URL") or "filesystem://localhost//"
 CELERY_BROKER_URL = BROKER_URL
+# Sending to a broker that is down gives up after a second instead of six: beat wakes what was lost.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 1, "interval_start": 0}
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
 if BROKER_URL.startswith("filesystem://"):
     _broker = VAR_DIR / "broker"
     for _name in ("messages", "control"):
         (_broker / _name).mkdir(parents=True, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "data_folder_in": str(_broker / "messages"),
         "data_folder_out": str(_broker / "messages"),
         "control_folder": str(_broker / "control"),

@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ def labels_get(key: str) -> Labels:
     """
     try:
         raw = gzip.decompress(get(key))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise Unavailable(f"The stored label image {key} is damaged.") from error
     if hashlib.sha256(raw).hexdigest() not in key:
         raise Unavailable(f"The stored label image {key} is damaged.")

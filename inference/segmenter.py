@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inference import checkpoint, scales
 from inference.checkpoint import ModelMeta
+from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
 from inference.flows import DecodeSettings, decode
 from inference.labels import median_diameter
@@ -60,11 +61,13 @@ class Segmenter:
         if meta.family != "segmenter":
             raise InferenceError(f"This is a {meta.family}, not a segmenter.")
         self.meta = meta
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         self.net = build_net(meta.architecture)
         load_weights(self.net, state)
         self.net.eval().to(self.device, memory_format=torch.channels_last)
-        self.bf16 = meta.settings.get("precision", "float32") == "bfloat16"
+        # Imported checkpoints stay in float32: the same masks as cellpose's, pixel by pixel.
+        wanted = meta.settings.get("precision", "float32") == "bfloat16"
+        self.bf16 = wanted and fast_in_bfloat16(self.device)
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Segmenter:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
+from inference.devices import fast_in_bfloat16
 from training.config import TrainConfig
 from training.errors import Cancelled, TrainingError
 
@@ -105,6 +106,7 @@ class Training:
             learner.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.averaged = copy.deepcopy(learner.model).eval() if config.ema else learner.model
+        self.bf16 = config.precision == "bfloat16" and fast_in_bfloat16(learner.device)
         self.epoch = 0
         self.step = 0
         self.elapsed = 0.0
@@ -161,8 +163,7 @@ class Training:
     def _train_one_batch(self, batch: Any, rate: float) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
-        bf16 = self.config.precision == "bfloat16"
-        with torch.autocast(self.learner.device.type, torch.bfloat16, enabled=bf16):
+        with torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.learner.loss(batch)
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
+from inference.devices import fast_in_bfloat16
 from inference.flows import DecodeSettings, decode, masks_to_flows
 from inference.labels import diameters, relabel
 from inference.normalize import network_planes, normalize
@@ -55,6 +56,7 @@ class SegmenterLearner:
     ) -> None:
         self.config = config
         self.device = device
+        self.bf16 = config.precision == "bfloat16" and fast_in_bfloat16(device)
         self.channels = snapshot.channels
         if not 1 <= len(self.channels) <= 2:
             raise TrainingError("A segmenter sees one or two channels.")
@@ -112,9 +114,7 @@ class SegmenterLearner:
         for start in range(0, len(self.views), self.config.batch_size):
             crops = self.views[start : start + self.config.batch_size]
             batch = stack(crops, [])
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-            ):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 outputs = model(self._put(batch.planes))[0].float().cpu()
             losses += [
                 float(

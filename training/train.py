@@ -12,6 +12,7 @@ import torch
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
+from inference.devices import pick_device
 from training.config import TrainConfig
 from training.dataset import Snapshot, open_snapshot
 from training.engine import EpochReport, Learner, Training, Watch
@@ -58,14 +59,9 @@ def train(
     return TrainResult(run, meta, training.best_epoch, training.reports)
 
 
-def pick_device(config: TrainConfig) -> torch.device:
-    """The configured device, or a GPU when there is one."""
-    return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
 def _learner(config: TrainConfig, snapshot: Snapshot, run: Path, base: Path | None) -> Learner:
     """The family's learner. Imported here: neither family needs the other's libraries."""
-    device = pick_device(config)
+    device = pick_device(config.device)
     if config.family == "segmenter":
         from training.segmenter_learner import SegmenterLearner
 

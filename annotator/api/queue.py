@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, inline_serializer
@@ -29,7 +30,7 @@ from annotator.api.images import ImageOutput
 from annotator.api.predictions import ReasonOutput
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import NotHere
-from annotator.models import Image, QueueItem, Role
+from annotator.models import Image, Outcome, QueueItem, Role
 from annotator.selectors.images import with_state
 from annotator.selectors.queue import open_items
 from annotator.services.annotations import revision_submit
@@ -186,12 +187,16 @@ class QueueSubmit(LimitedUploads, APIView):
         },
     )
     def post(self, request: Request, pk: int) -> Response:
-        """Append a revision and close the item. 409 without the lease, 412 on a newer head."""
+        """Append a revision and close the item. 409 without the lease, 412 on a newer head.
+
+        The same submission sent again gives the same answer.
+        """
         item = item_for(request, pk)
         number = base_number(request)
         sent = submission_of(request, item.image)
-        # Holds the image while the labels are stored, and refuses who does not hold it.
-        queue_heartbeat(item=item, annotator=user_of(request))
+        if not _submitted_by(item, user_of(request)):
+            # Holds the image while the labels are stored, and refuses who does not hold it.
+            queue_heartbeat(item=item, annotator=user_of(request))
         revision = revision_submit(
             image=item.image,
             author=user_of(request),
@@ -203,6 +208,11 @@ class QueueSubmit(LimitedUploads, APIView):
         item.refresh_from_db()
         body = {"annotation": annotation_body(revision), "item": item_bodies([item])[0]}
         return Response(body, status=201, headers={"ETag": etag(revision.number)})
+
+
+def _submitted_by(item: QueueItem, user: User) -> bool:
+    """Whether ``user`` has handed ``item`` in: the answer was lost and the request comes again."""
+    return item.outcome == Outcome.SUBMITTED and item.annotator == user
 
 
 urlpatterns = [

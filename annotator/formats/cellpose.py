@@ -16,7 +16,7 @@ import tifffile
 from annotator.formats.labelled import LabelledImage
 
 
-def write_cellpose(images: Iterable[LabelledImage], out: Path) -> Path:
+def write_cellpose(images: Iterable[LabelledImage], out: Path) -> None:
     """Write one label file per image into the folder ``out``; an empty image gets zeros."""
     out.mkdir(parents=True, exist_ok=True)
     for image in images:
@@ -27,4 +27,3 @@ def write_cellpose(images: Iterable[LabelledImage], out: Path) -> Path:
         if typed:
             with (out / f"{image.stem}_types.csv").open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("label", "type"), *typed])
-    return out

@@ -17,7 +17,7 @@ from inference.labels import cell_geometry
 UNTYPED = "cell"
 
 
-def write_coco(images: Iterable[LabelledImage], types: Sequence[str], out: Path) -> Path:
+def write_coco(images: Iterable[LabelledImage], types: Sequence[str], out: Path) -> None:
     """Write one JSON file that pycocotools loads: ``out`` itself, or annotations.json in it.
 
     Cells of unknown type get the category "cell", which is there only when it is needed.
@@ -45,7 +45,6 @@ def write_coco(images: Iterable[LabelledImage], types: Sequence[str], out: Path)
         {"id": number, "name": name, "supercategory": "cell"} for name, number in category.items()
     ]
     file.write_text(json.dumps(document))
-    return file
 
 
 def _image(number: int, image: LabelledImage) -> dict[str, Any]:

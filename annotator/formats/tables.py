@@ -33,7 +33,7 @@ class Measured:
     sums: NDArray[np.float64]  # (n, C) integrated intensity
 
 
-def write_tables(images: Iterable[LabelledImage], types: Sequence[str], out: Path) -> Path:
+def write_tables(images: Iterable[LabelledImage], types: Sequence[str], out: Path) -> None:
     """Write cells.csv and images.csv into the folder ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -50,7 +50,6 @@ def write_tables(images: Iterable[LabelledImage], types: Sequence[str], out: Pat
                 overview = _table(images_file, _image_columns(types))
             cells.writerows(rows)
             overview.writerow(_image_row(image, types, measured))
-    return out
 
 
 def _table(file: Any, columns: list[str]) -> csv.DictWriter[str]:

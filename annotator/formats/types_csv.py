@@ -21,6 +21,13 @@ def read_types(content: bytes, name: str) -> dict[int, str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name} is not UTF-8 text.") from error
+    try:
+        return _types_in(text, name)
+    except csv.Error as error:
+        raise BadInput(f"{name} is no table of labels and types: {error}.") from error
+
+
+def _types_in(text: str, name: str) -> dict[int, str]:
     first = text.split("\n", 1)[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in first else ",")
     columns = {(column or "").strip().lower(): column for column in rows.fieldnames or []}
@@ -29,7 +36,8 @@ def read_types(content: bytes, name: str) -> dict[int, str]:
     found: dict[int, str] = {}
     seen: set[int] = set()
     for number, row in enumerate(rows, start=2):
-        raw, kind = row[columns["label"]], (row[columns["type"]] or "").strip()
+        # A short row has None where its columns are missing.
+        raw, kind = ((row[columns[key]] or "").strip() for key in ("label", "type"))
         if not raw and not kind:
             continue
         try:

@@ -9,9 +9,9 @@ from annotator.models.datasets import Dataset
 
 
 class Role(models.TextChoices):
-    VIEWER = "viewer"  # sees everything
+    VIEWER = "viewer"  # sees and exports everything
     ANNOTATOR = "annotator"  # also leases, corrects, submits
-    MANAGER = "manager"  # also uploads, trains, promotes, exports, invites
+    MANAGER = "manager"  # also uploads, trains, promotes, invites
 
 
 class Membership(models.Model):

@@ -12,12 +12,15 @@ from annotator.models import (
     Cell,
     CellType,
     Dataset,
+    Evaluation,
     Image,
     ModelVersion,
     PredictedCell,
     Revision,
+    Split,
 )
 from annotator.selectors.predictions import newest_predictions
+from annotator.selectors.versions import evaluations
 from training.metrics import wilson_interval
 
 HEADS = "heads"
@@ -114,20 +117,25 @@ def _image_row(
     }
 
 
+def _telling(evaluation: Evaluation) -> tuple[int, int]:
+    """The test split tells most, then validation; of two on one split the newer."""
+    return Split.values.index(evaluation.split), evaluation.pk
+
+
 def learning_curve(dataset: Dataset) -> list[dict[str, Any]]:
     """One point per evaluated version: how many cells taught it, and how good it is."""
     versions = (
         ModelVersion.objects.filter(dataset=dataset, evaluations__isnull=False)
         .distinct()
         .select_related("run__snapshot")
-        .prefetch_related("evaluations")
+        .prefetch_related(evaluations())
         .order_by("id")
     )
     points = []
     for version in versions:
         run = getattr(version, "run", None)
         taught = run.snapshot.counts.get("train", {}) if run and run.snapshot else {}
-        evaluation = max(version.evaluations.all(), key=lambda found: found.pk)
+        evaluation = max(version.evaluations.all(), key=_telling)
         metrics = evaluation.metrics
         points.append(
             {

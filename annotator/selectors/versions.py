@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from annotator.exceptions import BadInput, NotHere
-from annotator.models import Dataset, Family, ModelVersion, Stage
+from annotator.models import Dataset, Evaluation, Family, ModelVersion, Stage
 
 _VERSION = re.compile(rf"^({'|'.join(Family.values)})-([0-9]{{1,9}})$")
 
@@ -63,5 +63,10 @@ def versions_of(*datasets: Dataset | int) -> QuerySet[ModelVersion]:
     return (
         ModelVersion.objects.filter(dataset__in=datasets)
         .select_related("parent", "run")
-        .prefetch_related("evaluations")
+        .prefetch_related(evaluations())
     )
+
+
+def evaluations() -> Prefetch:
+    """Each version's evaluations, oldest first, without the figures of every single image."""
+    return Prefetch("evaluations", Evaluation.objects.defer("per_image").order_by("id"))

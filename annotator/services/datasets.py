@@ -87,15 +87,19 @@ def dataset_update(
     """
     if "type_pattern" in changes:
         check_pattern(changes["type_pattern"])
+    # One change at a time: two managers who add a type at once must not take the same index.
+    Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+    changed = [name for name in SETTINGS if name in changes]
+    for name in changed:
+        setattr(dataset, name, changes[name])
     if channels is not None and list(channels) != dataset.channels:
         _check_channels(channels)
         if dataset.images.exists():
             raise Conflict("The channels are fixed once images were imported; make a new data set.")
         dataset.channels = list(channels)
-    for name in SETTINGS:
-        if name in changes:
-            setattr(dataset, name, changes[name])
-    dataset.save()
+        changed.append("channels")
+    # Only these: what somebody else has set since this row was read stays.
+    dataset.save(update_fields=changed)
     for wanted in types or ():
         _type_change(dataset, wanted)
     return dataset

@@ -81,14 +81,14 @@ def export_write(*, request: ExportRequest, out: Path) -> Exported:
     counted = _Counted(_labelled(request))
     try:
         if request.format == "coco":
-            path = write_coco(counted, types, out)
+            write_coco(counted, types, out)
         elif request.format == "cellpose":
-            path = write_cellpose(counted, out)
+            write_cellpose(counted, out)
         else:
-            path = write_tables(counted, types, out)
+            write_tables(counted, types, out)
     except OSError as error:
         raise Unavailable(f"{out} cannot be written: {error.strerror or error}.") from error
-    return Exported(counted.images, counted.cells, path)
+    return Exported(counted.images, counted.cells, out)
 
 
 class _Counted:

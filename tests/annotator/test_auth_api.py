@@ -61,6 +61,14 @@ class SigningIn(TestCase):
         self.assertEqual((answer.status_code, answer.json()["code"]), (429, "too_many_requests"))
         self.assertIn("Retry-After", answer.headers)
 
+    def test_a_forged_address_does_not_open_the_throttle(self) -> None:
+        allowed = int(str(api_settings.DEFAULT_THROTTLE_RATES["sign_in"]).split("/")[0])
+        wrong = self.right | {"password": "no"}
+        for number in range(allowed + 1):
+            forged = {"X-Forwarded-For": f"10.0.0.{number}"}
+            answer = self.client.post(TOKEN, wrong, "application/json", headers=forged)
+        self.assertEqual(answer.status_code, 429)
+
     def test_another_site_cannot_sign_a_visitor_in_or_write(self) -> None:
         client = Client(enforce_csrf_checks=True)
         answer = client.post(SESSION, self.right, "application/json")

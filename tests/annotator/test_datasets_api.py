@@ -122,6 +122,14 @@ class Datasets(TestCase):
         self.assertEqual(body["types"][0]["color"], "#ff0000")
         self.assertEqual(Image.objects.get().culture, "HEK293")
 
+    def test_a_change_leaves_what_somebody_else_has_set_meanwhile(self) -> None:
+        read_before = Dataset.objects.get(pk=self.dataset.pk)
+        Dataset.objects.update(description="new", training={"bootstrap": True})
+        dataset_update(dataset=read_before, changes={"lease_minutes": 7})
+        self.dataset.refresh_from_db()
+        self.assertEqual(self.dataset.description, "new")
+        self.assertEqual((self.dataset.lease_minutes, self.dataset.training), (7, {"bootstrap": True}))
+
     def test_it_rejects_changes_it_cannot_make(self) -> None:
         for change in (
             {"lease_minutes": 0},

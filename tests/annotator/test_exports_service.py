@@ -54,7 +54,7 @@ class ExportCase(TestCase):
 
 class CocoTest(ExportCase):
     def load(self, **options: Any) -> COCO:
-        file = self.write("coco", **options)
+        file = self.write("coco", **options) / "annotations.json"
         with redirect_stdout(StringIO()):
             return COCO(str(file))
 
@@ -219,7 +219,7 @@ class AskingTest(ExportCase):
         call_command(
             "annotations_export", name, "coco", str(self.out), split="test", json=True, stdout=out
         )
-        path = str(self.out / "annotations.json")
+        path = str(self.out)
         self.assertEqual(json.loads(out.getvalue()), {"images": 1, "cells": 3, "path": path})
         self.assertEqual(len(json.loads((self.out / "annotations.json").read_text())["images"]), 1)
 

@@ -177,6 +177,8 @@ class TypesCsv(SimpleTestCase):
             b"cell,kind\n1,HEK\n",
             b"label,type\none,HEK\n",
             b"label,type\n1,HEK\n1,N2a\n",
+            b"type,label\nHEK\n",
+            b"label,type\n1," + b"x" * 200_000 + b"\n",
             b"\xff\xfe",
             b"",
         ):

@@ -111,6 +111,15 @@ class QueueApiTest(TestCase):
         self.assertEqual((row.outcome, row.annotator), ("submitted", self.people.bob))
         self.assertEqual(Revision.objects.get().author, self.people.bob)
 
+    def test_a_submission_whose_answer_was_lost_may_be_sent_again(self) -> None:
+        item = self.next().json()
+        first, again = self.submit(item), self.submit(item)
+        self.assertEqual(again.status_code, 201, again.content)
+        self.assertEqual(again.json()["annotation"], first.json()["annotation"])
+        self.assertEqual(Revision.objects.count(), 1)
+        other = self.submit(item, client_of(self.people.alice))
+        self.assertEqual(other.status_code, 409)
+
     def test_submit_without_the_lease_is_refused(self) -> None:
         item = self.next().json()
         QueueItem.objects.update(leased_until=timezone.now() - timedelta(seconds=1))

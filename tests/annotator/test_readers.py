@@ -245,3 +245,10 @@ class Labels(SimpleTestCase):
         ):
             with self.assertRaises(UnreadableImage):
                 read_labels(tiff_bytes(array), "a_masks.tif")
+
+    def test_it_rejects_a_jpeg_whose_numbers_are_blurred(self) -> None:
+        buffer = io.BytesIO()
+        Pillow.fromarray(np.full((16, 16), 7, np.uint8)).save(buffer, "JPEG")
+        with self.assertRaises(UnreadableImage) as caught:
+            read_labels(buffer.getvalue(), "a_masks.jpg")
+        self.assertIn("TIFF or PNG", caught.exception.message)

@@ -65,7 +65,7 @@ class LabelImages(SimpleTestCase):
         key = storage.labels_put(square_labels(2))
         whole = storage.get(key)
         other = storage.get(storage.labels_put(square_labels(4)))
-        for damaged in (whole[:-9], other):
+        for damaged in (whole[:-9], whole[:20] + b"\xff" * 40 + whole[60:], other):
             storage.delete(key)
             storage.put(key, damaged)
             with self.assertRaises(Unavailable):

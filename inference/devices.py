@@ -1,0 +1,19 @@
+"""Where networks run, and in which arithmetic."""
+
+from __future__ import annotations
+
+import torch
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, or a GPU when there is one, else the CPU."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
