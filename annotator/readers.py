@@ -8,8 +8,8 @@ is told by its first bytes; its extension must be a known one all the same. Ever
 from __future__ import annotations
 
 import io
+import math
 import struct
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,11 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_CHANNELS = 4
 MODEL_ROLES = ("cytoplasm", "nucleus")  # in the order in which the models see them
 IGNORED = "-"
+CHECKED_WHEN_DECODED = 1 << 20  # samples: masks this small are decoded, to say what is wrong
 Array = NDArray[Any]
+SizeCheck = Callable[[Sequence[int], int], None]  # (shape, bytes per sample); raises TiffRefused
+# Sizes are checked here, by a limit of ours; Pillow's own would stop at a quarter of it.
+Pillow.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def read_image(content: bytes | Path, name: str) -> ReadImage:
     """
     raw = content if isinstance(content, bytes) else content.read_bytes()
     with _refusing(name):
-        decoded = _reader_of(raw, name)(raw)
+        decoded = _reader_of(raw, name)(raw, check_size)
         array = _without_alpha(decoded)
         if array.shape[0] == 3 and (array[0] == array[1]).all() and (array[0] == array[2]).all():
             array = array[:1]
@@ -71,8 +75,10 @@ def read_image(content: bytes | Path, name: str) -> ReadImage:
         return ReadImage(_usable_dtype(array), decoded.pixel_size_um)
 
 
-def read_labels(content: bytes | Path, name: str) -> Array:
+def read_labels(content: bytes | Path, name: str, shape: tuple[int, int] | None = None) -> Array:
     """Decode a label image (TIFF or PNG): integers (H, W), 0 = background, uint16 or uint32.
+
+    With the ``shape`` (H, W) of its image, a file many times as large is not even decoded.
 
     Raises:
         UnreadableImage: damaged, a JPEG or RGB picture, floats, negative numbers or a stack.
@@ -82,10 +88,10 @@ def read_labels(content: bytes | Path, name: str) -> Array:
         if _is_jpeg(raw):
             raise TiffRefused("is a JPEG, which blurs numbers; save the masks as TIFF or PNG")
         if _is_png(raw) and raw[25] == 3:  # a palette: the indices are the labels
-            _png_header(raw)
+            _png_header(raw, _check_of(shape))
             planes = np.asarray(Pillow.open(io.BytesIO(raw)))[np.newaxis]
         else:
-            planes = _reader_of(raw, name)(raw).array
+            planes = _reader_of(raw, name)(raw, _check_of(shape)).array
         if planes.shape[0] != 1:
             raise TiffRefused(
                 f"has {planes.shape[0]} planes; masks are one plane of whole numbers, 0 for the "
@@ -136,13 +142,9 @@ def with_roles(array: Array, roles: Sequence[str], name: str) -> Array:
 def _refusing(name: str) -> Iterator[None]:
     """Whatever a decoder raises becomes one sentence about ``name``."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            yield
+        yield
     except TiffRefused as refusal:
         raise UnreadableImage(f"{name} {refusal}.") from refusal
-    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
-        raise UnreadableImage(f"{name} is too large to open.") from error
     except MemoryError as error:
         raise UnreadableImage(f"{name} does not fit into this server's memory.") from error
     except UnreadableImage:
@@ -161,7 +163,7 @@ def _is_jpeg(raw: bytes) -> bool:
     return raw.startswith(b"\xff\xd8\xff")
 
 
-def _reader_of(raw: bytes, name: str) -> Callable[[bytes], Decoded]:
+def _reader_of(raw: bytes, name: str) -> Callable[[bytes, SizeCheck], Decoded]:
     extension = PurePath(name).suffix.lower()
     if extension not in EXTENSIONS:
         raise TiffRefused(f"is not one of {', '.join(EXTENSIONS)}")
@@ -178,9 +180,11 @@ def _reader_of(raw: bytes, name: str) -> Callable[[bytes], Decoded]:
 
 def check_size(shape: Sequence[int], itemsize: int) -> None:
     """Refuse what would not fit, before decoding. ``shape``: all axes, the two largest are Y, X."""
+    if not all(shape):
+        raise TiffRefused("has no pixels")
     megapixels = settings.IMAGE_MAX_PIXELS // 10**6
     height, width = sorted(shape)[-2:] if len(shape) > 1 else (1, shape[0])
-    total = int(np.prod([int(length) for length in shape], dtype=object)) * itemsize
+    total = math.prod(map(int, shape)) * itemsize
     if height * width > settings.IMAGE_MAX_PIXELS or total > 4 * settings.IMAGE_MAX_PIXELS:
         raise TiffRefused(
             f"is {width}×{height} px ({total / 1e9:.1f} GB decoded), larger than this server "
@@ -188,7 +192,23 @@ def check_size(shape: Sequence[int], itemsize: int) -> None:
         )
 
 
-def _png_header(raw: bytes) -> tuple[int, int, int, int]:
+def _check_of(shape: tuple[int, int] | None) -> SizeCheck:
+    """The check for masks of an image of ``shape``: a small file may unpack to gigabytes."""
+    if shape is None:
+        return check_size
+
+    def check(found: Sequence[int], itemsize: int) -> None:
+        check_size(found, itemsize)
+        if math.prod(found) > 16 * math.prod(shape) + CHECKED_WHEN_DECODED:
+            raise TiffRefused(
+                f"is much larger than its image of {shape[1]}×{shape[0]} px; masks must have the "
+                "image's size"
+            )
+
+    return check
+
+
+def _png_header(raw: bytes, check: SizeCheck) -> tuple[int, int, int, int]:
     """(width, height, bit depth, colour type), checked against the limits."""
     if len(raw) < 33 or raw[12:16] != b"IHDR":
         raise TiffRefused("is a damaged PNG without a header")
@@ -196,29 +216,29 @@ def _png_header(raw: bytes) -> tuple[int, int, int, int]:
     samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if samples is None or not width or not height:
         raise TiffRefused("is a damaged PNG: its header makes no sense")
-    check_size((height, width, samples), 2 if depth == 16 else 1)
+    check((height, width, samples), 2 if depth == 16 else 1)
     return width, height, depth, colour
 
 
-def _read_png(raw: bytes) -> Decoded:
-    _, _, _, colour = _png_header(raw)
+def _read_png(raw: bytes, check: SizeCheck) -> Decoded:
+    _, _, _, colour = _png_header(raw, check)
     planes = imagecodecs.png_decode(raw)  # keeps 16 bits in RGB too, which Pillow does not
     planes = planes[..., np.newaxis] if planes.ndim == 2 else planes
     return Decoded(np.moveaxis(planes, -1, 0), alpha=colour in (4, 6) or planes.shape[-1] == 4)
 
 
-def _read_jpeg(raw: bytes) -> Decoded:
+def _read_jpeg(raw: bytes, check: SizeCheck) -> Decoded:
     # Pillow reads the size lazily; decoding starts at load().
     picture = Pillow.open(io.BytesIO(raw), formats=["JPEG"])
-    check_size((picture.height, picture.width, len(picture.getbands())), 1)
+    check((picture.height, picture.width, len(picture.getbands())), 1)
     if picture.mode not in ("L", "RGB"):
         raise TiffRefused(f"is a JPEG in {picture.mode} colours; save it as gray or RGB")
     planes = np.asarray(picture)
     return Decoded(np.moveaxis(planes[..., np.newaxis] if planes.ndim == 2 else planes, -1, 0))
 
 
-def _read_tiff(raw: bytes) -> Decoded:
-    found = read_tiff(raw, check_size)
+def _read_tiff(raw: bytes, check: SizeCheck) -> Decoded:
+    found = read_tiff(raw, check)
     return Decoded(found.array, found.alpha, found.pixel_size_um)
 
 

@@ -40,6 +40,10 @@ MICROMETRES = {
 # A resolution tag coarser than this is the printer's 72 or 300 dpi, not a microscope's.
 COARSEST_UM = 20.0
 MOST_CHANNELS = 4
+MOST_PLANES = 10_000  # directories in a file; following millions takes minutes
+# Codecs that unpack into a buffer of the size the directory tells. An embedded JPEG or JPEG 2000
+# brings a header of its own, and a few bytes of it can claim gigabytes.
+CODECS = {1, 5, 8, 32773, 32946, 34925, 34926, 50000}  # none, LZW, deflate, PackBits, LZMA, Zstd
 
 
 class TiffRefused(Exception):
@@ -75,6 +79,7 @@ def read_tiff(raw: bytes, check_size: Callable[[Sequence[int], int], None]) -> T
         if first.dtype is None or first.dtype.kind == "V":
             raise TiffRefused("holds pixels of mixed types")
         check_size(first.shape, first.dtype.itemsize)
+        _check_packing(first.keyframe, check_size)
         _check_strips(first, len(raw))
         order = _plane_order(dict(_long_axes(first)), first.shape)
         array = first.asarray().reshape([length for _, length in _long_axes(first)] or [1, 1])
@@ -94,6 +99,8 @@ def _check_whole(raw: bytes) -> None:
     offset = struct.unpack_from(order + offset_format, raw, 8 if big else 4)[0]
     seen: set[int] = set()
     while offset:
+        if len(seen) == MOST_PLANES:
+            raise TiffRefused(f"holds more than {MOST_PLANES} planes; import them one by one")
         if offset in seen or offset >= len(raw):
             raise TiffRefused("is a truncated TIFF: part of the file is missing. Copy it again")
         seen.add(offset)
@@ -105,6 +112,17 @@ def _check_whole(raw: bytes) -> None:
             raise TiffRefused("is a truncated TIFF: part of the file is missing") from error
     if not seen:
         raise TiffRefused("is a TIFF without any image")
+
+
+def _check_packing(page: Any, check_size: Callable[[Sequence[int], int], None]) -> None:
+    """Refuse codecs that size their own output, and tiles larger than any image."""
+    if int(page.compression) not in CODECS:
+        raise TiffRefused(
+            f"is compressed as {getattr(page.compression, 'name', page.compression)}; save it "
+            "uncompressed, or with LZW, deflate or Zstd"
+        )
+    if page.is_tiled:
+        check_size((*page.tile, page.samplesperpixel), page.dtype.itemsize)
 
 
 def _check_strips(series: Any, size: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,15 +18,16 @@ from numpy.typing import NDArray
 
 from inference.checkpoint import ModelMeta
 from inference.flows import DecodeSettings, decode, flow_errors
-from inference.labels import diameters
+from inference.labels import cell_ids, diameters, relabel
 
 Planes = NDArray[np.float32]
 FlowsAt = Callable[[Planes, float], tuple[Planes, NDArray[np.float32]]]
 
-LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn, for a network trained at 30 px
+LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn; real cells lie within an octave of one
 AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach about 0.45
 _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
+_HUGE = 4.0  # times the told diameter: no cell, and slow to judge
 _OCTAVES = 0.6  # standard deviation of the trust in masks of another size than told
 
 
@@ -45,8 +47,7 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> flo
     best = Probe(0.0, 0.0, 0.0)
     if planes.any():
         for assumed in LADDER:
-            told = assumed * meta.diameter / 30.0
-            best = max(best, probe(planes, flows_at, meta, told), key=lambda p: p.quality)
+            best = max(best, probe(planes, flows_at, meta, assumed), key=lambda p: p.quality)
             if best.quality >= AGREED:
                 break
     return best.found or typical_diameter(meta)
@@ -68,6 +69,7 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     outputs, _ = flows_at(window, assumed)
     flows, cellprob = outputs[:2], outputs[2]
     labels = decode(flows, cellprob, DecodeSettings(flow_threshold=0.0))
+    labels = _without_huge(labels, _HUGE * meta.diameter)
     if not labels.max():
         return Probe(assumed, 0.0, 0.0)
     sizes, errors = diameters(labels), flow_errors(labels, flows)
@@ -80,6 +82,11 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     octaves = np.log2(found / meta.diameter)
     trust = float(np.exp(-0.5 * (octaves / _OCTAVES) ** 2))
     return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * trust)
+
+
+def _without_huge(labels: NDArray[Any], diameter: float) -> NDArray[Any]:
+    ids = cell_ids(labels)
+    return relabel(np.where(np.isin(labels, ids[diameters(labels) > diameter]), 0, labels))[0]
 
 
 def busiest(planes: Planes, side: int) -> Planes:

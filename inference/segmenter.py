@@ -23,6 +23,7 @@ from inference.errors import InferenceError
 from inference.flows import DecodeSettings, decode
 from inference.labels import median_diameter
 from inference.normalize import check_image, network_planes, normalize, resize
+from inference.threads import Threads
 from inference.tiling import run_tiled
 
 CPNET_WIDTHS = (32, 64, 128, 256)
@@ -64,6 +65,7 @@ class Segmenter:
         self.device = pick_device(device)
         self.net = build_net(meta.architecture)
         load_weights(self.net, state)
+        self.threads = Threads(self.device)
         self.net.eval().to(self.device, memory_format=torch.channels_last)
         # Imported checkpoints stay in float32: the same masks as cellpose's, pixel by pixel.
         wanted = meta.settings.get("precision", "float32") == "bfloat16"
@@ -133,6 +135,7 @@ class Segmenter:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         batch = torch.from_numpy(tiles).to(self.device, memory_format=torch.channels_last)
         with (
+            self.threads.timed(tiles.size),
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
         ):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16
+from inference.threads import Threads
 from training.config import TrainConfig
 from training.errors import Cancelled, TrainingError
 
@@ -114,28 +115,36 @@ class Training:
         self.best_score = -math.inf
         self.finished = False
         self.reports: list[EpochReport] = []
+        self.threads = Threads(learner.device)
         self._resumed_at = time.monotonic()
 
     def fit(self, watch: Watch) -> None:
         """Train until the epochs or the minutes are used up; resumes from the checkpoint."""
         self._load()
         self._resumed_at = time.monotonic() - self.elapsed
-        while not self.finished:
-            began = time.monotonic()
-            self.epoch += 1
-            train_loss = self._train_one_epoch(watch)
-            self.averaged.eval()
-            with torch.no_grad():
-                validation = self.learner.validate(self.averaged, self.epoch)
-            if validation.score > self.best_score or not self.best_epoch:
-                self.best_score, self.best_epoch = validation.score, self.epoch
-                checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
-            self.finished = self.progress() >= 1.0
-            report = self._report(train_loss, validation, time.monotonic() - began)
-            self.reports.append(report)
-            self._save()
-            if watch.on_epoch is not None:
-                watch.on_epoch(report)
+        whole = torch.get_num_threads()
+        try:
+            while not self.finished:
+                self._fit_one_epoch(watch)
+        finally:
+            torch.set_num_threads(whole)
+
+    def _fit_one_epoch(self, watch: Watch) -> None:
+        began = time.monotonic()
+        self.epoch += 1
+        train_loss = self._train_one_epoch(watch)
+        self.averaged.eval()
+        with torch.no_grad():
+            validation = self.learner.validate(self.averaged, self.epoch)
+        if validation.score > self.best_score or not self.best_epoch:
+            self.best_score, self.best_epoch = validation.score, self.epoch
+            checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
+        self.finished = self.progress() >= 1.0
+        report = self._report(train_loss, validation, time.monotonic() - began)
+        self.reports.append(report)
+        self._save()
+        if watch.on_epoch is not None:
+            watch.on_epoch(report)
 
     def progress(self) -> float:
         """Share of the run that is over, 0 … 1, by epochs or minutes, whichever is further."""
@@ -154,7 +163,8 @@ class Training:
             progress = self.progress()
             if progress >= 1.0 and count:
                 break
-            total += self._train_one_batch(batch, learning_rate(self.config, progress))
+            with self.threads.timed():
+                total += self._train_one_batch(batch, learning_rate(self.config, progress))
             count += 1
         if not count:
             raise TrainingError("There was nothing to train on in this epoch.")

@@ -115,7 +115,7 @@ def labels_of_bytes(content: bytes, image: Image, dtype: str | None = None) -> N
     Without ``dtype``, the length of raw bytes tells it. Raises UnusableLabels, UnreadableImage.
     """
     if content[:8] == b"\x89PNG\r\n\x1a\n" or content[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
-        return readers.read_labels(content, "labels.tif")
+        return readers.read_labels(content, "labels.tif", (image.height, image.width))
     shape = (image.height, image.width)
     pixels = image.height * image.width
     dtypes = [dtype] if dtype else ["uint16", "uint32"]

@@ -17,6 +17,9 @@ from annotator.exceptions import CytoloopError, UnreadableImage, UnusableLabels
 
 MOST_ROIS = 200_000
 LARGEST_ROI = 4 * 2**20  # bytes
+LARGEST_SET = 256 * 2**20  # bytes, unpacked
+MOST_CROSSINGS = 4_000_000  # of one outline with the image's rows; a cell's has thousands
+OVERLAP = 16  # boxes of all ROIs together, in areas of the image
 AREAS = {
     roifile.ROI_TYPE.POLYGON,
     roifile.ROI_TYPE.RECT,
@@ -47,13 +50,18 @@ def read_rois(content: bytes, name: str, shape: tuple[int, int]) -> DrawnRois:
         UnusableLabels: no area in it, or a ROI outside the image.
     """
     try:
-        rois = _rois_of(content)
+        rois = _rois_of(content, name)
         names = _named(rois)
         labels = np.zeros(shape, np.uint32)
         types = {}
+        left = OVERLAP * labels.size + 2**26  # pixels to look at; a few bytes can ask for all
         for number, roi in enumerate(rois, start=1):
             label, kind = names[number - 1] if names else (number, "")
-            if not _draw(labels, roi, label):
+            drawn, cost = _draw(labels, roi, label)
+            left -= cost
+            if left < 0:
+                raise UnusableLabels(f"{name}: the ROIs cover the image many times over.")
+            if not drawn:
                 raise UnusableLabels(
                     f"{name}: the ROI {roi.name or number} has no pixel inside the image of "
                     f"{shape[1]}×{shape[0]} px; was it drawn on another image?"
@@ -69,15 +77,17 @@ def read_rois(content: bytes, name: str, shape: tuple[int, int]) -> DrawnRois:
     return DrawnRois(labels, types)
 
 
-def _rois_of(content: bytes) -> list[roifile.ImagejRoi]:
+def _rois_of(content: bytes, name: str) -> list[roifile.ImagejRoi]:
     rois = []
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [each for each in archive.infolist() if each.filename.lower().endswith(".roi")]
         if len(members) > MOST_ROIS:
-            raise UnusableLabels(f"It holds more than {MOST_ROIS} ROIs.")
+            raise UnusableLabels(f"{name} holds more than {MOST_ROIS} ROIs.")
+        if sum(member.file_size for member in members) > LARGEST_SET:
+            raise UnusableLabels(f"{name} unpacks to more than {LARGEST_SET // 2**20} MB.")
         for member in members:
             if member.file_size > LARGEST_ROI:
-                raise UnusableLabels(f"The ROI {member.filename} is larger than any outline.")
+                raise UnusableLabels(f"{name}: {member.filename} is larger than any outline.")
             roi = roifile.ImagejRoi.frombytes(archive.read(member))
             if roi.roitype in AREAS or roi.composite:
                 roi.name = roi.name or PurePosixPath(member.filename).stem
@@ -93,8 +103,8 @@ def _named(rois: list[roifile.ImagejRoi]) -> list[tuple[int, str]]:
     return pairs if len(pairs) == len(rois) and distinct else []
 
 
-def _draw(labels: NDArray[Any], roi: roifile.ImagejRoi, label: int) -> bool:
-    """Write ``label`` inside ``roi``; whether any pixel of the image lies there."""
+def _draw(labels: NDArray[Any], roi: roifile.ImagejRoi, label: int) -> tuple[bool, int]:
+    """Write ``label`` inside ``roi``: whether any pixel lies there, and how many were looked at."""
     height, width = labels.shape
     subpixel = roi.subpixel_coordinates is not None
     if roi.roitype == roifile.ROI_TYPE.OVAL and not subpixel:
@@ -107,10 +117,10 @@ def _draw(labels: NDArray[Any], roi: roifile.ImagejRoi, label: int) -> bool:
     x0, y0 = np.clip(np.floor(points.min(axis=0)), 0, (width, height)).astype(int)
     x1, y1 = np.clip(np.ceil(points.max(axis=0)), 0, (width, height)).astype(int)
     if x1 <= x0 or y1 <= y0:
-        return False
+        return False, 0
     inside = inside_even_odd([loop - (x0, y0) for loop in loops], (y1 - y0, x1 - x0))
     labels[y0:y1, x0:x1][inside] = label
-    return bool(inside.any())
+    return bool(inside.any()), inside.size
 
 
 def _ellipse(left: float, top: float, right: float, bottom: float) -> Points:
@@ -134,6 +144,8 @@ def inside_even_odd(loops: list[Points], shape: tuple[int, int]) -> NDArray[np.b
         low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
         first = np.clip(np.ceil(low - 0.5), 0, height).astype(int)  # rows with low <= y + .5 < high
         count = np.maximum(np.clip(np.ceil(high - 0.5), 0, height).astype(int) - first, 0)
+        if int(count.sum()) > MOST_CROSSINGS:
+            raise UnusableLabels("A ROI's outline is more tangled than any cell's.")
         edge = np.repeat(np.arange(len(loop)), count)
         within = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
         row = first[edge] + within

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from annotator import readers
 from annotator.exceptions import UnusableLabels
 from annotator.formats import imagej_rois, seg_npy
-from inference.labels import cell_ids, fragments
+from inference.labels import cell_geometry, cell_ids, fragments
+
+LOOKED_AT = 2048  # px, the middle of large masks; enough to tell a picture by
+SPECK = 3  # px²; no cell is smaller
+FEW = 20  # numbers; fewer may well lie in pieces
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ def read_label_file(content: bytes, name: str, shape: tuple[int, int]) -> LabelF
 
     Raises:
         UnreadableImage: damaged, RGB, floats.
-        UnusableLabels: another size than the image, no cell in it, or a binary mask.
+        UnusableLabels: another size than the image, a binary mask, or a picture.
     """
     if name.lower().endswith(".zip"):
         drawn = imagej_rois.read_rois(content, name, shape)
@@ -35,13 +39,14 @@ def read_label_file(content: bytes, name: str, shape: tuple[int, int]) -> LabelF
     elif name.lower().endswith(".npy"):
         found = LabelFile(seg_npy.read_masks(content, name))
     else:
-        found = LabelFile(readers.read_labels(content, name))
+        found = LabelFile(readers.read_labels(content, name, shape))
     if found.labels.shape != shape:
         raise UnusableLabels(
             f"{name} is {found.labels.shape[1]}×{found.labels.shape[0]} px but its image is "
             f"{shape[1]}×{shape[0]} px; masks must have the image's size."
         )
     _refuse_binary(found.labels, name)
+    _refuse_picture(found.labels, name)
     return found
 
 
@@ -52,4 +57,18 @@ def _refuse_binary(labels: NDArray[Any], name: str) -> None:
         raise UnusableLabels(
             f"{name} holds one number only ({ids[0]}) in separate places: it looks like a binary "
             "mask. Give every cell its own number."
+        )
+
+
+def _refuse_picture(labels: NDArray[Any], name: str) -> None:
+    """A picture that is called masks has thousands of numbers, each in specks here and there."""
+    y, x = (max(0, (length - LOOKED_AT) // 2) for length in labels.shape)
+    middle = labels[y : y + LOOKED_AT, x : x + LOOKED_AT]
+    geometry = cell_geometry(middle)
+    specks = geometry.labels[geometry.areas < SPECK]
+    scattered = len(np.union1d(specks, fragments(middle)))
+    if len(geometry.labels) >= FEW and scattered > len(geometry.labels) / 2:
+        raise UnusableLabels(
+            f"{name} holds {len(geometry.labels)} numbers, most of them in specks: it looks like "
+            "a picture, not like masks. Give every cell its own number and the background 0."
         )

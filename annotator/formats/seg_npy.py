@@ -21,9 +21,14 @@ from annotator.exceptions import UnreadableImage, UnusableLabels
 Array = NDArray[Any]
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes | str) -> Array:
+# What a pickle gets when it names numpy.ndarray: the class itself, called with a shape, would
+# claim any amount of memory.
+_NDARRAY = object()
+
+
+def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes | str) -> Array:
     """numpy's empty array, to be filled by the pickle's state; a shape would claim memory."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
+    if kind is not _NDARRAY or tuple(shape) != (0,):
         raise pickle.UnpicklingError("an array that is not empty at first")
     return np.ndarray((0,), np.int8)
 
@@ -45,7 +50,7 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_ALLOWED: dict[str, Any] = {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
+_ALLOWED: dict[str, Any] = {"numpy.ndarray": _NDARRAY, "numpy.dtype": np.dtype}
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray._reconstruct"] = _reconstruct
     _ALLOWED[f"{_core}.multiarray.scalar"] = _scalar

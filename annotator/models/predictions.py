@@ -75,9 +75,7 @@ class PredictionAttempt(models.Model):
     that kills its worker does not do so for ever.
     """
 
-    image = models.OneToOneField(
-        Image, on_delete=models.CASCADE, related_name="prediction_attempt"
-    )
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="prediction_attempt")
     segmenter = models.ForeignKey(
         "annotator.ModelVersion", on_delete=models.CASCADE, related_name="+"
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotator.models import Dataset, Image, QueueItem
+from annotator.services.datasets import dataset_update
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -128,7 +129,9 @@ class Datasets(TestCase):
         dataset_update(dataset=read_before, changes={"lease_minutes": 7})
         self.dataset.refresh_from_db()
         self.assertEqual(self.dataset.description, "new")
-        self.assertEqual((self.dataset.lease_minutes, self.dataset.training), (7, {"bootstrap": True}))
+        self.assertEqual(
+            (self.dataset.lease_minutes, self.dataset.training), (7, {"bootstrap": True})
+        )
 
     def test_it_rejects_changes_it_cannot_make(self) -> None:
         for change in (

@@ -532,7 +532,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Append a revision and close the item. 409 without the lease, 412 on a newer head. */
+        /**
+         * @description Append a revision and close the item. 409 without the lease, 412 on a newer head.
+         *
+         *     The same submission sent again gives the same answer.
+         */
         post: operations["queue_submit_create"];
         delete?: never;
         options?: never;

@@ -4,8 +4,17 @@ export type Theme = "dark" | "light";
 
 const KEY = "cytoloop.theme";
 
+function kept(): Theme {
+  try {
+    return localStorage.getItem(KEY) === "light" ? "light" : "dark";
+  } catch {
+    // Storage forbidden: dark.
+    return "dark";
+  }
+}
+
 class ThemeChoice {
-  current = $state<Theme>(localStorage.getItem(KEY) === "light" ? "light" : "dark");
+  current = $state<Theme>(kept());
 
   apply(): void {
     document.documentElement.dataset["theme"] = this.current;
@@ -13,8 +22,12 @@ class ThemeChoice {
 
   toggle(): void {
     this.current = this.current === "dark" ? "light" : "dark";
-    localStorage.setItem(KEY, this.current);
     this.apply();
+    try {
+      localStorage.setItem(KEY, this.current);
+    } catch {
+      // Storage forbidden or full: the look lasts until the page is left.
+    }
   }
 }
 

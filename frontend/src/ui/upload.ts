@@ -19,14 +19,16 @@ export interface PreviewCounts {
 
 const BATCH_FILES = 20;
 const BATCH_BYTES = 64_000_000;
-const COMPANION = /_(img|masks|cp_masks|seg|rois|types)$/;
+const COMPANION = /_(masks|cp_masks|seg|rois|types)$/i;
+const IMAGE = /_img$/i;
 
-/** The stem that an image shares with the masks and types beside it. */
+/** The stem that an image shares with the masks and types beside it, as the server reads it. */
 export function stemOf(name: string): string {
   return name
     .replace(/\.ome(?=\.tiff?$)/i, "")
     .replace(/\.[^.]*$/, "")
-    .replace(COMPANION, "");
+    .replace(COMPANION, "")
+    .replace(IMAGE, "");
 }
 
 /** How many of what a preview found. */

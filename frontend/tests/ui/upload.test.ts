@@ -23,6 +23,8 @@ describe("stemOf", () => {
     ["HEK_b1_f1_seg.npy", "HEK_b1_f1"],
     ["HEK_b1_f1_types.csv", "HEK_b1_f1"],
     ["HEK_b1_f1_img.tif", "HEK_b1_f1"],
+    ["HEK_b1_f1_img_cp_masks.tif", "HEK_b1_f1"],
+    ["HEK_b1_f1_MASKS.TIF", "HEK_b1_f1"],
     ["a.b.ome.tiff", "a.b"],
     ["masks.tif", "masks"],
   ])("of %s is %s", (name, stem) => {

@@ -58,6 +58,11 @@ function begin(leased: boolean, readOnly = false): { editor: Editor; work: Work 
   return { editor, work: new Work(editor, "alice", leased ? item : null) };
 }
 
+it("the lease counts whole seconds, whatever the server sends", () => {
+  const fraction = { ...item, seconds_left: 1799.9832 };
+  expect(new Work(new Editor(opened(), false), "alice", fraction).lease.secondsLeft).toBe(1800);
+});
+
 describe("submitting", () => {
   it("a leased image hands in labels, types and where it began", async () => {
     const { editor, work } = begin(true);

@@ -81,7 +81,8 @@ export class Lease {
 
   private take(item: QueueItem): void {
     this.item = item;
-    this.secondsLeft = item.seconds_left;
-    this.until = item.seconds_left === null ? null : Date.now() + item.seconds_left * 1000;
+    const left = item.seconds_left;
+    this.secondsLeft = left === null ? null : Math.round(left);
+    this.until = left === null ? null : Date.now() + left * 1000;
   }
 }

@@ -7,6 +7,7 @@ import {
   readPredictionLabels,
   type Head,
 } from "../../api/annotations";
+import { ApiError } from "../../api/client";
 import { readDataset } from "../../api/datasets";
 import { readImage } from "../../api/images";
 import type { RawArray } from "../../api/labels";
@@ -39,18 +40,16 @@ export interface Opened {
 const HIGHEST_LABEL = 1 << 20;
 /** A revised cell this like the predicted one of the same number is still that cell. */
 const SAME_BOX_IOU = 0.5;
+/** Times that masks are read until cells and labels agree. */
+const READS = 3;
 
 export async function openImage(imageId: number, signal: AbortSignal): Promise<Opened> {
-  const [image, head, prediction, pixels] = await Promise.all([
+  const [image, pixels, { head, prediction, labels }] = await Promise.all([
     readImage(imageId, signal),
-    readHead(imageId, signal),
-    readPrediction(imageId, signal),
     readPixels(imageId, signal),
+    readMasks(imageId, signal),
   ]);
-  const [dataset, labels] = await Promise.all([
-    readDataset(image.dataset, signal),
-    readLabels(imageId, { head, prediction }, signal),
-  ]);
+  const dataset = await readDataset(image.dataset, signal);
   const raster = rasterOf(pixels);
   const { flat, renumbered } = compact(labels?.values ?? null, raster.width * raster.height);
   const metas = metasOf({ image, dataset, head, prediction });
@@ -60,11 +59,39 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   return { image, dataset, raster, roles, doc, evidence, head, prediction };
 }
 
-function readLabels(
+interface Masks {
+  readonly head: Head;
+  readonly prediction: Prediction | null;
+}
+
+/**
+ * Cells and labels come by two requests: when a revision or a prediction came in between, the
+ * types would go to the wrong cells, so both are read again.
+ */
+async function readMasks(
   imageId: number,
-  from: { head: Head; prediction: Prediction | null },
   signal: AbortSignal,
-): Promise<RawArray | null> {
+): Promise<Masks & { labels: RawArray | null }> {
+  for (let left = READS; left > 0; left--) {
+    const [head, prediction] = await Promise.all([
+      readHead(imageId, signal),
+      readPrediction(imageId, signal),
+    ]);
+    const labels = await readLabels(imageId, { head, prediction }, signal);
+    if (belongTogether({ head, prediction }, labels)) return { head, prediction, labels };
+  }
+  const message = "The masks of this image keep changing on the server. Open it again in a moment.";
+  throw new ApiError(message, 0, "bad_answer");
+}
+
+function belongTogether({ head, prediction }: Masks, labels: RawArray | null): boolean {
+  if (labels === null) return true;
+  const revised = head.annotation.revision > 0;
+  const said = labels.headers.get(revised ? "ETag" : "X-Prediction");
+  return said === null || said === (revised ? head.etag : String(prediction?.id));
+}
+
+function readLabels(imageId: number, from: Masks, signal: AbortSignal): Promise<RawArray | null> {
   if (from.head.annotation.revision > 0) return readHeadLabels(imageId, signal);
   return from.prediction === null ? Promise.resolve(null) : readPredictionLabels(imageId, signal);
 }

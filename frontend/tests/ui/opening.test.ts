@@ -1,0 +1,51 @@
+/** Opening an image while the server's workers go on. */
+import { afterEach, expect, it, vi } from "vitest";
+import { openImage } from "../../src/ui/editor/opening";
+import { json, stubFetch } from "../api/stubs";
+
+const IMAGE = { id: 7, dataset: 1, culture: "mixed", channels: ["nucleus"] };
+const HEAD = { revision: 0, cells: [], complete_regions: null };
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+function raw(bytes: number[], shape: string, headers: Record<string, string> = {}): Response {
+  const known = { "X-Shape": shape, "X-Dtype": "uint16", ...headers };
+  return new Response(Uint16Array.from(bytes).buffer, { headers: known });
+}
+
+/** A server whose newest prediction is `predictions`' first, then its second … at each reading. */
+function serve(predictions: number[], labelsOf: number): void {
+  let read = 0;
+  stubFetch(({ address }) => {
+    if (address.endsWith("/images/7/")) return json(IMAGE);
+    if (address.endsWith("/datasets/1/")) return json({ id: 1, types: [], role: "annotator" });
+    if (address.endsWith("/pixels/")) return raw([5, 6], "1,1,2");
+    if (address.endsWith("/annotation/")) return json(HEAD);
+    if (address.endsWith("/prediction/labels/")) {
+      return raw([0, 1], "1,2", { "X-Prediction": String(labelsOf) });
+    }
+    const id = predictions[Math.min(read++, predictions.length - 1)];
+    const cell = {
+      label: 1,
+      type: `type of ${id}`,
+      bbox: [1, 0, 2, 1],
+      probabilities: {},
+      terms: {},
+    };
+    return json({ id, cells: [cell] });
+  });
+}
+
+it("cells of one prediction never meet the labels of another", async () => {
+  serve([3, 4], 4);
+  const { prediction, doc } = await openImage(7, new AbortController().signal);
+  expect(prediction?.id).toBe(4);
+  expect(doc.meta.get(1)?.type).toBe("type of 4");
+});
+
+it("an image whose masks never hold still is not opened", async () => {
+  serve([3], 4);
+  await expect(openImage(7, new AbortController().signal)).rejects.toThrow("keep changing");
+});
