@@ -136,7 +136,29 @@ class Detector:
     def detect(self, image: NDArray[Any], diameter: float | None = None) -> Detections:
         """Cells of ``image`` (C, H, W), any real dtype; ``diameter`` px is a hint of their size."""
         check_image(image, self.meta.channels)
-        return self.detect_planes(normalize(image), self.zoom(diameter))
+        planes = normalize(image)
+        own_scale = self.meta.settings.get("scaling") == "image" and not self.meta.fixed_diameter
+        if own_scale and not diameter:
+            diameter = self.estimate_diameter(planes)
+        return self.detect_planes(planes, self.zoom(diameter))
+
+    def estimate_diameter(self, planes: Floats) -> float | None:
+        """Median diameter (px) of the cells, from looks at half, once and twice the usual scale.
+
+        The look whose cells come out nearest to the network's own diameter is believed. None
+        when no look shows a cell.
+        """
+        best, nearest = None, np.inf
+        for factor in (0.5, 1.0, 2.0):
+            zoom = self.zoom() * factor
+            areas = [mask.mask.sum() for mask in self.detect_planes(planes, zoom).sure().masks]
+            if not areas:
+                continue
+            found = float(np.median(2 * np.sqrt(np.array(areas) / np.pi)))
+            off = abs(np.log(found * zoom / self.meta.diameter))
+            if off < nearest:
+                best, nearest = found, off
+        return best
 
     @torch.no_grad()
     def detect_planes(self, planes: Floats, zoom: float) -> Detections:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from annotator.exceptions import NotAllowed, NotHere
 from annotator.models import Dataset, Image, Membership, Role
 
+LARGEST_ID = 2**63 - 1  # of the database's integers; it fails on larger ones
 RANKS: dict[str, int] = {Role.VIEWER: 0, Role.ANNOTATOR: 1, Role.MANAGER: 2}
 Caller = User | AnonymousUser
 
@@ -27,7 +28,7 @@ def role_in(user: Caller, dataset_id: int) -> Role | None:
     """The user's role in a data set; superusers manage every one; None for strangers."""
     if user.is_superuser:
         return Role.MANAGER
-    if not user.is_authenticated:
+    if not user.is_authenticated or dataset_id > LARGEST_ID:
         return None
     found = Membership.objects.filter(dataset_id=dataset_id, user=user).values_list("role")
     return Role(found[0][0]) if found else None

@@ -29,7 +29,7 @@ from annotator.api.labels import (
     most_bytes,
 )
 from annotator.api.uploads import LimitedUploads
-from annotator.exceptions import BadInput, NoBaseRevision, NotHere, UnusableLabels
+from annotator.exceptions import BadInput, NoBaseRevision, NotHere, TooLarge, UnusableLabels
 from annotator.models import Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
@@ -37,6 +37,7 @@ from annotator.services.annotations import RevisionDetails, revision_submit, typ
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description='Base revision: "3"'
 )
+LONGEST_DOCUMENT = 64 * 2**20  # bytes; half a million cells
 BINARY = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 
@@ -145,6 +146,8 @@ def _document(request: Request) -> dict[str, Any]:
     raw = request.FILES.get("document") or request.POST.get("document")
     if raw is None:
         raise BadInput("The part document is missing.", fields={"document": ["Missing."]})
+    if not isinstance(raw, str) and raw.size > LONGEST_DOCUMENT:
+        raise TooLarge(f"The part document is larger than {LONGEST_DOCUMENT // 2**20} MB.")
     try:
         text = raw if isinstance(raw, str) else raw.read().decode()
         parsed = json.loads(text)

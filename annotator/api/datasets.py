@@ -68,7 +68,7 @@ class DatasetInput(serializers.Serializer[Any]):
 
 
 class DatasetChange(serializers.Serializer[Any]):
-    description = serializers.CharField(required=False, allow_blank=True)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
     type_pattern = serializers.CharField(required=False, allow_blank=True, max_length=200)
     retrain_after_cells = serializers.IntegerField(required=False, min_value=0, max_value=10**9)
     retrain_every_hours = serializers.IntegerField(

@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.conf import settings
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.db import DataError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from annotator.exceptions import CytoloopError, Unavailable
+from annotator.exceptions import BadInput, CytoloopError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
 
 def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler; None lets an unforeseen error become a logged 500."""
-    if isinstance(exc, OperationalError):
-        log.error("database: %s", exc)
-        exc = Unavailable("The database is busy or cannot be reached. Try again in a moment.")
+    exc = _ours(exc)
     if isinstance(exc, Http404):
         exc = drf.NotFound()
     elif isinstance(exc, PermissionDenied):
@@ -34,8 +38,27 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     return None
 
 
+def _ours(exc: Exception) -> Exception:
+    """What Django, the database or the JSON parser raise over a bad request, as one of ours."""
+    if isinstance(exc, OperationalError):
+        log.error("database: %s", exc)
+        return Unavailable("The database is busy or cannot be reached. Try again in a moment.")
+    if isinstance(exc, DataError):
+        log.warning("database: %s", exc)
+        return BadInput("A value is too long, too large or holds a character that is no text.")
+    if isinstance(exc, RecursionError):
+        return BadInput("The JSON is nested too deeply.")
+    if isinstance(exc, TooManyFilesSent):
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        return TooLarge(f"One request may carry {most} files; send the others in another.")
+    if isinstance(exc, TooManyFieldsSent | RequestDataTooBig):
+        return TooLarge("The request carries more fields, or longer ones, than anything needs.")
+    return exc
+
+
 def body(message: str, code: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
-    """The one shape of an error."""
+    """The one shape of an error. Half a surrogate pair, quoted back, would be no JSON."""
+    message = message.encode(errors="replace").decode()
     return {"message": message, "code": code} | ({"fields": fields} if fields else {})
 
 

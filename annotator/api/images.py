@@ -25,6 +25,8 @@ from annotator.selectors.images import STATUSES, image_with_state, images_of
 from annotator.services.images import image_array, image_delete, image_thumbnail
 from annotator.services.imports import ImportFile, ImportReport, images_import
 
+LONGEST_NAME = 255
+
 
 class ImageOutput(serializers.Serializer[Any]):
     """An image annotated by ``selectors.images.with_state``."""
@@ -123,8 +125,11 @@ class DatasetImages(LimitedUploads, APIView):
             raise BadInput(f"The split {split} is unknown; use {', '.join(Split.values)}.")
         if status and status not in STATUSES:
             raise BadInput(f"The status {status} is unknown; use {', '.join(STATUSES)}.")
+        search = asked.get("search", "")
+        if len(search) > LONGEST_NAME or "\0" in search:
+            raise BadInput(f"search is a part of a name, at most {LONGEST_NAME} characters.")
         pages = OldestFirst()
-        rows = images_of(dataset, split, status, asked.get("search", ""))
+        rows = images_of(dataset, split, status, search)
         page = pages.paginate_queryset(rows, request, self) or []
         return pages.get_paginated_response(ImageOutput(page, many=True).data)
 

@@ -10,7 +10,6 @@ from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,6 +26,7 @@ from annotator.api.annotations import (
     submission_of,
 )
 from annotator.api.images import ImageOutput
+from annotator.api.pagination import CheckedCursor, is_number
 from annotator.api.predictions import ReasonOutput
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import NotHere
@@ -59,10 +59,11 @@ class SkipInput(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=300)
 
 
-class BestFirst(CursorPagination):
+class BestFirst(CheckedCursor):
     """The order in which images are leased."""
 
     ordering = ("-score", "id")
+    fits = staticmethod(is_number)
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 500

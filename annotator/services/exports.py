@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,9 +113,10 @@ def _rows(request: ExportRequest):  # type: ignore[no-untyped-def]
 
 
 def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
-    stems = unique_stems(request.dataset)
+    rows = _rows(request)
+    stems = unique_stems(Image.objects.filter(pk__in=rows.values("image")).order_by("id"))
     channels = model_channels(request.dataset.channels)
-    for row in _rows(request).iterator(chunk_size=100):
+    for row in rows.iterator(chunk_size=100):
         image: Image = row.image
         revised = isinstance(row, Revision)
         yield LabelledImage(
@@ -168,14 +169,14 @@ def _predicted_cells(prediction: Prediction) -> tuple[LabelledCell, ...]:
     )
 
 
-def unique_stems(dataset: Dataset) -> dict[int, str]:
+def unique_stems(exported: Iterable[Image]) -> dict[int, str]:
     """A file stem per image id; of images that share one, all but the first get their id added.
 
     Compared without case, because the files may be unpacked on Windows or macOS.
     """
     stems: dict[int, str] = {}
     taken: set[str] = set()
-    images = list(Image.objects.filter(dataset=dataset).order_by("id"))
+    images = list(exported)
     wished = {image_stem(image).casefold() for image in images}
     for image in images:
         stem = image_stem(image)

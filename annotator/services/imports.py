@@ -109,7 +109,11 @@ def images_import(
 def _bundles(files: Iterable[ImportFile], report: ImportReport) -> list[_Bundle]:
     found: dict[tuple[str, str], _Bundle] = defaultdict(lambda: _Bundle(""))
     for file in files:
-        role = file_role(file.name)
+        try:
+            role = file_role(file.name)
+        except BadInput as error:
+            report.fail(file, error)
+            continue
         bundle = found[(file.folder, role.stem)]
         bundle.stem = role.stem
         if role.kind is Kind.IMAGE:

@@ -29,7 +29,6 @@ from annotator.services.exports import (
     export_download,
     export_work,
     export_write,
-    unique_stems,
 )
 from tests.annotator.factories import (
     make_dataset,
@@ -135,8 +134,14 @@ class CellposeTest(ExportCase):
         make_revision(first)
         make_revision(second)
         self.write("cellpose")
-        self.assertEqual(len(list(self.out.glob("*_masks.tif"))), 2)
-        self.assertEqual(unique_stems(self.dataset)[first.pk], "a")
+        names = {path.name for path in self.out.glob("*_masks.tif")}
+        self.assertEqual(names, {"a_masks.tif", f"A_{second.pk}_masks.tif"})
+
+    def test_a_name_is_kept_when_its_twin_is_not_exported(self) -> None:
+        make_revision(make_image(self.dataset, "a.tif", split="train"))
+        make_revision(make_image(self.dataset, "a.png", split="test"))
+        self.write("cellpose", split="test")
+        self.assertEqual([path.name for path in self.out.iterdir()], ["a_masks.tif"])
 
     def test_what_was_exported_can_be_imported_again(self) -> None:
         image = make_image(self.dataset, "mixed_a_1.tif", culture="mixed")

@@ -13,7 +13,7 @@ from inference import threads as under_test
 class ThreadsTest(unittest.TestCase):
     def setUp(self):
         self.now = 0.0
-        clock = mock.patch.object(under_test.time, "monotonic", lambda: self.now)
+        clock = mock.patch.object(under_test.time, "monotonic", side_effect=lambda: self.now)
         clock.start()
         self.addCleanup(clock.stop)
         self.addCleanup(torch.set_num_threads, torch.get_num_threads())
