@@ -6,6 +6,8 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from annotator.api.bodies import limited
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 
-application = get_asgi_application()
+application = limited(get_asgi_application())

@@ -276,7 +276,8 @@ CELERY_TASK_QUEUES = [
 # Limits on what an upload may ask of the server.
 UPLOAD_MAX_BYTES = env("UPLOAD_MAX_MB", 512, _positive) * 2**20
 IMAGE_MAX_PIXELS = env("IMAGE_MAX_MEGAPIXELS", 400, _positive) * 10**6
-DATA_UPLOAD_MAX_MEMORY_SIZE = None  # label bytes come as a raw body; each view checks its length
+REQUEST_MAX_BYTES = env("REQUEST_MAX_MB", 4096, _positive) * 2**20  # all files of an upload
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 2**20  # fields beside files, such as the cells of an annotation
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 
 LOGGING = {

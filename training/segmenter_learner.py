@@ -132,7 +132,8 @@ class SegmenterLearner:
         precision = counts[:, 0] / np.maximum(counts.sum(axis=1), 1.0)
         loss = float(np.mean(losses))
         metrics = {"ap50": float(precision[0]), "ap75": float(precision[1])}
-        return Validation(score=float(precision.mean()), loss=loss, metrics=metrics)
+        # The loss picks the epoch: over so few crops the AP jumps by more than epochs differ.
+        return Validation(score=-loss, loss=loss, metrics=metrics)
 
     def meta(self) -> ModelMeta:
         sizes = np.concatenate([diameters(s.labels) for s in self.samples])

@@ -12,7 +12,6 @@ from rest_framework.request import Request
 from annotator.api.access import LARGEST_ID
 
 
-
 def _row_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_ID
 
@@ -33,7 +32,7 @@ class CheckedCursor(CursorPagination):
     def decode_cursor(self, request: Request) -> Cursor | None:
         """The cursor of ``?cursor=``, if any. Raises NotFound for one that we did not give."""
         cursor = super().decode_cursor(request)
-        if cursor and cursor.position is not None and not self.fits(cursor.position):
+        if cursor and cursor.position is not None and not self.fits(str(cursor.position)):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 

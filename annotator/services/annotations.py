@@ -27,6 +27,9 @@ from inference import labels as label_images
 
 Labels = NDArray[Any]
 CellTypes = Mapping[int, str | None]
+FEW_CELLS = 10_000  # never too many
+SMALLEST_CELL = 16  # px² per cell of an image, on average
+LARGEST_LABEL = 2**31 - 1
 SAME_CELL_IOU = 0.5  # above it, matches are one to one by arithmetic
 
 
@@ -77,6 +80,7 @@ def revision_submit(
     """
     _check_fits(image, labels)
     geometry = label_images.cell_geometry(labels)
+    _check_cells(image, geometry.labels)
     types = _checked_types(image, geometry.labels.tolist(), cell_types)
     regions = _checked_regions(image, details.complete_regions)
     head = image.revisions.order_by("-number").first()
@@ -144,6 +148,20 @@ def _check_fits(image: Image, labels: Labels) -> None:
         label_images.validate(labels, (image.height, image.width))
     except label_images.LabelsError as error:
         raise UnusableLabels(str(error)) from error
+
+
+def _check_cells(image: Image, ids: NDArray[np.int64]) -> None:
+    """Refuse a picture in the place of labels, and numbers that the database cannot keep."""
+    most = max(FEW_CELLS, image.height * image.width // SMALLEST_CELL)
+    if len(ids) > most:
+        raise UnusableLabels(
+            f"The labels hold {len(ids)} cells; an image of {image.width}×{image.height} px has "
+            f"room for {most}. Is it a picture instead of labels?"
+        )
+    if len(ids) and int(ids[-1]) > LARGEST_LABEL:
+        raise UnusableLabels(
+            f"The label {ids[-1]} is larger than {LARGEST_LABEL}; number the cells from 1."
+        )
 
 
 def _checked_types(

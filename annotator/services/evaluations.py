@@ -85,7 +85,7 @@ def candidate_settle(
     good, why = not_worse(candidate.metrics, current.metrics if current else None)
     where = _where(frozen)
     if not candidate.metrics.get("ap50"):
-        return f"{version} stays a candidate: it finds no cells. {where}"
+        return f"{version} stays a candidate: it finds none of the known cells. {where}"
     if not good:
         return f"{version} stays a candidate: {why} {where}"
     if current is not None and frozen.split == Split.TRAIN:

@@ -85,11 +85,19 @@ def _ranked(predictions: Sequence[Prediction]) -> list[tuple[float, list[dict[st
     ]
     scores = acquisition.score(_STRATEGY, candidates).tolist() if candidates else []
     return [
-        (score, prediction.reasons)
+        (score, prediction.reasons or [_little_doubt(prediction)])
         if prediction.image.split == Split.TRAIN
         else (_draw(prediction.image), [MEASURING])
         for prediction, score in zip(predictions, scores, strict=True)
     ]
+
+
+def _little_doubt(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "code": "uncertainty",
+        "text": "no doubt stands out: the next by overall uncertainty",
+        "value": prediction.uncertainty,
+    }
 
 
 def _draw(image: Image) -> float:
@@ -137,7 +145,9 @@ def queue_next(
     whether this ask is answered with an image that measures the models.
     """
     item = _lease(dataset, annotator, draw)
-    if item is None and queue_refresh(dataset=dataset):
+    if item is None:
+        queue_refresh(dataset=dataset)
+        # Even if that changed nothing: another ask may have filled the queue in between.
         item = _lease(dataset, annotator, draw)
     return item
 

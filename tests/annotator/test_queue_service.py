@@ -79,6 +79,7 @@ class FillingTest(TestCase):
         queue_refresh(dataset=self.dataset)
         item = queue_next(dataset=self.dataset, annotator=user("bob"), draw=teach)
         self.assertEqual(item.score, 0.9)
+        self.assertIn("overall uncertainty", item.reasons[0]["text"])
 
     def test_test_images_are_ranked_by_lot_and_not_by_uncertainty(self) -> None:
         version = make_version(self.dataset)

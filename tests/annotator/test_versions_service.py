@@ -92,7 +92,7 @@ class GateTest(TestCase):
 
     def test_a_first_version_that_finds_none_is_not(self) -> None:
         first = self.measured("candidate", ap50=0.0)
-        self.assertIn("finds no cells", self.settle(first, None))
+        self.assertIn("finds none of the known cells", self.settle(first, None))
         self.assertEqual(self.stage(first), Stage.CANDIDATE)
 
     def test_a_worse_candidate_stays_one_and_the_message_says_by_how_much(self) -> None:
