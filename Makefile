@@ -62,7 +62,7 @@ frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND_SOURCES)
 test: test-python test-frontend  ## Run the whole test suite (a browser test too when Chromium is present)
 
 test-python: .venv/.installed-dev frontend/dist/.built
-	$(TEST_ENV) $(BIN)/python -W error::DeprecationWarning:annotator manage.py test tests --durations 15
+	$(TEST_ENV) $(BIN)/python -W error::DeprecationWarning:annotator manage.py test tests
 
 test-frontend: frontend/node_modules/.installed
 	cd frontend && $(WITH_NODE) npm run --silent test

@@ -17,6 +17,7 @@ LABEL_SUFFIXES = ("_cp_masks", "_masks")
 # Written by cellpose beside images and by others beside masks; neither images nor labels.
 IGNORED_SUFFIXES = ("_flows", "_outlines", "_cp_output", "_cellprob", "_seg")
 IMAGE_SUFFIX = "_img"
+LONGEST_PATTERN = 200
 PLACES = ("donor", "batch", "plate", "well")  # together they name the group of a split
 SHARES = ((0.70, Split.TRAIN), (0.85, Split.VALIDATION), (1.0, Split.TEST))
 
@@ -103,6 +104,8 @@ def image_stem(stem: str) -> str:
 
 def check_pattern(pattern: str) -> None:
     """Raise BadInput unless ``pattern`` is placeholders such as ``{type}_{batch}_{field}``."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise BadInput(f"The pattern is longer than {LONGEST_PATTERN} characters.")
     names = re.findall(r"\{([^{}]*)\}", pattern)
     wrong = [name for name in names if not re.fullmatch(r"[a-z]+", name)]
     rest = re.sub(r"\{[a-z]+\}", "", pattern)

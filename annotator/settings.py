@@ -52,7 +52,10 @@ VAR_DIR = env(
     BASE_DIR / "var" / "test" if TESTING else BASE_DIR / "var",
     lambda raw: Path(raw).expanduser().resolve(),
 )
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+try:
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"CYTOLOOP_VAR={VAR_DIR} cannot be used: {error}") from error
 RUNS_DIR = VAR_DIR / "runs"
 SNAPSHOTS_DIR = VAR_DIR / "snapshots"
 MODELS_DIR = VAR_DIR / "models"  # local cache of model weights, filled from storage
@@ -139,9 +142,12 @@ def _database(url: str) -> dict[str, Any]:
     return config
 
 
-DATABASES = {
-    "default": _database(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR}/db.sqlite3")
-}
+try:
+    DATABASES = {
+        "default": _database(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR}/db.sqlite3")
+    }
+except ValueError as error:  # its value is not shown: it may hold a password
+    raise ImproperlyConfigured(f"DATABASE_URL cannot be used: {error}") from error
 TEST_RUNNER = "tests.runner.CleanFolderRunner"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [

@@ -8,6 +8,7 @@ Calls are slow: make them outside database transactions.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -43,8 +44,10 @@ def _ours(doing: str, key: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise Unavailable(f"The stored file {key} is missing from object storage.") from error
     except (OSError, BotoCoreError, ClientError) as error:
+        # An OSError also names the path on this server, which is nobody's business.
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise Unavailable(
-            f"Object storage failed while {doing} {key}: {error}. Try again, or ask whoever runs "
+            f"Object storage failed while {doing} {key}: {why}. Try again, or ask whoever runs "
             "this server."
         ) from error
 
@@ -125,9 +128,21 @@ def open_stream(key: str) -> IO[bytes]:
 
 
 def exists(key: str) -> bool:
-    """Whether an object lies under ``key``; also the health check's question."""
+    """Whether an object lies under ``key``."""
     with _ours("looking for", key):
         return bool(default_storage.exists(key))
+
+
+def check() -> None:
+    """Raise Unavailable unless objects can be stored: the health check's question."""
+    if not isinstance(default_storage, FileSystemStorage):
+        exists("health/probe")
+        return
+    folder = Path(default_storage.location)
+    with _ours("opening", folder.name):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "this process may not write to the folder")
 
 
 def delete(key: str) -> None:

@@ -23,7 +23,7 @@ from inference.labels import cell_geometry, validate
 from inference.normalize import check_image, normalize, resize
 from inference.type_head import cell_windows
 
-TILE = 1024  # px at the network's scale; larger images are seen in overlapping tiles
+TILE = 512  # px at the network's scale; larger images are seen in overlapping tiles
 MARGIN = 96  # px by which a tile looks beyond the part it answers for: more than a cell
 WINDOWS_AT_ONCE = 128
 SURE = 0.5  # score from which a detection counts as a cell

@@ -8,6 +8,7 @@ detections per image, and masks left at box size.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from inference.type_head import TypeHead
 
 BACKBONES = ("small", "resnet50_fpn_v2")
 LEVELS = {"small": 3, "resnet50_fpn_v2": 4}  # feature maps of stride 4, 8, 16 (, 32)
+_HARDLY_A_CELL = 0.02  # objectness
 _MEAN, _STD = 0.25, 0.25  # of percentile-normalised fluorescence: mostly dark
 
 
@@ -42,6 +44,13 @@ class DetectorNetwork(nn.Module):
         super().__init__()
         self.rcnn = _mask_rcnn(architecture, channels)
         self.types = TypeHead(channels, types) if types else None
+
+    def train(self, mode: bool = True) -> DetectorNetwork:
+        # At work, proposals that are hardly cells are dropped early; in training the second stage
+        # must see them to learn what is none.
+        self.rcnn.rpn.score_thresh = 0.0 if mode else _HARDLY_A_CELL
+        super().train(mode)
+        return self
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Any:
         """Losses by name in training, else per image boxes, scores and 28 × 28 masks."""
@@ -139,8 +148,8 @@ def _mask_rcnn(architecture: dict[str, Any], channels: int) -> MaskRCNN:
         mask_roi_pool=MultiScaleRoIAlign(levels, 14, 1),
         rpn_pre_nms_top_n_train=600,
         rpn_post_nms_top_n_train=400,
-        rpn_pre_nms_top_n_test=1500,
-        rpn_post_nms_top_n_test=1000,
+        rpn_pre_nms_top_n_test=3000,
+        rpn_post_nms_top_n_test=2000,
         rpn_fg_iou_thresh=0.6,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
@@ -148,7 +157,7 @@ def _mask_rcnn(architecture: dict[str, Any], channels: int) -> MaskRCNN:
         box_score_thresh=0.1,
         # Boxes of touching spindles overlap far more than those of COCO's things.
         box_nms_thresh=0.6,
-        box_detections_per_img=int(architecture.get("detections", 500)),
+        box_detections_per_img=int(architecture.get("detections", 800)),
     )
     model.transform = _CellTransform(channels)
     # Under autocast the heavy parts answer in bf16; boxes and losses need float32.
@@ -193,9 +202,10 @@ def _small(architecture: dict[str, Any], channels: int) -> dict[str, Any]:
 def _resnet(architecture: dict[str, Any], channels: int) -> dict[str, Any]:
     """The parts of torchvision's ``maskrcnn_resnet50_fpn_v2``, so that its weights fit.
 
-    Batch norm is frozen: batches of a few crops would spoil COCO's statistics.
+    Under COCO's weights batch norm is frozen: batches of a few crops would spoil its statistics.
+    From scratch there are none to keep, and group norm takes its place.
     """
-    norm = FrozenBatchNorm2d
+    norm = FrozenBatchNorm2d if architecture.get("norm") == "frozen" else partial(nn.GroupNorm, 32)
     body = resnet50(weights=None, norm_layer=norm)
     body.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
     stages = {f"layer{stage}": str(stage - 1) for stage in (1, 2, 3, 4)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -101,7 +102,7 @@ def _cast(key: str, kind: str, value: Any) -> Any:
     """``value`` as the field's type; True is no number and 1.5 is no integer."""
     if kind == "str" and isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         if kind == "float":
             return float(value)
         if kind == "int" and float(value).is_integer():
@@ -110,12 +111,30 @@ def _cast(key: str, kind: str, value: Any) -> Any:
     raise TrainingError(f"The training setting {key} is {words}, not {value!r}.")
 
 
+# Beyond these a slip of the finger takes the machine's memory with it.
+_MOST = {
+    "batch_size": 1024,
+    "crop": 4096,
+    "crops_per_epoch": 1_000_000,
+    "width": 1024,
+    "epochs": 1_000_000,
+    "seed": 2**32 - 1,
+}
+
+
+def _check_most(config: TrainConfig) -> None:
+    for key, most in _MOST.items():
+        if getattr(config, key) > most:
+            raise TrainingError(f"The training setting {key} must not be above {most}.")
+
+
 def _check(config: TrainConfig) -> None:
+    _check_most(config)
     positive = ("batch_size", "crop", "crops_per_epoch", "width", "diameter", "scale_low")
     for key in positive:
         if getattr(config, key) <= 0:
             raise TrainingError(f"The training setting {key} must be above zero.")
-    for key in ("epochs", "minutes", "learning_rate", "weight_decay", "fixed_diameter"):
+    for key in ("epochs", "minutes", "learning_rate", "weight_decay", "fixed_diameter", "seed"):
         if getattr(config, key) < 0:
             raise TrainingError(f"The training setting {key} must not be negative.")
     for key in ("ema", "warmup", "holdout"):

@@ -45,14 +45,19 @@ class SnapshotImage:
 
     def labels(self) -> NDArray[Any]:
         """The label image (H, W); ``TrainingError`` when there is none or it does not fit."""
-        if self.labels_file is None:
-            raise TrainingError(f"The image {self.name} in the snapshot has no label image.")
-        labels = _array(self.labels_file, self.name)
+        labels = _array(self.labels_path, self.name)
         try:
             validate(labels, np.load(self.image_file, mmap_mode="r").shape[1:])
         except LabelsError as error:
             raise TrainingError(f"The labels of {self.name} cannot be used: {error}") from error
         return labels
+
+    @property
+    def labels_path(self) -> Path:
+        """The file of ``labels``; ``TrainingError`` when there is none."""
+        if self.labels_file is None:
+            raise TrainingError(f"The image {self.name} in the snapshot has no label image.")
+        return self.labels_file
 
     def trusted(self, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
         """Where the labels are complete (H, W), or None when they are so everywhere."""

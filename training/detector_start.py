@@ -50,7 +50,8 @@ def network_and_meta(
         "backbone": config.backbone,
         "width": config.width,
         "anchors": measured_anchors(samples, scale, LEVELS[config.backbone]),
-        "detections": 500,
+        "detections": 800,  # per tile of 512 px: more cells than fit
+        "norm": "group" if config.start == "scratch" else "frozen",
     }
     meta = ModelMeta(
         "detector",

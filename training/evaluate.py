@@ -167,7 +167,7 @@ def _type_figures(
     whole = [
         k
         for k, cells in enumerate(true)
-        if len(cells.types) == int((np.bincount(cells.labels.ravel())[1:] > 0).sum())
+        if not types or len(cells.types) == int((np.bincount(cells.labels.ravel())[1:] > 0).sum())
     ]
     mixed = [
         k

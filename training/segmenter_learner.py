@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +15,16 @@ from torch import Tensor, nn
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16
-from inference.flows import DecodeSettings, decode, masks_to_flows
-from inference.labels import diameters, relabel
-from inference.normalize import network_planes, normalize
+from inference.flows import DecodeSettings, decode
 from inference.segmenter import CPNET_WIDTHS, build_net, load_weights
 from training.config import TrainConfig
-from training.dataset import Snapshot, SnapshotImage, hold_out
+from training.dataset import Snapshot, hold_out
 from training.engine import Validation
 from training.errors import TrainingError
 from training.losses import flow_loss
 from training.metrics import match_counts
-from training.transforms import Crop, Sample, View, cut, jitter, random_view
+from training.samples import Sample, prepare
+from training.transforms import Crop, View, cut, jitter, random_view
 
 _VALIDATION_CROPS = 24
 _THRESHOLDS = (0.5, 0.75)
@@ -73,9 +71,9 @@ class SegmenterLearner:
             images, held = hold_out(images, config.holdout)
         if not images:
             raise TrainingError("The snapshot has no labelled training image.")
-        cache = snapshot.folder / "flows"
+        cache = snapshot.folder / "prepared"
         self.samples = prepare(images, cache, self.network_diameter)
-        if not any(s.labels.any() for s in self.samples):
+        if not any(s.sizes.size for s in self.samples):
             raise TrainingError("None of the training images has a cell; correct some first.")
         self.views = self._validation_views(prepare(held, cache, self.network_diameter))
         self.validation_names = tuple(image.name for image in held)
@@ -136,15 +134,14 @@ class SegmenterLearner:
         return Validation(score=-loss, loss=loss, metrics=metrics)
 
     def meta(self) -> ModelMeta:
-        sizes = np.concatenate([diameters(s.labels) for s in self.samples])
-        medians = [s.diameter for s in self.samples if s.labels.any()]
+        medians = [s.diameter for s in self.samples if s.sizes.size]
         settings = {
             "precision": self.config.precision,
             "training_diameters": {
                 "median": float(np.median(medians)),
                 "low": float(np.percentile(medians, 2)),
                 "high": float(np.percentile(medians, 98)),
-                "cells": int(sizes.size),
+                "cells": sum(s.sizes.size for s in self.samples),
             },
             "validation": {
                 "held_out_of_training": self.held_out,
@@ -169,7 +166,7 @@ class SegmenterLearner:
     def _random_crop(self, sample: Sample, rng: np.random.Generator) -> Crop:
         low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
         zoom = self.network_diameter / sample.diameter * float(np.exp(rng.uniform(low, high)))
-        view = random_view(sample, zoom, self.config.crop, rng)
+        view = random_view(sample.area(rng), zoom, self.config.crop, rng)
         crop = cut(sample, view, self.config.crop)
         return replace(crop, planes=jitter(crop.planes, rng))
 
@@ -181,53 +178,13 @@ class SegmenterLearner:
         for sample in samples:
             zoom = self.network_diameter / sample.diameter
             for _ in range(min(each, 4)):
-                at = random_view(sample, zoom, self.config.crop, rng).centre
+                at = random_view(sample.area(rng), zoom, self.config.crop, rng).centre
                 crops.append(cut(sample, View(zoom, centre=at), self.config.crop))
         step = max(1, len(crops) // _VALIDATION_CROPS)
         return crops[::step][:_VALIDATION_CROPS]
 
     def _put(self, planes: Tensor) -> Tensor:
         return planes.to(self.device, memory_format=torch.channels_last)
-
-
-def prepare(images: Sequence[SnapshotImage], cache: Path, default_diameter: float) -> list[Sample]:
-    """Images with flow targets, the flows kept in ``cache`` by the labels' content.
-
-    Images without cells are negatives, seen at the others' typical size.
-    """
-    found = []
-    for image in images:
-        labels, _ = relabel(image.labels())
-        trusted = image.trusted(labels.shape)
-        found.append((image, labels, trusted))
-    medians = [float(np.median(diameters(labels))) for _, labels, _ in found if labels.any()]
-    typical = float(np.median(medians)) if medians else default_diameter
-    return [
-        Sample(
-            name=image.name,
-            planes=network_planes(normalize(image.pixels())),
-            labels=labels,
-            flows=cached_flows(labels, cache),
-            trusted=None if trusted is None else trusted.astype(np.uint8),
-            diameter=max(3.0, float(np.median(diameters(labels))) if labels.any() else typical),
-        )
-        for image, labels, trusted in found
-    ]
-
-
-def cached_flows(labels: NDArray[Any], cache: Path) -> NDArray[np.float32]:
-    """``masks_to_flows``, remembered on disk under the sha256 of the label image."""
-    digest = hashlib.sha256(repr((labels.shape, labels.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(labels).tobytes())
-    file = cache / f"{digest.hexdigest()}.npy"
-    if file.exists():
-        return np.load(file).astype(np.float32)
-    flows = masks_to_flows(labels)
-    cache.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part.npy")
-    np.save(part, flows.astype(np.float16))
-    part.replace(file)
-    return flows
 
 
 def stack(crops: Sequence[Crop], names: Sequence[str]) -> Batch:

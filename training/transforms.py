@@ -9,17 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One training image, prepared once."""
-
-    name: str
-    planes: NDArray[np.float32]  # (2, H, W) normalised
-    labels: NDArray[Any]  # (H, W)
-    flows: NDArray[np.float32]  # (2, H, W) dy, dx of unit length, zero outside cells
-    trusted: NDArray[np.uint8] | None  # (H, W) 1 where labels are complete; None = everywhere
-    diameter: float  # px, median of the image's cells
+from inference.normalize import network_planes
+from training.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -42,14 +33,24 @@ class View:
     mirror: bool = False
     centre: tuple[float, float] = (0.0, 0.0)  # x, y px of the image
 
+    def turn(self) -> NDArray[np.float64]:
+        """The 2 × 2 rotation (mirrored first), of x, y."""
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        flip = -1.0 if self.mirror else 1.0
+        return np.array([[cosine * flip, -sine], [sine * flip, cosine]])
 
-def random_view(sample: Sample, zoom: float, side: int, rng: np.random.Generator) -> View:
-    """A view at ``zoom`` whose crop of ``side`` px lies inside the image as far as it can."""
-    height, width = sample.labels.shape
+
+def random_view(
+    area: tuple[int, int, int, int], zoom: float, side: int, rng: np.random.Generator
+) -> View:
+    """A view at ``zoom`` whose crop of ``side`` px lies inside ``area`` (x0, y0, x1, y1) as far as
+    it can.
+    """
     half = side / zoom / 2.0
+    x0, y0, x1, y1 = area
     x, y = (
-        float(rng.uniform(min(half, length / 2), max(length - half, length / 2)))
-        for length in (width, height)
+        float(rng.uniform(min(low + half, (low + high) / 2), max(high - half, (low + high) / 2)))
+        for low, high in ((x0, x1), (y0, y1))
     )
     return View(zoom, float(rng.uniform(0, 2 * np.pi)), bool(rng.random() < 0.5), (x, y))
 
@@ -59,22 +60,23 @@ def cut(sample: Sample, view: View, side: int) -> Crop:
 
     Beyond the image lies empty background, as in the zero padding at prediction.
     """
-    cosine, sine = np.cos(view.angle), np.sin(view.angle)
-    flip = -1.0 if view.mirror else 1.0
-    turn = np.array([[cosine * flip, -sine], [sine * flip, cosine]])
+    turn = view.turn()
+    top, left, bottom, right = _seen(sample.shape, view, side)
+    window = sample.window(top, left, bottom, right)
     matrix = np.empty((2, 3))
     matrix[:, :2] = turn * view.zoom
-    matrix[:, 2] = (side - 1) / 2.0 - matrix[:, :2] @ np.array(view.centre)
+    centre = np.array(view.centre) - (left, top)
+    matrix[:, 2] = (side - 1) / 2.0 - matrix[:, :2] @ centre
     # Bilinear also when shrinking: prediction resizes that way, as cellpose does.
-    planes = np.stack([_warp(plane, matrix, side) for plane in sample.planes])
-    dy, dx = (_warp(flow, matrix, side) for flow in sample.flows)
+    planes = np.stack([_warp(plane, matrix, side) for plane in window.planes])
+    dy, dx = (_warp(flow, matrix, side) for flow in window.flows)
     flows = np.stack([turn[1, 0] * dx + turn[1, 1] * dy, turn[0, 0] * dx + turn[0, 1] * dy])
-    labels = _warp(sample.labels.astype(np.float32), matrix, side, cv2.INTER_NEAREST)
+    labels = _warp(window.labels, matrix, side, cv2.INTER_NEAREST)
     weight = np.ones((side, side), np.float32)
-    if sample.trusted is not None:
-        trusted = sample.trusted.astype(np.float32)
-        weight = _warp(trusted, matrix, side, cv2.INTER_NEAREST, beyond=1.0)
-    return Crop(planes, flows.astype(np.float32), (labels > 0).astype(np.float32), weight, labels)
+    if window.trusted is not None:
+        weight = _warp(window.trusted, matrix, side, cv2.INTER_NEAREST, beyond=1.0)
+    inside = (labels > 0).astype(np.float32)
+    return Crop(network_planes(planes), flows.astype(np.float32), inside, weight, labels)
 
 
 def jitter(planes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -94,6 +96,18 @@ def jitter(planes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
             noise = rng.standard_normal(plane.shape, dtype=np.float32)
             plane += noise * np.float32(rng.uniform(0.0, 0.1))
     return varied
+
+
+def _seen(shape: tuple[int, int], view: View, side: int) -> tuple[int, int, int, int]:
+    """The part of the image a crop can show: top, left, bottom, right, at least one pixel."""
+    reach = side / view.zoom / 2.0 * (abs(np.cos(view.angle)) + abs(np.sin(view.angle))) + 2.0
+    x, y = view.centre
+    height, width = shape
+    top = int(np.clip(np.floor(y - reach), 0, height - 1))
+    left = int(np.clip(np.floor(x - reach), 0, width - 1))
+    bottom = int(np.clip(np.ceil(y + reach), top + 1, height))
+    right = int(np.clip(np.ceil(x + reach), left + 1, width))
+    return top, left, bottom, right
 
 
 def _warp(

@@ -31,7 +31,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """Database, storage and broker can be reached; 503 names the one that cannot."""
     asked: dict[str, Callable[[], object]] = {
         "database": _ask_database,
-        "storage": lambda: storage.exists("health/probe"),
+        "storage": storage.check,
         "broker": _ask_broker,
     }
     found = {name: _works(name, ask) for name, ask in asked.items()}

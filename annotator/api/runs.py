@@ -68,7 +68,10 @@ class RunOutput(serializers.Serializer[TrainingRun]):
 class RunInput(serializers.Serializer[Any]):
     dataset = serializers.IntegerField()
     family = serializers.ChoiceField(Family.choices)
-    base = serializers.CharField(required=False, allow_null=True, default=None)
+    # A name; "file:…" would have the worker read whatever lies on its disk.
+    base = serializers.RegexField(
+        r"^[A-Za-z0-9_.-]+$", max_length=60, required=False, allow_null=True, default=None
+    )
     epochs = serializers.IntegerField(required=False, min_value=1, max_value=100_000)
     minutes = serializers.FloatField(required=False, min_value=0.01)
 

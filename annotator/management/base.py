@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 
-from annotator.exceptions import CytoloopError
+from annotator.exceptions import CytoloopError, NotHere
 from annotator.models import Dataset
 from inference.errors import InferenceError
 from training.errors import TrainingError
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Make what goes wrong a CommandError: a sentence on stderr and an exit status of 1."""
+    try:
+        yield
+    except (CytoloopError, InferenceError, TrainingError) as error:
+        raise CommandError(error.message) from error
+    except (OperationalError, ProgrammingError) as error:
+        raise CommandError(
+            f"The database cannot be used ({error}); is it up, and was manage.py migrate run?"
+        ) from error
+
+
+def dataset_called(name: str) -> Dataset:
+    """The data set called ``name``. Raises NotHere."""
+    # Names are ASCII; what is no text at all could not even be asked for.
+    dataset = Dataset.objects.filter(name=name).first() if name.isascii() else None
+    if dataset is None:
+        raise NotHere(f"There is no data set called {name}.")
+    return dataset
 
 
 class DatasetCommand(BaseCommand):
@@ -29,13 +54,8 @@ class DatasetCommand(BaseCommand):
         """The command's own arguments."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        dataset = Dataset.objects.filter(name=options["name"]).first()
-        if dataset is None:
-            raise CommandError(f"There is no data set called {options['name']}.")
-        try:
-            result = self.run(dataset, options)
-        except (CytoloopError, InferenceError, TrainingError) as error:
-            raise CommandError(error.message) from error
+        with one_sentence():
+            result = self.run(dataset_called(options["name"]), options)
         if options["json"]:
             self.stdout.write(json.dumps(result, default=str))
         else:

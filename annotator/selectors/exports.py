@@ -13,5 +13,5 @@ _STUCK = timedelta(minutes=30)
 
 def waiting_exports(now: datetime) -> QuerySet[Export]:
     """Exports nobody has begun, and those whose worker has been silent for too long."""
-    stuck = Q(status=ExportStatus.RUNNING, created_at__lt=now - _STUCK)
+    stuck = Q(status=ExportStatus.RUNNING, started_at__lt=now - _STUCK)
     return Export.objects.filter(Q(status=ExportStatus.QUEUED) | stuck).order_by("id")

@@ -23,6 +23,7 @@ from annotator.formats.tables import write_tables
 from annotator.models import Dataset, Export, ExportStatus, Image, Prediction, Revision, Split
 from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
+from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import newest_predictions
 from annotator.services.images import image_array, image_stem
 
@@ -205,16 +206,25 @@ def export_create(*, request: ExportRequest, requested_by: User) -> Export:
 
 
 def export_work(*, export_id: int) -> None:
-    """Write a queued export's zip; the row says how it ended. May run twice."""
-    export = Export.objects.select_related("dataset").get(pk=export_id)
-    if export.status in (ExportStatus.DONE, ExportStatus.FAILED):
+    """Write a waiting export's zip; the row says how it ended. A second worker leaves at once."""
+    now = timezone.now()
+    mine = waiting_exports(now).filter(pk=export_id).order_by()
+    if not mine.update(status=ExportStatus.RUNNING, started_at=now):
         return
-    Export.objects.filter(pk=export.pk).update(status=ExportStatus.RUNNING)
+    export = Export.objects.select_related("dataset").get(pk=export_id)
     try:
         written, key = _zipped(export)
     except (CytoloopError, OSError) as error:
         log.warning("export %s failed: %s", export.pk, error)
         _end(export, status=ExportStatus.FAILED, message=str(error))
+        return
+    except Exception as error:  # an export must never stay begun without a worker
+        log.exception("export %s failed", export.pk)
+        _end(
+            export,
+            status=ExportStatus.FAILED,
+            message=f"The export broke off ({type(error).__name__}); the worker's log says why.",
+        )
         return
     _end(
         export,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotator import storage
 from annotator.dispatch import Job, enqueue
-from annotator.exceptions import BadInput, CytoloopError
+from annotator.exceptions import BadInput, CytoloopError, Unavailable
 from annotator.formats.label_files import LabelFile, read_label_file
 from annotator.formats.types_csv import read_types
 from annotator.models import Dataset, Image, Split
@@ -52,6 +52,11 @@ class ImportReport:
     failed: list[tuple[str, str]] = field(default_factory=list)  # (file, why)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def stored(self) -> bool:
+        """Whether anything was."""
+        return bool(self.imported or self.revisions)
+
     def fail(self, file: ImportFile, error: CytoloopError) -> None:
         self.failed.append((file.path, error.message))
 
@@ -65,6 +70,11 @@ class _Bundle:
     labels: list[tuple[FileRole, ImportFile]] = field(default_factory=list)
     types: list[ImportFile] = field(default_factory=list)
 
+    @property
+    def files(self) -> list[ImportFile]:
+        """All of them."""
+        return [*self.images, *(file for _, file in self.labels), *self.types]
+
 
 @dataclass(frozen=True)
 class _Import:
@@ -75,6 +85,7 @@ class _Import:
     split: str | None
     culture: str | None
     report: ImportReport
+    told: set[str] = field(default_factory=set)  # paths of images imported or known
 
 
 def images_import(
@@ -90,7 +101,9 @@ def images_import(
     Every stored thing is whole: an image whose masks are refused is imported without them, and
     types that are refused take their masks with them. Masks may come later than their image.
 
-    Raises BadInput for an unknown split or culture; what is wrong with a file is in the report.
+    Raises BadInput for an unknown split or culture, and Unavailable when storage fails before
+    anything was stored; what is wrong with a file is in the report. Where storage fails later,
+    the files that are left are reported, not tried one after the other.
     """
     if split and split not in Split.values:
         raise BadInput(f"The split {split} is unknown; use {', '.join(Split.values)}.")
@@ -98,12 +111,25 @@ def images_import(
     if culture and culture.lower() not in [name.lower() for name in known]:
         raise BadInput(f"The culture {culture} is unknown; this data set has {', '.join(known)}.")
     work = _Import(dataset, uploaded_by, split, culture, ImportReport())
-    for bundle in _bundles(files, work.report):
-        _import_bundle(work, bundle)
+    _import_all(work, _bundles(files, work.report))
     _remark_on_splits(work)
     if work.report.imported:
         enqueue(Job.PREDICT_IMAGES, dataset.pk)
     return work.report
+
+
+def _import_all(work: _Import, bundles: Sequence[_Bundle]) -> None:
+    for number, bundle in enumerate(bundles):
+        try:
+            _import_bundle(work, bundle)
+        except Unavailable as error:
+            if not work.report.stored:
+                raise
+            told = work.told | {path for path, _ in work.report.failed}
+            for file in (file for left in bundles[number:] for file in left.files):
+                if file.path not in told:
+                    work.report.fail(file, error)
+            return
 
 
 def _bundles(files: Iterable[ImportFile], report: ImportReport) -> list[_Bundle]:
@@ -143,10 +169,13 @@ def _import_bundle(work: _Import, bundle: _Bundle) -> None:
                 split=work.split,
                 culture=work.culture,
             )
+        except Unavailable:
+            raise
         except CytoloopError as error:
             work.report.fail(file, error)
             continue
         images[found.image.pk] = found.image
+        work.told.add(file.path)
         if found.duplicate:
             work.report.duplicates.append((file.path, found.image))
         else:
@@ -191,6 +220,8 @@ def _attach(
             cell_types = _types_of(work.dataset, types, labels)
         asked = masks or types
         added = _revise(work, image, labels, cell_types)
+    except Unavailable:
+        raise
     except CytoloopError as error:
         if asked is not None:
             work.report.fail(asked, error)

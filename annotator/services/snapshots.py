@@ -161,7 +161,8 @@ def _cell_types(entries: list[Entry]) -> dict[int | None, dict[str, str]]:
 
 def snapshot_folder(snapshot: Snapshot) -> Path:
     """Where this machine keeps the snapshot's folder."""
-    return Path(settings.SNAPSHOTS_DIR) / snapshot.hash
+    # With the data set: two of equal content have equal hashes, but not the same image ids.
+    return Path(settings.SNAPSHOTS_DIR) / f"{snapshot.dataset_id}-{snapshot.hash}"
 
 
 def snapshot_write(*, snapshot: Snapshot, folder: Path | None = None) -> Path:

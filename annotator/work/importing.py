@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import zipfile
@@ -18,6 +19,19 @@ from inference.detector import Detector
 from inference.errors import InferenceError
 from inference.segmenter import Segmenter
 
+LARGEST_DIAMETER = 10_000  # px
+LARGEST = {checkpoint.WEIGHTS: 8 * 2**30, checkpoint.META: 16 * 2**20}  # bytes, out of a zip
+NOT_A_MODEL = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,  # torch's, and Python's at JSON nested too deeply
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+
 
 def import_model(
     *, dataset: Dataset, family: str, file: Path, diameter: float | None = None
@@ -27,28 +41,42 @@ def import_model(
     ``diameter`` (px) is then used for every image instead of an estimate. Raises
     ``UnreadableModel`` or ``InferenceError`` saying what the file is not, and ``BadInput``.
     """
-    if diameter is not None and diameter <= 0:
+    if diameter is not None and not 0 < diameter < LARGEST_DIAMETER:
         raise BadInput("The diameter is a number of pixels above zero.")
     if not file.exists():
         raise UnreadableModel(f"There is no file {file}.")
     with tempfile.TemporaryDirectory(prefix="import-") as temporary:
         folder = Path(temporary) / "model"
-        if file.is_dir() or (zipfile.is_zipfile(file) and _is_ours(file)):
-            _own(file, folder, diameter)
-        elif family == Family.SEGMENTER:
-            channels = model_channels(dataset.channels)
-            state, meta = checkpoint.import_cellpose(file, channels, diameter)
-            checkpoint.save(folder, state, meta)
-        else:
+        try:
+            _unpack(dataset, family, file, folder, diameter)
+            _try(dataset, folder, family)
+        except InferenceError as error:
+            raise UnreadableModel(error.message.replace(str(folder), file.name)) from error
+        except NOT_A_MODEL as error:  # weights and meta come from anywhere and may hold anything
             raise UnreadableModel(
-                f"{file.name} is no detector: give a folder or zip with {checkpoint.WEIGHTS} and"
-                f" {checkpoint.META}, as exported from another data set."
-            )
-        _try(folder, family)
+                f"{file.name} holds no usable model: its weights or its {checkpoint.META} are not"
+                f" what a {family} has."
+            ) from error
         version = version_create(dataset=dataset, family=family, folder=folder)
     if current_version(dataset, family) is None:
         version = version_promote(version=version)
     return version
+
+
+def _unpack(
+    dataset: Dataset, family: str, file: Path, folder: Path, diameter: float | None
+) -> None:
+    if file.is_dir() or (zipfile.is_zipfile(file) and _is_ours(file)):
+        _own(file, folder, diameter)
+    elif family == Family.SEGMENTER:
+        channels = model_channels(dataset.channels)
+        state, meta = checkpoint.import_cellpose(file, channels, diameter)
+        checkpoint.save(folder, state, meta)
+    else:
+        raise UnreadableModel(
+            f"{file.name} is no detector: give a folder or zip with {checkpoint.WEIGHTS} and"
+            f" {checkpoint.META}, as exported from another data set."
+        )
 
 
 def _is_ours(file: Path) -> bool:
@@ -77,17 +105,24 @@ def _extract(file: Path, name: str, target: Path) -> None:
         found = [member for member in archive.namelist() if Path(member).name == name]
         if len(found) != 1:
             raise UnreadableModel(f"{file.name} holds {len(found)} files {name} instead of one.")
+        if archive.getinfo(found[0]).file_size > LARGEST[name]:
+            raise UnreadableModel(f"{file.name}: {name} unpacks to more than any model has.")
         with archive.open(found[0]) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out)
 
 
-def _try(folder: Path, family: str) -> None:
+def _try(dataset: Dataset, folder: Path, family: str) -> None:
     """Load the model once, so that weights which do not fit their meta are refused here."""
     loader = Segmenter if family == Family.SEGMENTER else Detector
     meta = checkpoint.load_meta(folder)
     if meta.family != family:
         raise UnreadableModel(f"The model is a {meta.family}, not a {family}.")
-    try:
-        loader.load(folder)
-    except InferenceError as error:
-        raise UnreadableModel(error.message) from error
+    json.dumps(meta.to_json(), allow_nan=False)  # the database takes no NaN
+    if not all(0 < each < LARGEST_DIAMETER for each in (meta.diameter, meta.fixed_diameter or 1)):
+        raise ValueError("a diameter that no cell has")
+    foreign = sorted(set(meta.types) - set(dataset.types.values_list("name", flat=True)))
+    if foreign:
+        raise UnreadableModel(
+            f"The model tells the type {foreign[0]}, which {dataset.name} does not have; add it."
+        )
+    loader.load(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from annotator.exceptions import CytoloopError
 from annotator.models import ModelVersion, RunEpoch, RunStatus, Snapshot, TrainingRun
@@ -105,7 +105,7 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
             _left(run_id, heart)
         except (CytoloopError, TrainingError, InferenceError) as error:
             _fail(run_id, claim, error.message)
-        except DatabaseError:
+        except (InterfaceError, OperationalError):
             # Nothing can be written now; the silent heart lets beat hand the run on.
             log.exception("run %s lost its database", run_id)
         except KeyboardInterrupt:

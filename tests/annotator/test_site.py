@@ -33,7 +33,7 @@ class Health(TestCase):
         )
 
     def test_ready_names_what_cannot_be_reached(self) -> None:
-        down = mock.patch("annotator.storage.exists", side_effect=Unavailable("down"))
+        down = mock.patch("annotator.storage.check", side_effect=Unavailable("down"))
         with down, self.assertLogs("annotator.api.health", "WARNING"):
             answer = self.client.get("/health/ready")
         self.assertEqual((answer.status_code, answer.json()["storage"]), (503, "unreachable"))

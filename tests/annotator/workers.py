@@ -25,7 +25,7 @@ class Worker:
 
     def __enter__(self) -> Worker:
         environment = os.environ | {
-            "DATABASE_URL": _database_url(),
+            "DATABASE_URL": database_url(),
             "CYTOLOOP_VAR": str(settings.VAR_DIR),
             "BEAT_SECONDS": "1",
             "HEARTBEAT_SECONDS": "3",
@@ -68,7 +68,8 @@ class Worker:
         return self.log.read_text(errors="replace")[-6000:]
 
 
-def _database_url() -> str:
+def database_url() -> str:
+    """The test's own database, as the environment of another process names it."""
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{database['NAME']}"

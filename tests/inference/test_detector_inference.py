@@ -14,6 +14,7 @@ from inference.checkpoint import ModelMeta
 from inference.detector import MARGIN, TILE, BoxMask, Detections, Detector, _spans, paste
 from inference.detector_network import DetectorNetwork
 from inference.errors import InferenceError
+from inference.normalize import normalize
 from training.synthetic import draw_image
 
 TINY = {
@@ -149,6 +150,13 @@ class DetectorTests(unittest.TestCase):
         )
         self.assertEqual((ids.size, probabilities.shape), (0, (0, 2)))
 
+    def test_without_a_hint_a_detector_of_many_magnifications_measures_the_cells_itself(self):
+        many = tiny_detector(settings={"data_diameter": 30.0, "scaling": "image"})
+        image = draw_image("HEK", (96, 96), 2).image
+        measured = many.estimate_diameter(normalize(image))
+        by_itself, hinted = many.detect(image), many.detect(image, measured)
+        np.testing.assert_allclose(by_itself.boxes, hinted.boxes)
+
     def test_one_channel_and_no_types_work_too(self):
         image = draw_image("HEK", (64, 64), 2).image[:1]
         detector = tiny_detector(channels=("nucleus",), types=())
@@ -204,7 +212,9 @@ class FolderTests(unittest.TestCase):
 
         theirs = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict()
         anchors = {"sizes": [16, 24, 32, 48], "ratios": [0.5, 1.0, 2.0]}
-        network = DetectorNetwork({"backbone": "resnet50_fpn_v2", "anchors": anchors}, 3, 2)
+        network = DetectorNetwork(
+            {"backbone": "resnet50_fpn_v2", "norm": "frozen", "anchors": anchors}, 3, 2
+        )
         ours = network.rcnn.state_dict()
         # Everything but the class-dependent last layers.
         different = {

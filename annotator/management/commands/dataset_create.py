@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from annotator.exceptions import CytoloopError
+from annotator.management.base import one_sentence
 from annotator.services.datasets import DEFAULT_PATTERN, dataset_create
 from annotator.services.people import user_by_name
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with one_sentence():
             dataset = dataset_create(
                 name=options["name"],
                 channels=words(options["channels"]),
@@ -45,8 +45,6 @@ class Command(BaseCommand):
                 type_pattern=options["type_pattern"],
                 owner=user_by_name(options["manager"]) if options["manager"] else None,
             )
-        except CytoloopError as error:
-            raise CommandError(error.message) from error
         if options["json"]:
             types = list(dataset.types.values_list("name", flat=True))
             row = {"id": dataset.pk, "name": dataset.name, "channels": dataset.channels}

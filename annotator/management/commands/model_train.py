@@ -109,7 +109,7 @@ def _config(file: Path | None) -> dict[str, Any]:
         config = json.loads(file.read_text())
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested without end
         raise BadInput(f"{file} is no JSON: {error}.") from error
     if not isinstance(config, dict):
         raise BadInput(f"{file} must hold one JSON object of training settings.")
