@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from annotator.exceptions import CytoloopError
 from annotator.models import (
     CellType,
     Dataset,
     Evaluation,
     Export,
+    Family,
     Image,
     Membership,
     ModelVersion,
@@ -25,6 +30,10 @@ from annotator.models import (
     Snapshot,
     TrainingRun,
 )
+from annotator.naming import check_pattern
+from annotator.services.datasets import check_channels, check_types
+from training.config import TrainConfig
+from training.errors import TrainingError
 
 admin.site.site_header = admin.site.site_title = "Cytoloop"
 admin.site.index_title = "Administration"
@@ -59,13 +68,66 @@ class MembershipInline(admin.TabularInline):
     autocomplete_fields = ["user"]
 
 
+@contextmanager
+def as_form_error() -> Iterator[None]:
+    """Show under the field what the services say."""
+    try:
+        yield
+    except (CytoloopError, TrainingError) as error:
+        raise forms.ValidationError(error.message) from error
+
+
+class CellTypeForm(forms.ModelForm):
+    """Names as the services take them."""
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        with as_form_error():
+            check_types([name])
+        if self.instance.pk and "name" in self.changed_data:
+            # Images carry the name of their culture too, and only the service changes both.
+            raise forms.ValidationError("Rename a type on the data set's settings page.")
+        return name
+
+
 class CellTypeInline(admin.TabularInline):
     model = CellType
+    form = CellTypeForm
     extra = 1
+
+
+class DatasetForm(forms.ModelForm):
+    """JSON that the workers can use: they would stumble over anything else at every round."""
+
+    def clean_channels(self) -> list[str]:
+        channels = self.cleaned_data["channels"]
+        if not isinstance(channels, list) or not all(isinstance(role, str) for role in channels):
+            raise forms.ValidationError('Write a list of roles: ["cytoplasm", "nucleus"].')
+        with as_form_error():
+            check_channels(channels)
+        return channels
+
+    def clean_type_pattern(self) -> str:
+        pattern: str = self.cleaned_data["type_pattern"]
+        with as_form_error():
+            check_pattern(pattern)
+        return pattern
+
+    def clean_training(self) -> dict[str, Any]:
+        training = self.cleaned_data["training"] or {}
+        if not isinstance(training, dict):
+            raise forms.ValidationError('Write an object: {"segmenter": {"epochs": 20}}.')
+        for family in Family.values:
+            if not isinstance(training.get(family, {}), dict):
+                raise forms.ValidationError(f"{family} must hold an object of training settings.")
+            with as_form_error():
+                TrainConfig.for_family(family, training.get(family, {}))
+        return training
 
 
 @admin.register(Dataset)
 class DatasetAdmin(admin.ModelAdmin):
+    form = DatasetForm
     list_display = ["name", "channels", "image_count", "member_count", "auto_promote", "created_at"]
     search_fields = ["name", "description"]
     list_filter = ["auto_promote"]

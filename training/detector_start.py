@@ -63,15 +63,19 @@ def network_and_meta(
         settings=scale,
     )
     network = DetectorNetwork(architecture, len(snapshot.channels), len(snapshot.types))
+    _load_start(network, config, len(snapshot.channels))
+    return network, meta
+
+
+def _load_start(network: DetectorNetwork, config: TrainConfig, channels: int) -> None:
     if config.start == "coco":
-        load_matching(network, coco_state(config.backbone, len(snapshot.channels)))
+        load_matching(network, coco_state(config.backbone, channels))
     elif config.start.startswith(_FILE):
         load_backbone(network, Path(config.start.removeprefix(_FILE)))
     elif config.start != "scratch":
         raise TrainingError(
             f"A detector starts from scratch, coco or {_FILE}PATH, not from {config.start}."
         )
-    return network, meta
 
 
 def _from_base(base: Path, snapshot: Snapshot) -> tuple[DetectorNetwork, ModelMeta]:

@@ -48,8 +48,8 @@ def dataset_create(
             f"The name {name!r} cannot be used: 1 to 80 letters, digits, - and _.",
             fields={"name": ["Letters, digits, - and _ only."]},
         )
-    _check_channels(channels)
-    _check_types(types)
+    check_channels(channels)
+    check_types(types)
     check_pattern(type_pattern)
     try:
         with transaction.atomic():
@@ -93,7 +93,7 @@ def dataset_update(
     for name in changed:
         setattr(dataset, name, changes[name])
     if channels is not None and list(channels) != dataset.channels:
-        _check_channels(channels)
+        check_channels(channels)
         if dataset.images.exists():
             raise Conflict("The channels are fixed once images were imported; make a new data set.")
         dataset.channels = list(channels)
@@ -107,7 +107,7 @@ def dataset_update(
 
 def _type_change(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
     if wanted.get("id") is None:
-        _check_types([*dataset.types.values_list("name", flat=True), wanted.get("name", "")])
+        check_types([*dataset.types.values_list("name", flat=True), wanted.get("name", "")])
         _type_add(dataset, wanted["name"], wanted.get("color"))
         return
     row = dataset.types.filter(pk=wanted["id"]).first()
@@ -115,7 +115,7 @@ def _type_change(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
         raise BadInput(f"This data set has no type with the id {wanted['id']}.")
     if wanted.get("name") and wanted["name"] != row.name:
         others = dataset.types.exclude(pk=row.pk).values_list("name", flat=True)
-        _check_types([*others, wanted["name"]])
+        check_types([*others, wanted["name"]])
         dataset.images.filter(culture_type=row).update(culture=wanted["name"])
         row.name = wanted["name"]
     row.color = _checked_color(wanted.get("color") or row.color)
@@ -139,7 +139,8 @@ def _checked_color(color: str) -> str:
     return color.lower()
 
 
-def _check_channels(channels: Sequence[str]) -> None:
+def check_channels(channels: Sequence[str]) -> None:
+    """Raise BadInput unless these are the roles of a file's channels."""
     used = [role for role in channels if role != IGNORED]
     wrong = [role for role in used if role not in MODEL_ROLES]
     if wrong or not used or len(set(used)) != len(used) or len(channels) > MAX_CHANNELS:
@@ -151,7 +152,8 @@ def _check_channels(channels: Sequence[str]) -> None:
         )
 
 
-def _check_types(types: Sequence[str]) -> None:
+def check_types(types: Sequence[str]) -> None:
+    """Raise BadInput unless these can be the names of one data set's types."""
     lowered = [name.lower() for name in types]
     for name in types:
         if not re.fullmatch(r"[^\s,;/\\](?:[^,;/\\\n]{0,38}[^\s,;/\\])?", name):

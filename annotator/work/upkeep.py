@@ -43,11 +43,18 @@ def upkeep() -> None:
     for export in waiting_exports(now):
         enqueue(Job.EXPORT, export.pk, expires=lapse)
     for dataset in Dataset.objects.all():
-        pair = current_pair(dataset)
-        if pair is not None and pending_images(dataset, pair, now).exists():
-            enqueue(Job.PREDICT_IMAGES, dataset.pk, expires=lapse)
-        queue_refresh(dataset=dataset)
-        start_due_runs(dataset=dataset, now=now)
+        try:
+            _keep(dataset, now, lapse)
+        except Exception:  # one data set in trouble must not keep the others from their upkeep
+            log.exception("no upkeep for %s", dataset)
+
+
+def _keep(dataset: Dataset, now: datetime, lapse: int) -> None:
+    pair = current_pair(dataset)
+    if pair is not None and pending_images(dataset, pair, now).exists():
+        enqueue(Job.PREDICT_IMAGES, dataset.pk, expires=lapse)
+    queue_refresh(dataset=dataset)
+    start_due_runs(dataset=dataset, now=now)
 
 
 def start_due_runs(*, dataset: Dataset, now: datetime) -> list[TrainingRun]:

@@ -95,7 +95,9 @@ def files_of(folder: Path) -> list[ImportFile]:
         ImportFile(
             name=_text(path.name),
             read=partial(_read, path),
-            folder="" if path.parent == folder else _text(path.parent.relative_to(folder).as_posix()),
+            folder=""
+            if path.parent == folder
+            else _text(path.parent.relative_to(folder).as_posix()),
         )
         for path in sorted(folder.rglob("*"))
         if path.is_file() and file_role(path.name).kind is not Kind.IGNORED

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotator.dispatch import Job, enqueue
-from annotator.exceptions import NotReady
+from annotator.exceptions import Conflict, NotReady
 from annotator.management.base import DatasetCommand
 from annotator.models import Dataset, Split
 from annotator.selectors.versions import current_pair
@@ -38,6 +38,8 @@ class Command(DatasetCommand):
             retry=True,
             on_image=lambda image: self.tell(image.name) if options["verbosity"] > 1 else None,
         )
+        if done.failed and not done.images:
+            raise Conflict(f"None of {done.failed} images could be predicted; see above for why.")
         return {
             "images": done.images,
             "cells": done.cells,
