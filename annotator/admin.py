@@ -114,7 +114,9 @@ class DatasetForm(forms.ModelForm):
         return pattern
 
     def clean_training(self) -> dict[str, Any]:
-        training = self.cleaned_data["training"] or {}
+        training = self.cleaned_data["training"]
+        if training is None:  # left empty
+            return {}
         if not isinstance(training, dict):
             raise forms.ValidationError('Write an object: {"segmenter": {"epochs": 20}}.')
         for family in Family.values:

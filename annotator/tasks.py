@@ -76,10 +76,17 @@ def tick(_: int) -> None:
     upkeep()
 
 
+def _cores() -> int:
+    """The cores this process may use; macOS cannot say and gives all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @worker_process_init.connect
 def _begin(**_: Any) -> None:
     # Read by torch when the first task loads it.
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
 
 
 @worker_ready.connect

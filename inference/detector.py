@@ -21,6 +21,7 @@ from inference.detector_network import DetectorNetwork
 from inference.errors import InferenceError
 from inference.labels import cell_geometry, validate
 from inference.normalize import check_image, normalize, resize
+from inference.threads import Threads
 from inference.type_head import cell_windows
 
 TILE = 512  # px at the network's scale; larger images are seen in overlapping tiles
@@ -103,6 +104,7 @@ class Detector:
         self.meta = meta
         self.device = device
         self.half = fast_in_bfloat16(device)
+        self.threads = Threads(device)
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Detector:
@@ -199,8 +201,12 @@ class Detector:
 
     def _detect_tile(self, planes: Tensor, tile: _Tile) -> tuple[Floats, Floats, Floats]:
         """Boxes, scores and soft masks of the cells whose centre lies in the tile's own part."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            answer = self.network([planes[:, tile.y0 : tile.y1, tile.x0 : tile.x1]])[0]
+        part = planes[:, tile.y0 : tile.y1, tile.x0 : tile.x1]
+        with (
+            self.threads.timed(part.numel()),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
+        ):
+            answer = self.network([part])[0]
         boxes = answer["boxes"].float().cpu().numpy()
         boxes += np.array([tile.x0, tile.y0] * 2, np.float32)
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2

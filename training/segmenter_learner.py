@@ -27,6 +27,7 @@ from training.samples import Sample, prepare
 from training.transforms import Crop, View, cut, jitter, random_view
 
 _VALIDATION_CROPS = 24
+_MOMENTUM = 0.05  # of the running statistics, as in cellpose
 _THRESHOLDS = (0.5, 0.75)
 
 
@@ -64,6 +65,7 @@ class SegmenterLearner:
         if state is not None:
             load_weights(net, state)
         self.model: nn.Module = net
+        self.norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
         self.model.to(device, memory_format=torch.channels_last)
         images, held = snapshot.split("train"), snapshot.split("validation")
         self.held_out = not held
@@ -88,6 +90,11 @@ class SegmenterLearner:
             yield stack([self._random_crop(s, rng) for s in chosen], [s.name for s in chosen])
 
     def loss(self, batch: Batch) -> Tensor:
+        # Plain means over the first batches: with cellpose's momentum of 0.05 alone, a third of
+        # the running statistics would still be their initial values after 20 steps.
+        seen = int(self.norms[0].num_batches_tracked or 0)
+        for norm in self.norms:
+            norm.momentum = max(_MOMENTUM, 1.0 / (1.0 + seen))
         outputs = self.model(self._put(batch.planes))[0]
         put = self.device
         return flow_loss(outputs, batch.flows.to(put), batch.inside.to(put), batch.weight.to(put))

@@ -7,7 +7,7 @@ stands before Django and counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +16,7 @@ Scope = dict[str, Any]
 Event = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 LARGEST_TEXT = 16 * 2**20  # bytes of JSON or of a form without files; it is parsed in memory
 TEXT = ("application/json", "application/x-www-form-urlencoded", "text/")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from unittest import mock
 
 import numpy as np
 from django.test import TestCase
 
-from annotator.exceptions import BadInput
+from annotator import storage
+from annotator.exceptions import BadInput, Unavailable
 from annotator.models import Dataset, Image, Revision
 from annotator.services.imports import ImportFile, ImportReport, images_import
 from annotator.storage import labels_get
@@ -183,6 +186,34 @@ class Imports(TestCase):
         self.assertIn("batch=b1", self.bring(*files).notes[0])
         spread = [(f"HEK_b{number}_1.tif", tiff_bytes(pixels())) for number in range(5)]
         self.assertEqual(self.bring(*spread).notes, [])
+
+    def test_storage_that_is_down_is_said_at_once_and_nothing_is_stored(self) -> None:
+        down = mock.patch("annotator.storage.put", side_effect=Unavailable("down"))
+        with down as put, self.assertRaises(Unavailable):
+            self.bring(("a.tif", self.image), ("b.tif", tiff_bytes(pixels())))
+        self.assertEqual(put.call_count, 1, "it does not wait for every file in turn")
+        self.assertFalse(Image.objects.exists())
+
+    def test_storage_that_goes_down_halfway_leaves_a_report(self) -> None:
+        real, calls = storage.put, itertools.count(1)
+
+        def put(key: str, content: bytes) -> str:
+            if next(calls) > 3:  # image and thumbnail of a, image of b
+                raise Unavailable("down")
+            return real(key, content)
+
+        files = [(f"{name}.tif", tiff_bytes(pixels())) for name in "abcd"]
+        with mock.patch("annotator.storage.put", put):
+            report = self.bring(*files, ("d_masks.tif", self.masks))
+        self.assertEqual([image.name for image in report.imported], ["a.tif"])
+        left = ["b.tif", "c.tif", "d.tif", "d_masks.tif"]
+        self.assertEqual(report.failed, [(name, "down") for name in left])
+        self.assertEqual(Image.objects.count(), 1)
+
+    def test_a_name_that_is_no_name_is_reported_with_the_others(self) -> None:
+        report = self.bring(("..", self.image), ("b.tif", tiff_bytes(pixels())))
+        self.assertEqual([name for name, _ in report.failed], [".."])
+        self.assertEqual(len(report.imported), 1)
 
 
 def _file(name: str, content: bytes, folder: str = "") -> ImportFile:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pickle
+import shutil
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,6 +75,13 @@ class TrainCommandTest(TransactionTestCase):
             run("model_train", self.name, "segmenter", config=folder / "config.json")
         with self.assertRaisesMessage(CommandError, "cannot be read"):
             run("model_train", self.name, "segmenter", config=folder / "none.json")
+        for content in (b"{", b"\xff\xfe", b"[" * 100_000, b"[]"):
+            (folder / "config.json").write_bytes(content)
+            with self.assertRaisesMessage(CommandError, "JSON"):
+                run("model_train", self.name, "segmenter", config=folder / "config.json")
+        (folder / "config.json").write_text('{"learning_rate": NaN}')
+        with self.assertRaisesMessage(CommandError, "learning_rate is a number"):
+            run("model_train", self.name, "segmenter", config=folder / "config.json")
 
     def test_a_run_that_fails_is_a_command_that_fails(self) -> None:
         with (
@@ -84,6 +94,16 @@ class TrainCommandTest(TransactionTestCase):
     def test_an_unknown_data_set_is_told(self) -> None:
         with self.assertRaisesMessage(CommandError, "no data set called nowhere"):
             run("model_train", "nowhere", "segmenter")
+
+
+class _Attack:
+    """Makes a folder when unpickled carelessly."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.path,)
 
 
 class ImportCommandTest(TransactionTestCase):
@@ -135,6 +155,70 @@ class ImportCommandTest(TransactionTestCase):
         with self.assertRaisesMessage(CommandError, "There is no file"):
             run("model_import", "lab", "segmenter", self.folder / "absent")
         self.assertFalse(ModelVersion.objects.exists())
+
+    def test_it_rejects_weights_and_meta_that_are_not_what_a_model_has(self) -> None:
+        state = torch.load(self.checkpoint(), weights_only=True)
+        first, last = "downsample.down.res_down_0.proj.1.weight", "output.2.weight"
+        for name, content in {
+            "flat": state | {first: torch.zeros(3)},
+            "scalar": state | {last: torch.tensor(1.0)},
+            "numbered": {1: torch.zeros(1)},
+            "no diameter": state | {"diam_mean": torch.tensor([])},
+            "nan diameter": state | {"diam_mean": torch.tensor([float("nan")])},
+            "other shapes": {key: value.flatten()[:1].clone() for key, value in state.items()},
+            "cellpose-SAM": {"encoder.pos_embed": torch.zeros(1)},
+            "a list": [1, 2],
+        }.items():
+            torch.save(content, self.folder / "file")
+            with self.subTest(name), self.assertRaisesMessage(CommandError, "file "):
+                run("model_import", "lab", "segmenter", self.folder / "file")
+        self.assertFalse(ModelVersion.objects.exists())
+
+    def test_it_rejects_a_folder_whose_meta_was_written_by_hand(self) -> None:
+        run("model_import", "lab", "segmenter", self.checkpoint())
+        theirs = version_folder(ModelVersion.objects.get())
+        meta = json.loads((theirs / "meta.json").read_text())
+        folder = self.folder / "model"
+        folder.mkdir()
+        shutil.copy(theirs / "weights.safetensors", folder)
+        for change in (
+            {"channels": 5},
+            {"architecture": "cpnet"},
+            {"architecture": meta["architecture"] | {"nbase": [2, 10**7, 10**7]}},
+            {"diameter": -3},
+            {"diameter": "wide"},
+            {"fixed_diameter": float("inf")},
+            {"calibration": {"temperature": float("nan")}},
+            {"types": ["CHO"]},
+        ):
+            (folder / "meta.json").write_text(json.dumps(meta | change))
+            with self.subTest(change), self.assertRaises(CommandError):
+                run("model_import", "lab", "segmenter", folder)
+        for text in ("[]", "null", "{", "[" * 100_000):
+            (folder / "meta.json").write_text(text)
+            with self.subTest(text[:5]), self.assertRaises(CommandError):
+                run("model_import", "lab", "segmenter", folder)
+        self.assertEqual(ModelVersion.objects.count(), 1)
+
+    def test_a_malicious_checkpoint_is_refused_and_does_not_run(self) -> None:
+        mark = self.folder / "it ran"
+        (self.folder / "evil").write_bytes(pickle.dumps(_Attack(str(mark)), 2))
+        with self.assertRaisesMessage(CommandError, "no cellpose checkpoint"):
+            run("model_import", "lab", "segmenter", self.folder / "evil")
+        self.assertFalse(mark.exists())
+
+    def test_a_zip_that_unpacks_to_gigabytes_is_refused(self) -> None:
+        bomb = self.folder / "bomb.zip"
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("weights.safetensors", b"x")
+            archive.writestr("meta.json", bytes(17 * 2**20))
+        with self.assertRaisesMessage(CommandError, "more than any model has"):
+            run("model_import", "lab", "segmenter", bomb)
+
+    def test_the_diameter_is_a_number_of_pixels(self) -> None:
+        for diameter in (0.0, -1.0, float("nan"), float("inf")):
+            with self.assertRaisesMessage(CommandError, "above zero"):
+                run("model_import", "lab", "segmenter", self.checkpoint(), diameter=diameter)
 
     def test_it_rejects_a_model_of_other_channels(self) -> None:
         run("model_import", "lab", "segmenter", self.checkpoint())

@@ -14,6 +14,7 @@ from django.contrib import admin
 from django.test import TestCase, override_settings
 
 from annotator.exceptions import Unavailable
+from annotator.models import Dataset
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -105,6 +106,38 @@ class Admin(TestCase):
         self.assertEqual(self.client.get("/admin/annotator/image/add/").status_code, 403)
         url = f"/admin/annotator/image/{image.pk}/change/"
         self.assertEqual(self.client.post(url, {"name": "other"}).status_code, 403)
+
+    def change_of(self, dataset: Dataset, **changes: str) -> str:
+        """The page after saving the data set's form with ``changes``; "" when it was saved."""
+        url = f"/admin/annotator/dataset/{dataset.pk}/change/"
+        form = self.client.get(url).context["adminform"].form
+        fields = {name: form[name].value() for name in form.fields}
+        sent = {name: value for name, value in fields.items() if value not in (None, False)}
+        for part in self.client.get(url).context["inline_admin_formsets"]:
+            for each in (part.formset.management_form, *part.formset.forms):
+                sent |= {each[name].html_name: each[name].value() for name in each.fields}
+        sent = {name: "" if value is None else value for name, value in sent.items()}
+        answer = self.client.post(url, sent | changes)
+        return "" if answer.status_code == 302 else answer.content.decode()
+
+    def test_a_data_set_takes_no_settings_that_workers_stumble_over(self) -> None:
+        dataset = make_dataset()
+        self.client.force_login(make_people(dataset).root)
+        self.assertEqual(self.change_of(dataset, training='{"segmenter": {"epochs": 3}}'), "")
+        for field, value in (
+            ("training", "[]"),
+            ("training", '{"segmenter": 5}'),
+            ("training", '{"detector": {"epoch": 3}}'),
+            ("channels", '{"a": 1}'),
+            ("channels", '["cytoplasm", "cytoplasm"]'),
+            ("type_pattern", "{a}{b}"),
+            ("types-0-name", "CHO"),
+            ("types-0-name", "mixed"),
+        ):
+            with self.subTest(field, value=value):
+                self.assertIn("errorlist", self.change_of(dataset, **{field: value}))
+        dataset.refresh_from_db()
+        self.assertEqual(dataset.training, {"segmenter": {"epochs": 3}})
 
     def test_a_whole_data_set_can_be_deleted(self) -> None:
         dataset = make_dataset()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from django.core.exceptions import SuspiciousOperation
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.test import SimpleTestCase
 
 from annotator import storage
@@ -44,6 +45,27 @@ class Objects(SimpleTestCase):
                 storage.put("torn/a.bin", source)
         self.assertFalse(storage.exists("torn/a.bin"))
         self.assertEqual(storage._keys_under("torn"), [])
+
+    def test_what_fails_is_told_without_the_servers_paths(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device", "/srv/secret/objects/a")
+        with (
+            mock.patch("annotator.storage._stored_size", side_effect=full),
+            self.assertRaises(Unavailable) as caught,
+        ):
+            storage.put("test/a.bin", b"x")
+        self.assertIn("No space left", caught.exception.message)
+        self.assertNotIn("secret", caught.exception.message)
+
+    def test_storage_that_cannot_be_written_is_not_ready(self) -> None:
+        storage.check()
+        with tempfile.NamedTemporaryFile() as file:
+            folder = Path(file.name) / "objects"  # under a file nothing can be made
+            broken = FileSystemStorage(location=str(folder))
+            with (
+                mock.patch.object(storage, "default_storage", broken),
+                self.assertRaises(Unavailable),
+            ):
+                storage.check()
 
     def test_a_key_cannot_leave_the_store(self) -> None:
         for key in ("../outside", "a/../../outside"):

@@ -102,6 +102,14 @@ class BootstrapTest(TestCase):
 
 
 class RoundTest(TestCase):
+    def test_a_data_set_in_trouble_does_not_keep_the_others_from_their_upkeep(self) -> None:
+        broken = make_dataset("a-broken", training=[])
+        make_revision(make_image(broken, split="train"), labels=square_labels(9))
+        image = make_image(make_dataset("b-sound"))
+        with self.assertLogs("annotator.work.upkeep", "ERROR"):
+            upkeep()
+        self.assertTrue(QueueItem.objects.filter(image=image).exists())
+
     def test_a_round_fills_the_queue_and_may_be_repeated(self) -> None:
         dataset = make_dataset()
         make_prediction(make_image(dataset, split="train"), make_version(dataset))

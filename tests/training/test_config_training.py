@@ -27,6 +27,9 @@ class ForFamilyTest(unittest.TestCase):
             ("epochs", "ten"),
             ("epochs", 2.5),
             ("epochs", True),
+            ("epochs", float("inf")),
+            ("minutes", float("nan")),
+            ("learning_rate", float("inf")),
             ("minutes", "2"),
             ("start", 3),
         ):
@@ -39,6 +42,11 @@ class ForFamilyTest(unittest.TestCase):
             ("batch_size", 0),
             ("ema", 1.0),
             ("crop", 100),
+            ("crop", 8 * 10**9),
+            ("batch_size", 10**9),
+            ("width", 10**6),
+            ("seed", -1),
+            ("seed", 2**32),
             ("precision", "int8"),
             ("scale_high", 0.1),
         ):
