@@ -28,6 +28,8 @@ from inference.tiling import run_tiled
 
 CPNET_WIDTHS = (32, 64, 128, 256)
 _OFF = 0.25  # octaves between estimate and result beyond which the image is run once more
+# Cells of fewer than 2.5 px cannot be told apart, and an enlarged image costs memory.
+_MOST_ZOOM = 12
 _STEPS = 200  # Euler steps at the network's own scale
 
 
@@ -96,7 +98,7 @@ class Segmenter:
         result = self._segment_at(planes, estimate, settings)
         found = median_diameter(result.labels)
         if found and abs(np.log2(found / estimate)) > _OFF:
-            return self._segment_at(planes, found, settings)
+            return self._segment_at(planes, scales.bounded(found, self.meta), settings)
         return result
 
     def flows(
@@ -105,6 +107,11 @@ class Segmenter:
         """Network outputs (3, h, w) at the scale where ``diameter`` px become the network's own,
         not resized back, and the style. ``planes`` are normalised.
         """
+        if diameter * _MOST_ZOOM < self.meta.diameter:
+            raise InferenceError(
+                f"A cell diameter of {diameter:g} px is too small: the image would be enlarged more"
+                f" than {_MOST_ZOOM} times. Give the diameter in pixels of the image."
+            )
         rescale = np.float32(self.meta.diameter) / diameter
         height, width = planes.shape[1:]
         # float32 arithmetic and truncation as in cellpose, which decides the resized shape.

@@ -90,11 +90,11 @@ class SegmenterLearner:
             yield stack([self._random_crop(s, rng) for s in chosen], [s.name for s in chosen])
 
     def loss(self, batch: Batch) -> Tensor:
-        # Plain means over the first batches: with cellpose's momentum of 0.05 alone, a third of
-        # the running statistics would still be their initial values after 20 steps.
+        # Statistics follow as closely as the averaged weights do early on: those of cellpose's
+        # slow momentum would belong to weights long gone, and to none at all before.
         seen = int(self.norms[0].num_batches_tracked or 0)
         for norm in self.norms:
-            norm.momentum = max(_MOMENTUM, 1.0 / (1.0 + seen))
+            norm.momentum = max(_MOMENTUM, 9.0 / (10.0 + seen))
         outputs = self.model(self._put(batch.planes))[0]
         put = self.device
         return flow_loss(outputs, batch.flows.to(put), batch.inside.to(put), batch.weight.to(put))

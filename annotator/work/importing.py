@@ -41,8 +41,8 @@ def import_model(
     ``diameter`` (px) is then used for every image instead of an estimate. Raises
     ``UnreadableModel`` or ``InferenceError`` saying what the file is not, and ``BadInput``.
     """
-    if diameter is not None and not 0 < diameter < LARGEST_DIAMETER:
-        raise BadInput("The diameter is a number of pixels above zero.")
+    if diameter is not None and not 1 <= diameter < LARGEST_DIAMETER:
+        raise BadInput("The diameter is that of a cell in pixels, 1 or more.")
     if not file.exists():
         raise UnreadableModel(f"There is no file {file}.")
     with tempfile.TemporaryDirectory(prefix="import-") as temporary:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from annotator.exceptions import CytoloopError, NotHere, NotReady
@@ -117,7 +118,9 @@ def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) ->
         return  # deleted while we were at it
     except (CytoloopError, InferenceError) as error:
         _failed(image, error.message, done)
-    except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+    except DatabaseError:
+        raise  # nothing could be written about it
+    except Exception as error:  # torch, OpenCV and numba raise anything
         # One odd image must not keep the others waiting; the log has what is ours to mend.
         log.exception("predicting image %s (%s)", image.pk, image.name)
         _failed(image, f"{type(error).__name__}: {error}", done)

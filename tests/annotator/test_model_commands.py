@@ -216,8 +216,8 @@ class ImportCommandTest(TransactionTestCase):
             run("model_import", "lab", "segmenter", bomb)
 
     def test_the_diameter_is_a_number_of_pixels(self) -> None:
-        for diameter in (0.0, -1.0, float("nan"), float("inf")):
-            with self.assertRaisesMessage(CommandError, "above zero"):
+        for diameter in (0.0, 0.5, -1.0, float("nan"), float("inf")):
+            with self.assertRaisesMessage(CommandError, "1 or more"):
                 run("model_import", "lab", "segmenter", self.checkpoint(), diameter=diameter)
 
     def test_it_rejects_a_model_of_other_channels(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
+from unittest import mock
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -64,6 +65,21 @@ class PredictTest(TransactionTestCase):
         self.assertIn("missing from object storage", attempt.message)
         self.assertIn(attempt.message[:20], QueueItem.objects.get(image=damaged).reasons[0]["text"])
         self.assertEqual(predict_pending(dataset=self.dataset).failed, 0, "not at once again")
+
+    def test_whatever_a_library_raises_costs_one_image_only(self) -> None:
+        class LibraryError(Exception):
+            """Derived from nothing else, as OpenCV's is."""
+
+        with (
+            mock.patch(
+                "annotator.work.prediction.image_array", side_effect=LibraryError("no memory")
+            ),
+            self.assertLogs("annotator.work.prediction", "WARNING"),
+        ):
+            self.assertEqual(predict_pending(dataset=self.dataset).failed, 6)
+            with self.assertRaisesMessage(CommandError, "None of 6 images"):
+                call_command("images_predict", self.dataset.name, wait=True, stderr=io.StringIO())
+        self.assertIn("no memory", PredictionAttempt.objects.all()[0].message)
 
     def test_a_slice_of_time_leaves_the_rest_for_later(self) -> None:
         done = predict_pending(dataset=self.dataset, seconds=0)

@@ -112,6 +112,12 @@ class OddImagesTest(unittest.TestCase):
         for other in (image.astype(np.uint16) * 200, image.astype(np.float64) / 1e6):
             np.testing.assert_allclose(segmenter.segment(other[None]).cellprob, first, atol=1e-3)
 
+    def test_it_rejects_a_diameter_that_would_blow_the_image_up(self):
+        with self.assertRaisesRegex(InferenceError, "0.5 px is too small"):
+            small_segmenter().segment(
+                np.ones((1, 64, 64), np.uint8), SegmenterSettings(diameter=0.5)
+            )
+
     def test_it_rejects_images_of_other_channels_and_odd_arrays(self):
         segmenter = small_segmenter()
         with self.assertRaisesRegex(InferenceError, "1 channels .nucleus.; the image has 2"):
