@@ -28,6 +28,7 @@ AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach 
 _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
 _HUGE = 4.0  # times the told diameter: no cell, and slow to judge
+_SMALLEST, _LARGEST = 5.0, 300.0  # px, for a network trained at 30 px
 _OCTAVES = 0.6  # standard deviation of the trust in masks of another size than told
 
 
@@ -50,7 +51,15 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> flo
             best = max(best, probe(planes, flows_at, meta, assumed), key=lambda p: p.quality)
             if best.quality >= AGREED:
                 break
-    return best.found or typical_diameter(meta)
+    return bounded(best.found, meta) if best.found else typical_diameter(meta)
+
+
+def bounded(diameter: float, meta: ModelMeta) -> float:
+    """``diameter`` (px) kept to what cells can measure; beyond is a half-trained network's noise,
+    and following it would enlarge the image without end.
+    """
+    scale = meta.diameter / 30.0
+    return float(min(max(diameter, _SMALLEST * scale), _LARGEST * scale))
 
 
 def typical_diameter(meta: ModelMeta) -> float:
