@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -21,6 +22,8 @@ from rest_framework.views import set_rollback
 from annotator.exceptions import BadInput, CytoloopError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
+# Uploads lie in temporary files while they are read: too many of them, or a full disk.
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
 
 
 def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -46,6 +49,12 @@ def _ours(exc: Exception) -> Exception:
     if isinstance(exc, DataError):
         log.warning("database: %s", exc)
         return BadInput("A value is too long, too large or holds a character that is no text.")
+    if isinstance(exc, OSError) and exc.errno in NO_ROOM:
+        log.error("no room for a request: %s", exc)
+        return Unavailable(
+            f"The server has no room for this request ({exc.strerror}). Send fewer files at once, "
+            "or ask whoever runs it."
+        )
     if isinstance(exc, RecursionError):
         return BadInput("The JSON is nested too deeply.")
     if isinstance(exc, TooManyFilesSent):

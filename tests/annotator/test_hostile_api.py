@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 from typing import Any
 from unittest import mock
@@ -102,6 +103,17 @@ class Hostile(TestCase):
         fields = {f"field{number}": "x" for number in range(9)}
         answer = self.alice.post(url, fields, format="multipart")
         self.assert_error(answer, 413, "too_large")
+
+    def test_more_files_than_the_server_can_hold_open(self) -> None:
+        full = OSError(errno.EMFILE, "Too many open files", "/tmp/x.upload")
+        url = f"/api/v1/datasets/{self.dataset.pk}/images/"
+        files = [SimpleUploadedFile("a.png", bytes(3 * 2**20))]  # too long to stay in memory
+        with (
+            mock.patch("django.core.files.uploadhandler.TemporaryUploadedFile", side_effect=full),
+            self.assertLogs("annotator.api.errors", "ERROR"),
+        ):
+            answer = self.alice.post(url, {"files": files}, format="multipart")
+        self.assertIn("Too many open files", self.assert_error(answer, 503, "unavailable"))
 
     def test_a_value_that_the_database_refuses_is_the_callers_fault(self) -> None:
         refusal = DataError("value too long for type character varying(80)")
