@@ -65,7 +65,8 @@ def export(export_id: int) -> None:
     from annotator.services.exports import export_work
 
     if Export.objects.filter(pk=export_id).exists():
-        export_work(export_id=export_id)
+        with shutdown.long_work():
+            export_work(export_id=export_id, should_stop=shutdown.leaving)
 
 
 @shared_task(name=Job.TICK.value)

@@ -12,13 +12,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for
+from annotator.exceptions import BadInput
 from annotator.models import Family, Split
+from annotator.models.images import MIXED
 from annotator.selectors.composition import HEADS, PREDICTIONS, composition, learning_curve
 
 
 class CompositionInput(serializers.Serializer[Any]):
     source = serializers.ChoiceField((HEADS, PREDICTIONS), default=HEADS)  # type: ignore[assignment]
     split = serializers.ChoiceField(Split.choices, default="", allow_blank=True)
+    culture = serializers.CharField(default="", allow_blank=True, max_length=40)
 
 
 class ShareOutput(serializers.Serializer[Any]):
@@ -71,6 +74,7 @@ class Composition(APIView):
         parameters=[
             OpenApiParameter("source", str, enum=[HEADS, PREDICTIONS]),
             OpenApiParameter("split", str, enum=Split.values),
+            OpenApiParameter("culture", str, description="a cell type's name, or mixed"),
         ],
         responses=CompositionOutput,
     )
@@ -79,6 +83,9 @@ class Composition(APIView):
         dataset = dataset_for(request.user, pk)
         asked = CompositionInput(data=request.query_params)
         asked.is_valid(raise_exception=True)
+        known = ["", MIXED, *dataset.types.values_list("name", flat=True)]
+        if (culture := asked.validated_data["culture"]) not in known:
+            raise BadInput(f"There is no culture {culture}; use {', '.join(known[1:])}.")
         return Response(composition(dataset, **asked.validated_data))
 
 

@@ -34,6 +34,7 @@ class Export(models.Model):
     message = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)  # when its worker was last heard of
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

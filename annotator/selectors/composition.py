@@ -36,13 +36,17 @@ def head_revisions(dataset: Dataset, split: str = "") -> QuerySet[Revision]:
     return found.select_related("image", "image__culture_type").order_by("image_id")
 
 
-def composition(dataset: Dataset, source: str = HEADS, split: str = "") -> dict[str, Any]:
-    """Cells per type over all images of ``source``, with Wilson 95 % intervals of the shares.
+def composition(
+    dataset: Dataset, source: str = HEADS, split: str = "", culture: str = ""
+) -> dict[str, Any]:
+    """Cells per type over the images of ``source``, with Wilson 95 % intervals of the shares.
+
+    ``culture``: only images of that type's single-type culture, or ``"mixed"``.
 
     Shares are of the typed cells, 0 when there is none. Keys as in the REST contract of
     ``composition/``.
     """
-    counts = _counts_per_image(dataset, source, split)
+    counts = _counts_per_image(dataset, source, split, culture)
     types = list(CellType.objects.filter(dataset=dataset))
     totals: dict[int | None, int] = defaultdict(int)
     for per_type in counts.values():
@@ -61,13 +65,14 @@ def composition(dataset: Dataset, source: str = HEADS, split: str = "") -> dict[
 
 
 def _counts_per_image(
-    dataset: Dataset, source: str, split: str
+    dataset: Dataset, source: str, split: str, culture: str
 ) -> dict[int, dict[int | None, int]]:
     """{image id: {type id or None: cells}}; images without a cell are there with none."""
     rows: Iterable[tuple[int, int | None, int]]
     ids: Iterable[int]
+    among = {"image__culture": culture} if culture else {}
     if source == PREDICTIONS:
-        predictions = newest_predictions(dataset, split)
+        predictions = newest_predictions(dataset, split).filter(**among)
         ids = predictions.values_list("image_id", flat=True)
         rows = (
             PredictedCell.objects.filter(prediction__in=predictions.values("pk"))
@@ -76,7 +81,7 @@ def _counts_per_image(
             .annotate(cells=Count("pk"))
         )
     else:
-        heads = head_revisions(dataset, split)
+        heads = head_revisions(dataset, split).filter(**among)
         ids = heads.values_list("image_id", flat=True)
         rows = (
             Cell.objects.filter(revision__in=heads.values("pk"))
@@ -128,6 +133,7 @@ def learning_curve(dataset: Dataset) -> list[dict[str, Any]]:
         ModelVersion.objects.filter(dataset=dataset, evaluations__isnull=False)
         .distinct()
         .select_related("run__snapshot")
+        .defer("run__snapshot__entries")
         .prefetch_related(evaluations())
         .order_by("id")
     )

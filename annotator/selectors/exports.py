@@ -8,10 +8,11 @@ from django.db.models import Q, QuerySet
 
 from annotator.models import Export, ExportStatus
 
-_STUCK = timedelta(minutes=30)
+# A worker beats for each image; only the packing of a large export is silent for longer.
+_SILENT = timedelta(minutes=10)
 
 
 def waiting_exports(now: datetime) -> QuerySet[Export]:
     """Exports nobody has begun, and those whose worker has been silent for too long."""
-    stuck = Q(status=ExportStatus.RUNNING, started_at__lt=now - _STUCK)
-    return Export.objects.filter(Q(status=ExportStatus.QUEUED) | stuck).order_by("id")
+    silent = Q(status=ExportStatus.RUNNING, heartbeat_at__lt=now - _SILENT)
+    return Export.objects.filter(Q(status=ExportStatus.QUEUED) | silent).order_by("id")

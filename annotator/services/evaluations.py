@@ -8,7 +8,7 @@ from typing import Any
 
 from annotator.models import Dataset, Evaluation, ModelVersion, Snapshot, Split
 from annotator.services.snapshots import entries_hash
-from annotator.services.versions import version_promote
+from annotator.services.versions import version_promote_over
 from training.metrics import not_worse
 
 # Where models are compared, best first: without a corrected test image the validation images
@@ -79,8 +79,11 @@ def _without_nan(value: Any) -> Any:
 
 def candidate_settle(
     *, candidate: Evaluation, current: Evaluation | None, frozen: FrozenSplit
-) -> str:
-    """Promote the candidate when the gate lets it pass; the sentence says what happened."""
+) -> str | None:
+    """Promote the candidate when the gate lets it pass; the sentence says what happened.
+
+    None when another version has become current since: compare with that one.
+    """
     version = candidate.version
     good, why = not_worse(candidate.metrics, current.metrics if current else None)
     where = _where(frozen)
@@ -97,7 +100,9 @@ def candidate_settle(
     # Read again: a person may have changed it while the run went on.
     if not Dataset.objects.filter(pk=version.dataset_id, auto_promote=True).exists():
         return f"{version} is ready to be promoted by hand: {why} {where}"
-    version_promote(version=version)
+    compared = current.version if current else None
+    if not version_promote_over(version=version, compared=compared):
+        return None
     return f"{version} was promoted: {why} {where}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,22 @@ def export_check(request: ExportRequest) -> None:
         )
 
 
-def export_write(*, request: ExportRequest, out: Path) -> Exported:
+class Interrupted(Exception):
+    """The export was left before its end; another worker may begin it anew."""
+
+
+def export_write(
+    *, request: ExportRequest, out: Path, on_image: Callable[[], None] | None = None
+) -> Exported:
     """Write the export to ``out``: a folder, or for coco a .json file.
+
+    ``on_image`` is called before each image and may raise to stop.
 
     Raises ``BadInput``, ``NotReady``, ``Unavailable`` (storage, or ``out`` cannot be written).
     """
     export_check(request)
     types = list(request.dataset.types.values_list("name", flat=True))
-    counted = _Counted(_labelled(request))
+    counted = _Counted(_labelled(request), on_image)
     try:
         if request.format == "coco":
             write_coco(counted, types, out)
@@ -95,13 +103,18 @@ def export_write(*, request: ExportRequest, out: Path) -> Exported:
 class _Counted:
     """Images passing by, counted; the formats read them one at a time."""
 
-    def __init__(self, images: Iterator[LabelledImage]) -> None:
+    def __init__(
+        self, images: Iterator[LabelledImage], on_image: Callable[[], None] | None
+    ) -> None:
         self._images = images
+        self._on_image = on_image
         self.images = 0
         self.cells = 0
 
     def __iter__(self) -> Iterator[LabelledImage]:
         for image in self._images:
+            if self._on_image:
+                self._on_image()
             self.images += 1
             self.cells += len(image.cells)
             yield image
@@ -205,15 +218,27 @@ def export_create(*, request: ExportRequest, requested_by: User) -> Export:
     return export
 
 
-def export_work(*, export_id: int) -> None:
-    """Write a waiting export's zip; the row says how it ended. A second worker leaves at once."""
+def export_work(*, export_id: int, should_stop: Callable[[], bool] | None = None) -> None:
+    """Write a waiting export's zip; the row says how it ended. A second worker leaves at once.
+
+    ``should_stop`` is asked before each image; then the export waits for another worker.
+    """
     now = timezone.now()
     mine = waiting_exports(now).filter(pk=export_id).order_by()
-    if not mine.update(status=ExportStatus.RUNNING, started_at=now):
+    if not mine.update(status=ExportStatus.RUNNING, started_at=now, heartbeat_at=now):
         return
     export = Export.objects.select_related("dataset").get(pk=export_id)
+
+    def beat() -> None:
+        if should_stop is not None and should_stop():
+            raise Interrupted
+        Export.objects.filter(pk=export_id).update(heartbeat_at=timezone.now())
+
     try:
-        written, key = _zipped(export)
+        written, key = _zipped(export, beat)
+    except Interrupted:
+        Export.objects.filter(pk=export_id).update(status=ExportStatus.QUEUED)
+        return
     except (CytoloopError, OSError) as error:
         log.warning("export %s failed: %s", export.pk, error)
         _end(export, status=ExportStatus.FAILED, message=str(error))
@@ -236,11 +261,11 @@ def export_work(*, export_id: int) -> None:
     )
 
 
-def _zipped(export: Export) -> tuple[Exported, str]:
+def _zipped(export: Export, beat: Callable[[], None]) -> tuple[Exported, str]:
     request = ExportRequest(export.dataset, export.format, export.source, export.split)
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
         folder = Path(temporary) / "export"
-        written = export_write(request=request, out=folder)
+        written = export_write(request=request, out=folder, on_image=beat)
         packed = Path(temporary) / "export.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(folder.rglob("*")):

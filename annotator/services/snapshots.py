@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from annotator.models import (
     Family,
     Image,
     Revision,
+    RunStatus,
     Snapshot,
     Split,
+    TrainingRun,
 )
 from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
@@ -150,7 +152,10 @@ def _counted(entries: list[Entry]) -> dict[str, dict[str, int]]:
 
 
 def _cell_types(entries: list[Entry]) -> dict[int | None, dict[str, str]]:
-    """{revision id: {label: type}} for cells whose type a person or an import gave."""
+    """{revision id: {label: type}} of the cells that have one.
+
+    A type the models proposed counts too: who submitted the revision has let it stand.
+    """
     revisions = [entry["revision"] for entry in entries if "revision" in entry]
     found: dict[int | None, dict[str, str]] = {}
     rows = Cell.objects.filter(revision__in=revisions, type__isnull=False)
@@ -165,12 +170,18 @@ def snapshot_folder(snapshot: Snapshot) -> Path:
     return Path(settings.SNAPSHOTS_DIR) / f"{snapshot.dataset_id}-{snapshot.hash}"
 
 
-def snapshot_write(*, snapshot: Snapshot, folder: Path | None = None) -> Path:
+def snapshot_write(
+    *,
+    snapshot: Snapshot,
+    folder: Path | None = None,
+    on_image: Callable[[], None] | None = None,
+) -> Path:
     """Write the snapshot's folder, manifest last, and return it; a whole one is left as it is.
 
     Files are written beside their place and renamed, so two workers may write at once and a
-    worker that died halfway leaves nothing that looks whole. Raises ``Unavailable`` when storage
-    fails and ``NotHere`` when an image of the snapshot has been deleted.
+    worker that died halfway leaves nothing that looks whole. ``on_image`` is called before each
+    image and may raise to stop. Raises ``Unavailable`` when storage fails and ``NotHere`` when an
+    image of the snapshot has been deleted.
     """
     folder = folder or snapshot_folder(snapshot)
     manifest = folder / "manifest.json"
@@ -186,7 +197,7 @@ def snapshot_write(*, snapshot: Snapshot, folder: Path | None = None) -> Path:
         "family": snapshot.family,
         "channels": list(model_channels(dataset.channels)),
         "types": list(dataset.types.values_list("name", flat=True)),
-        "images": list(_written(snapshot, folder)),
+        "images": list(_written(snapshot, folder, on_image)),
     }
     fresh = folder / f".manifest.{uuid.uuid4().hex}"
     fresh.write_text(json.dumps(document))
@@ -194,7 +205,9 @@ def snapshot_write(*, snapshot: Snapshot, folder: Path | None = None) -> Path:
     return folder
 
 
-def _written(snapshot: Snapshot, folder: Path) -> Iterator[dict[str, Any]]:
+def _written(
+    snapshot: Snapshot, folder: Path, on_image: Callable[[], None] | None
+) -> Iterator[dict[str, Any]]:
     """Write each entry's files; yield its part of the manifest."""
     images = Image.objects.select_related("dataset").in_bulk(
         [entry["image"] for entry in snapshot.entries]
@@ -202,6 +215,8 @@ def _written(snapshot: Snapshot, folder: Path) -> Iterator[dict[str, Any]]:
     types = _cell_types(snapshot.entries)
     names = dict(CellType.objects.filter(dataset=snapshot.dataset).values_list("id", "name"))
     for entry in snapshot.entries:
+        if on_image:
+            on_image()
         image = images.get(entry["image"])
         if image is None:
             raise NotHere(
@@ -238,15 +253,17 @@ def _save(path: Path, array: NDArray[Any]) -> None:
     os.replace(fresh, path)
 
 
-def snapshot_folders_prune(*, keep: Path) -> None:
-    """Remove the oldest snapshot folders of this machine, never ``keep``."""
+def snapshot_folders_prune() -> None:
+    """Remove the oldest snapshot folders of this machine, never one that a run may be reading."""
+    live = TrainingRun.objects.filter(snapshot__isnull=False).exclude(status__in=RunStatus.over())
+    read = {snapshot_folder(run.snapshot) for run in live.select_related("snapshot")}
     manifests = sorted(
         Path(settings.SNAPSHOTS_DIR).glob("*/manifest.json"),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
     for manifest in manifests[_KEPT_FOLDERS:]:
-        if manifest.parent != keep:
+        if manifest.parent not in read:
             # The manifest goes first, so that no half-removed folder reads as whole.
             manifest.unlink(missing_ok=True)
             shutil.rmtree(manifest.parent, ignore_errors=True)

@@ -87,6 +87,19 @@ def _check_channels(dataset: Dataset, meta: dict[str, Any]) -> None:
 
 
 @transaction.atomic
+def version_promote_over(*, version: ModelVersion, compared: ModelVersion | None) -> bool:
+    """Promote ``version`` if ``compared`` (None: no version) is still the current one.
+
+    False, and nothing changed, when another version was promoted since the two were compared.
+    """
+    dataset = Dataset.objects.select_for_update(no_key=True).get(pk=version.dataset_id)
+    if current_version(dataset, version.family) != compared:
+        return False
+    version_promote(version=version)
+    return True
+
+
+@transaction.atomic
 def version_promote(*, version: ModelVersion) -> ModelVersion:
     """Let ``version`` predict from now on, a retired one too; the images are predicted again."""
     dataset = Dataset.objects.select_for_update(no_key=True).get(pk=version.dataset_id)

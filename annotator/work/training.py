@@ -158,7 +158,7 @@ def _worked(run_id: int, heart: Heart, on_epoch: OnEpoch | None) -> str:
     message = _settled(run, snapshot, folder, heart)
     # The weights are in storage; the optimizer's state is of no more use.
     (run_folder(run) / CHECKPOINT).unlink(missing_ok=True)
-    snapshot_folders_prune(keep=folder)
+    snapshot_folders_prune()
     return " ".join([message, *_remarks(snapshot)])
 
 
@@ -181,7 +181,7 @@ def _prepared(run: TrainingRun, heart: Heart) -> tuple[Snapshot, Path]:
         run_preflight(dataset=run.dataset, family=run.family)
         run.snapshot = snapshot_create(dataset=run.dataset, family=run.family)
         _step(heart, snapshot=run.snapshot)
-    return run.snapshot, snapshot_write(snapshot=run.snapshot)
+    return run.snapshot, snapshot_write(snapshot=run.snapshot, on_image=heart.check)
 
 
 def _trained(
@@ -223,13 +223,16 @@ def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: Heart) -
     if candidate is None or frozen is None:
         raise TrainingError("The snapshot holds no labelled image; correct some and train again.")
     mine = evaluated(candidate, frozen, folder, heart.should_stop)
-    heart.check()
-    current = current_version(run.dataset, run.family)
-    if current == candidate:
-        return f"{candidate} was promoted."  # by hand, or before this worker took over
-    theirs = evaluated(current, frozen, folder, heart.should_stop) if current else None
-    heart.check()
-    return candidate_settle(candidate=mine, current=theirs, frozen=frozen)
+    while True:
+        heart.check()
+        current = current_version(run.dataset, run.family)
+        if current == candidate:
+            return f"{candidate} was promoted."  # by hand, or before this worker took over
+        theirs = evaluated(current, frozen, folder, heart.should_stop) if current else None
+        heart.check()
+        message = candidate_settle(candidate=mine, current=theirs, frozen=frozen)
+        if message is not None:
+            return message
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 import json
 import zipfile
 from contextlib import redirect_stdout
+from datetime import timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,13 +17,14 @@ import tifffile
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TestCase
+from django.utils import timezone
 from pycocotools.coco import COCO
 
 from annotator import storage
 from annotator.exceptions import BadInput, NotReady
 from annotator.formats.coco import encode_rle
 from annotator.formats.tables import measure
-from annotator.models import CellType, ExportStatus, PredictedCell
+from annotator.models import CellType, Export, ExportStatus, PredictedCell
 from annotator.services.exports import (
     ExportRequest,
     export_create,
@@ -248,6 +250,28 @@ class AskingTest(ExportCase):
         self.assertTrue(name.endswith(".zip"))
         with zipfile.ZipFile(BytesIO(storage.get(key))) as archive:
             self.assertIn("HEK_a_1_masks.tif", archive.namelist())
+
+    def test_an_export_cut_off_by_a_stop_is_begun_anew(self) -> None:
+        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
+        request = ExportRequest(self.dataset, "cellpose")
+        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
+        export_work(export_id=export.pk, should_stop=lambda: True)
+        export.refresh_from_db()
+        self.assertEqual(export.status, ExportStatus.QUEUED)
+        export_work(export_id=export.pk)
+        export.refresh_from_db()
+        self.assertEqual((export.status, export.images), (ExportStatus.DONE, 1))
+
+    def test_an_export_whose_worker_fell_silent_is_taken_over(self) -> None:
+        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
+        request = ExportRequest(self.dataset, "cellpose")
+        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
+        beats = timezone.now() - timedelta(minutes=5), timezone.now() - timedelta(minutes=11)
+        for heard, taken in zip(beats, (False, True), strict=True):
+            Export.objects.update(status=ExportStatus.RUNNING, heartbeat_at=heard)
+            export_work(export_id=export.pk)
+            export.refresh_from_db()
+            self.assertEqual(export.status == ExportStatus.DONE, taken)
 
     def test_an_export_that_fails_says_why(self) -> None:
         revision = make_revision(make_image(self.dataset))

@@ -215,6 +215,18 @@ class CompositionTest(ApiCase):
         self.assertEqual(self.alice.get(url, {"split": "dev"}).status_code, 400)
         self.assertEqual(self.alice.get(url, {"source": "guesses"}).status_code, 400)
 
+    def test_one_culture_is_counted_alone(self) -> None:
+        url = f"/api/v1/datasets/{self.dataset.pk}/composition/"
+        everything = self.alice.get(url).json()
+        culture = everything["per_image"][0]["culture"]
+        alone = self.alice.get(url, {"culture": culture}).json()
+        self.assertEqual(alone["cells"], everything["cells"])
+        other = "HEK" if culture != "HEK" else "mixed"
+        self.assertEqual(self.alice.get(url, {"culture": other}).json()["cells"], 0)
+        refused = self.alice.get(url, {"culture": "HeLa"})
+        self.assertEqual(refused.status_code, 400)
+        self.assertIn("HeLa", refused.json()["message"])
+
     def test_the_learning_curve_tells_cells_and_quality(self) -> None:
         version = make_version(self.dataset)
         version.evaluations.create(

@@ -78,9 +78,11 @@ class GateTest(TestCase):
         )
 
     def settle(self, candidate: Evaluation, current: Evaluation | None, **changes: Any) -> str:
-        return candidate_settle(
+        message = candidate_settle(
             candidate=candidate, current=current, frozen=changes.get("frozen", self.frozen)
         )
+        assert message is not None
+        return message
 
     def stage(self, evaluation: Evaluation) -> str:
         return ModelVersion.objects.get(pk=evaluation.version_id).stage
@@ -110,6 +112,17 @@ class GateTest(TestCase):
         self.settle(candidate, current)
         self.assertEqual(self.stage(candidate), Stage.CURRENT)
         self.assertEqual(self.stage(current), Stage.RETIRED)
+
+    def test_a_version_promoted_meanwhile_is_not_replaced_unseen(self) -> None:
+        compared = self.measured("current", ap50=0.5)
+        candidate = self.measured("candidate", ap50=0.6)
+        best = self.measured("candidate", ap50=0.9)
+        version_promote(version=best.version)
+        self.assertIsNone(
+            candidate_settle(candidate=candidate, current=compared, frozen=self.frozen)
+        )
+        self.assertEqual(self.stage(candidate), Stage.CANDIDATE)
+        self.assertEqual(self.stage(best), Stage.CURRENT)
 
     def test_a_data_set_may_leave_promotion_to_people(self) -> None:
         Dataset.objects.update(auto_promote=False)

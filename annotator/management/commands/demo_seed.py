@@ -28,8 +28,8 @@ PARTS = (
 # Small networks and short runs: two CPU cores reach usable predictions in minutes.
 TRAINING = {
     "bootstrap": True,
-    "segmenter": {"minutes": 1.5, "width": 16},
-    "detector": {"minutes": 2.0},
+    "segmenter": {"minutes": 2.0, "width": 16},
+    "detector": {"minutes": 3.5},
 }
 
 

@@ -65,10 +65,10 @@ export const listQueue = (id: number, signal?: AbortSignal): Promise<QueueItem[]
 export const readComposition = (
   id: number,
   source: "heads" | "predictions",
-  split: Split | "",
+  among: { split: Split | ""; culture: string },
   signal?: AbortSignal,
 ): Promise<Composition> =>
-  getJson(`datasets/${id}/composition/`, { query: { source, split }, signal });
+  getJson(`datasets/${id}/composition/`, { query: { source, ...among }, signal });
 
 export async function readLearningCurve(id: number, signal?: AbortSignal): Promise<CurvePoint[]> {
   const answer = await getJson<{ points: CurvePoint[] }>(`datasets/${id}/learning-curve/`, {
