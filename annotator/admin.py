@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -32,6 +33,7 @@ from annotator.models import (
 )
 from annotator.naming import check_pattern
 from annotator.services.datasets import check_channels, check_types
+from annotator.services.images import image_delete
 from training.config import TrainConfig
 from training.errors import TrainingError
 
@@ -47,6 +49,39 @@ class Record(admin.ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class DeletedByService(admin.ModelAdmin):
+    """Deleted with the bytes that lie in object storage, and with all revisions."""
+
+    def delete_whole(self, row: Any) -> None:
+        """Delete ``row`` and its bytes."""
+        raise NotImplementedError
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._delete_after_commit(request, [obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._delete_after_commit(request, list(queryset))
+
+    def _delete_after_commit(self, request: HttpRequest, rows: Iterable[Any]) -> None:
+        # The admin deletes inside a transaction. Bytes that went before it was rolled back would
+        # be missing for rows that stayed.
+        def run() -> None:
+            try:
+                for row in rows:
+                    self.delete_whole(row)
+            except CytoloopError as error:
+                self.message_user(
+                    request, f"Not everything was deleted. {error.message}", messages.ERROR
+                )
+
+        transaction.on_commit(run)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        # Nobody may delete a revision alone; with its image it may go.
+        return found, counts, set(lacking) - {Revision._meta.verbose_name}, protected
 
 
 class RecordInline(admin.TabularInline):
@@ -128,7 +163,7 @@ class DatasetForm(forms.ModelForm):
 
 
 @admin.register(Dataset)
-class DatasetAdmin(admin.ModelAdmin):
+class DatasetAdmin(DeletedByService):
     form = DatasetForm
     list_display = ["name", "channels", "image_count", "member_count", "auto_promote", "created_at"]
     search_fields = ["name", "description"]
@@ -151,6 +186,11 @@ class DatasetAdmin(admin.ModelAdmin):
         fixed = ["channels"] if obj is not None and obj.images.exists() else []
         return [*self.readonly_fields, *fixed]
 
+    def delete_whole(self, row: Dataset) -> None:
+        for image in row.images.select_related("dataset"):
+            image_delete(image=image)
+        row.delete()
+
     @admin.display(description="images", ordering="found_images")
     def image_count(self, dataset: Any) -> int:
         return int(dataset.found_images)
@@ -170,7 +210,7 @@ class MembershipAdmin(admin.ModelAdmin):
 
 
 @admin.register(Image)
-class ImageAdmin(Record):
+class ImageAdmin(DeletedByService, Record):
     list_display = [
         "name",
         "dataset",
@@ -191,6 +231,9 @@ class ImageAdmin(Record):
         *(field.name for field in Image._meta.fields if field.name not in ("id", "key")),
     ]
     readonly_fields = ["picture"]
+
+    def delete_whole(self, row: Image) -> None:
+        image_delete(image=row)
 
     @admin.display(description="size (px)")
     def size(self, image: Image) -> str:
@@ -235,6 +278,8 @@ class QueueItemAdmin(Record):
 
 @admin.register(Revision)
 class RevisionAdmin(Record):
+    """Append-only: a number given again would name another revision to clients that know it."""
+
     list_display = [
         "image",
         "number",
@@ -248,6 +293,9 @@ class RevisionAdmin(Record):
     list_select_related = ["image", "author"]
     search_fields = ["image__name", "author__username", "note"]
     date_hierarchy = "created_at"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Snapshot)

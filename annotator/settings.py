@@ -47,11 +47,9 @@ def _positive(raw: str) -> int:
 
 # Everything embedded (database, objects, broker, runs) lives in this one folder.
 TESTING = "test" in sys.argv[1:2]
-VAR_DIR = env(
-    "CYTOLOOP_VAR",
-    BASE_DIR / "var" / "test" if TESTING else BASE_DIR / "var",
-    lambda raw: Path(raw).expanduser().resolve(),
-)
+VAR_DIR = env("CYTOLOOP_VAR", BASE_DIR / "var", lambda raw: Path(raw).expanduser().resolve())
+if TESTING:
+    VAR_DIR /= "test"  # the tests empty their folder: never the one that the variable names
 try:
     VAR_DIR.mkdir(parents=True, exist_ok=True)
 except OSError as error:
@@ -78,7 +76,8 @@ def _embedded_secret() -> str:
     return path.read_text()
 
 
-SECRET_KEY = os.environ.get("SECRET_KEY") or _embedded_secret()
+# None is kept for the tests: a kept one tells an installation from a folder to empty.
+SECRET_KEY = os.environ.get("SECRET_KEY") or ("tests" * 10 if TESTING else _embedded_secret())
 ALLOWED_HOSTS = env("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], _csv)
 CSRF_TRUSTED_ORIGINS: list[str] = env("CSRF_TRUSTED_ORIGINS", [], _csv)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -167,6 +166,11 @@ STATICFILES_DIRS = [("app", FRONTEND_DIST)] if FRONTEND_DIST.exists() else []
 WHITENOISE_USE_FINDERS = True  # served straight from the sources: no collectstatic step
 
 S3_BUCKET = os.environ.get("S3_BUCKET", "")
+if TESTING and S3_BUCKET and "test" not in S3_BUCKET:
+    raise ImproperlyConfigured(
+        f"S3_BUCKET={S3_BUCKET!r} cannot be used: the tests write to the bucket, so its name must "
+        "contain the word test."
+    )
 if S3_BUCKET:
     from botocore.config import Config as _S3Config
 
@@ -177,14 +181,14 @@ if S3_BUCKET:
             "endpoint_url": os.environ.get("S3_ENDPOINT_URL") or None,
             "access_key": os.environ.get("S3_ACCESS_KEY") or None,
             "secret_key": os.environ.get("S3_SECRET_KEY") or None,
-            "region_name": os.environ.get("S3_REGION", "us-east-1"),
+            "region_name": env("S3_REGION", "us-east-1", str),
             # Short enough that a page or a health check says so when the server is gone.
             "client_config": _S3Config(
                 connect_timeout=5,
                 read_timeout=60,
                 retries={"total_max_attempts": 3},
                 signature_version="s3v4",
-                s3={"addressing_style": os.environ.get("S3_ADDRESSING_STYLE", "path")},
+                s3={"addressing_style": env("S3_ADDRESSING_STYLE", "path", str)},
             ),
             "file_overwrite": True,
             "default_acl": None,
@@ -198,6 +202,15 @@ else:
 STORAGES = {
     "default": _object_storage,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# Files and not memory: the web processes of one machine count sign-ins together.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(VAR_DIR / "cache"),
+        "OPTIONS": {"MAX_ENTRIES": 1000},
+    }
 }
 
 REST_FRAMEWORK = {
@@ -227,6 +240,10 @@ SPECTACULAR_SETTINGS = {
         "ExportStatusEnum": "annotator.models.ExportStatus",
         "RunStatusEnum": "annotator.models.RunStatus",
     },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "annotator.api.schema.declare_failures",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -267,16 +284,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": "cpu", "expires": BEAT_SECONDS},
     }
 }
-# RabbitMQ closes the channel of a consumer that holds a message for half an hour; the next run
-# waits for hours behind a long training.
+# Without arguments, which would differ between brokers: RabbitMQ 4.3.2 refuses a classic queue
+# with a consumer timeout, and older ones need it raised (docs/admin.md). `training` is declared
+# even where the trainings go elsewhere, as compose's CPU trainer listens to it.
 CELERY_TASK_QUEUES = [
-    Queue(
-        name,
-        Exchange(name),
-        routing_key=name,
-        queue_arguments={"x-consumer-timeout": 14 * 24 * 3600 * 1000},
-    )
-    for name in sorted({"cpu", PREDICTION_QUEUE, TRAINING_QUEUE})
+    Queue(name, Exchange(name), routing_key=name)
+    for name in sorted({"cpu", "training", PREDICTION_QUEUE, TRAINING_QUEUE})
 ]
 
 # Limits on what an upload may ask of the server.
@@ -291,7 +304,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO", str)},
     # Tests refuse bad input by the hundred; each refusal is asserted, none needs a log line.
     "loggers": {"django.request": {"level": "CRITICAL" if TESTING else "WARNING"}},
 }

@@ -80,7 +80,7 @@ def put(key: str, content: bytes | Path) -> str:
     """
     size = _size(content)
     with _ours("writing", key):
-        if key.startswith(("images/", "labels/")) and _stored_size(key) == size:
+        if key.startswith(("images/", "labels/", "flows/")) and _stored_size(key) == size:
             return key
         if isinstance(default_storage, FileSystemStorage):
             _put_file(Path(default_storage.path(key)), content)
@@ -136,7 +136,11 @@ def exists(key: str) -> bool:
 def check() -> None:
     """Raise Unavailable unless objects can be stored: the health check's question."""
     if not isinstance(default_storage, FileSystemStorage):
-        exists("health/probe")
+        # Not a look for some object: in a bucket that is missing it would only be absent.
+        if not _bucket_exists():
+            raise Unavailable(
+                f"The bucket {_bucket()} does not exist. Run `manage.py storage_prepare`."
+            )
         return
     folder = Path(default_storage.location)
     with _ours("opening", folder.name):
@@ -156,8 +160,8 @@ def image_key(sha256: str) -> str:
     return f"images/{sha256[:2]}/{sha256}"
 
 
-def labels_put(labels: Labels) -> str:
-    """Store a label image (integers (H, W), 0 = background) and return its key.
+def labels_put(labels: Labels, folder: str = "labels") -> str:
+    """Store a label image (integers (H, W), 0 = background) and return its key in ``folder``.
 
     Stored as gzipped ``.npy`` in the smallest of uint16 and uint32, so equal label images have
     equal keys. Raises UnusableLabels when the array is no label image.
@@ -172,7 +176,7 @@ def labels_put(labels: Labels) -> str:
     np.save(buffer, np.ascontiguousarray(labels, dtype=dtype), allow_pickle=False)
     raw = buffer.getvalue()
     digest = hashlib.sha256(raw).hexdigest()
-    return put(f"labels/{digest[:2]}/{digest}.npy.gz", gzip.compress(raw, 5, mtime=0))
+    return put(f"{folder}/{digest[:2]}/{digest}.npy.gz", gzip.compress(raw, 5, mtime=0))
 
 
 def labels_get(key: str) -> Labels:
@@ -250,11 +254,37 @@ def prepare() -> str:
     """
     if isinstance(default_storage, FileSystemStorage):
         return f"Objects lie in the folder {default_storage.location}."
-    storage: Any = default_storage
-    name = storage.bucket_name
-    with _ours("preparing", name):
-        client = storage.connection.meta.client
-        if name in {bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])}:
-            return f"The bucket {name} is there."
-        client.create_bucket(Bucket=name)
+    name = _bucket()
+    if _bucket_exists():
+        return f"The bucket {name} is there."
+    with _ours("making the bucket", name):
+        client = _client()
+        region = client.meta.region_name
+        options: dict[str, Any] = {"Bucket": name}
+        if region != "us-east-1":  # S3 refuses its first region by name, and wants any other said
+            options["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        client.create_bucket(**options)
     return f"The bucket {name} was made."
+
+
+def _bucket() -> str:
+    storage: Any = default_storage
+    return str(storage.bucket_name)
+
+
+def _client() -> Any:
+    storage: Any = default_storage
+    return storage.connection.meta.client
+
+
+def _bucket_exists() -> bool:
+    """Asked by HeadBucket, which needs no right to list all buckets."""
+    name = _bucket()
+    with _ours("looking for the bucket", name):
+        try:
+            _client().head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+    return True

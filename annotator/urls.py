@@ -9,7 +9,9 @@ from annotator.api import (
     auth,
     composition,
     datasets,
+    drafts,
     exports,
+    flows,
     health,
     images,
     members,
@@ -26,7 +28,9 @@ NOUNS = (
     members,
     images,
     predictions,
+    flows,
     annotations,
+    drafts,
     queue,
     runs,
     versions,
@@ -40,6 +44,7 @@ v1 = [
 ]
 urlpatterns = [
     path("api/v1/", include(v1)),
+    path("admin/login/", auth.throttled(admin.site.login)),
     path("admin/", admin.site.urls),
     *health.urlpatterns,
     *pages.urlpatterns,

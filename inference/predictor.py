@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inference import uncertainty
 from inference.detector import Detector
 from inference.errors import InferenceError
+from inference.flow_cache import pack
 from inference.fusion import Fused, FusedCell, fuse
 from inference.labels import CellGeometry, cell_geometry
 from inference.segmenter import Segmenter
@@ -48,6 +49,7 @@ class ImagePrediction:
     reasons: tuple[dict[str, Any], ...]  # {"code", "text", "value"}
     diameter: float  # px
     seconds: float
+    flows: bytes = b""  # of the segmenter, as ``flow_cache.pack`` writes them
 
 
 class Predictor:
@@ -80,6 +82,7 @@ class Predictor:
             uncertainty=uncertainty.image_uncertainty([c.uncertainty for c in cells]),
             reasons=tuple(doubts),
             diameter=float(segmentation.diameter),
+            flows=pack(segmentation.flows, segmentation.cellprob, segmentation.niter),
             seconds=time.perf_counter() - began,
         )
 

@@ -53,6 +53,7 @@ class Segmentation:
     flows: NDArray[np.float32]  # (2, H, W) dy, dx, five times unit length
     diameter: float  # px of the image, given or estimated
     style: NDArray[np.float32]  # (256,) for the full width
+    niter: int = _STEPS  # Euler steps that made the labels
 
 
 class Segmenter:
@@ -125,17 +126,14 @@ class Segmenter:
         outputs, style = self.flows(planes, diameter)
         outputs = resize(outputs, (planes.shape[1], planes.shape[2]))
         steps = int(1 / (np.float32(self.meta.diameter) / diameter) * _STEPS)
-        labels = decode(
-            outputs[:2],
-            outputs[2],
-            DecodeSettings(
-                flow_threshold=settings.flow_threshold,
-                cellprob_threshold=settings.cellprob_threshold,
-                min_size=settings.min_size,
-                niter=settings.niter or steps,
-            ),
+        how = DecodeSettings(
+            flow_threshold=settings.flow_threshold,
+            cellprob_threshold=settings.cellprob_threshold,
+            min_size=settings.min_size,
+            niter=settings.niter or steps,
         )
-        return Segmentation(labels, outputs[2], outputs[:2], diameter, style)
+        labels = decode(outputs[:2], outputs[2], how)
+        return Segmentation(labels, outputs[2], outputs[:2], diameter, style, how.niter)
 
     def _forward(
         self, tiles: NDArray[np.float32]

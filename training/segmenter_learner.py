@@ -230,8 +230,22 @@ def start_weights(
 
 
 def _crop_counts(crop: Crop, output: NDArray[np.float32]) -> list[tuple[int, int, int]]:
-    """(true positives, false positives, false negatives) of one crop at each threshold."""
+    """(true positives, false positives, false negatives) of one crop at each threshold.
+
+    Cells that the crop's edge cuts do not count: half a cell's flow has nowhere to go.
+    """
     predicted = decode(output[:2], output[2], DecodeSettings())
     predicted = np.where(crop.weight > 0, predicted, 0)
     true = np.where(crop.weight > 0, crop.labels, 0).astype(np.int64)
+    cut = np.isin(true, _at_edge(true)) & (true > 0)
+    areas = np.bincount(predicted.ravel(), minlength=1)
+    over_cut = np.bincount(predicted.ravel(), weights=cut.ravel(), minlength=areas.size)
+    dropped = np.union1d(_at_edge(predicted), np.flatnonzero(2 * over_cut > areas))
+    true = np.where(cut, 0, true)
+    predicted = np.where(np.isin(predicted, dropped), 0, predicted)
     return [match_counts(true, predicted, threshold) for threshold in _THRESHOLDS]
+
+
+def _at_edge(labels: NDArray[Any]) -> NDArray[Any]:
+    """Ids with a pixel at the border."""
+    return np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))

@@ -114,7 +114,7 @@ def base_number(request: Request) -> int:
 
 def submission_of(request: Request, image: Image) -> Submission:
     """Read the multipart parts ``labels`` and ``document`` (BadInput, UnusableLabels, TooLarge)."""
-    document = _document(request)
+    document = parsed_document(request, DocumentInput)
     if document["shape"] != [image.height, image.width]:
         raise UnusableLabels(
             f"The labels have the shape {document['shape']} but the image has "
@@ -142,7 +142,10 @@ def submission_of(request: Request, image: Image) -> Submission:
     return Submission(labels_of_bytes(part.read(), image, document["dtype"]), types, details)
 
 
-def _document(request: Request) -> dict[str, Any]:
+def parsed_document(
+    request: Request, serializer: type[serializers.Serializer[Any]]
+) -> dict[str, Any]:
+    """The part ``document``, JSON as a file or a field, checked by ``serializer``."""
     raw = request.FILES.get("document") or request.POST.get("document")
     if raw is None:
         raise BadInput("The part document is missing.", fields={"document": ["Missing."]})
@@ -155,7 +158,7 @@ def _document(request: Request) -> dict[str, Any]:
         raise BadInput(
             "The part document is no JSON.", fields={"document": ["No JSON."]}
         ) from error
-    checked = DocumentInput(data=parsed)
+    checked = serializer(data=parsed)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.urls import path
 from django.utils.decorators import method_decorator
@@ -21,6 +24,9 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from annotator.api.access import user_of
+from annotator.api.errors import body
+
+View = Callable[..., HttpResponse]
 
 
 class SignInThrottle(SimpleRateThrottle):
@@ -32,6 +38,23 @@ class SignInThrottle(SimpleRateThrottle):
         if request.method != "POST":
             return None
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+
+
+def throttled(view: View) -> View:
+    """A Django view that takes passwords, counted with the other ways to sign in."""
+
+    @wraps(view)
+    def counted(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        throttle = SignInThrottle()
+        if throttle.allow_request(Request(request), APIView()):
+            return view(request, *args, **kwargs)
+        seconds = int(throttle.wait() or 0) + 1
+        message = f"Too many tries to sign in. Try again in {seconds} seconds."
+        return JsonResponse(
+            body(message, "too_many_requests"), status=429, headers={"Retry-After": str(seconds)}
+        )
+
+    return counted
 
 
 class Credentials(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.http import parse_cookie
 
 Scope = dict[str, Any]
 Event = Mapping[str, Any]
@@ -50,7 +51,7 @@ def limited(application: Application) -> Application:
                 raise _TooLong
             await application(scope, counted, send)
         except _TooLong:
-            await _refuse(send, limit)
+            await _refuse(send, limit, _anonymous(scope))
 
     return guarded
 
@@ -66,11 +67,23 @@ def _length(scope: Scope) -> int:
 
 def _limit(scope: Scope) -> int:
     kind = _header(scope, b"content-type").strip().lower()
-    return LARGEST_TEXT if kind.startswith(TEXT) else int(settings.REQUEST_MAX_BYTES)
+    if kind.startswith(TEXT) or _anonymous(scope):
+        return LARGEST_TEXT
+    return int(settings.REQUEST_MAX_BYTES)
 
 
-async def _refuse(send: Send, limit: int) -> None:
+def _anonymous(scope: Scope) -> bool:
+    """Whether nothing in the request could sign its sender in."""
+    # HTTP/2 may spread the cookies over several headers.
+    cookies = (value.decode("latin-1") for key, value in scope["headers"] if key == b"cookie")
+    in_session = any(parse_cookie(each).get(settings.SESSION_COOKIE_NAME) for each in cookies)
+    return not in_session and not _header(scope, b"authorization")
+
+
+async def _refuse(send: Send, limit: int, anonymous: bool) -> None:
     message = f"The request is larger than the {limit // 2**20} MB that are accepted at once."
+    if anonymous:
+        message += " To send files, sign in first."
     answer = json.dumps({"message": message, "code": "too_large"}).encode()
     await send(
         {

@@ -124,10 +124,12 @@ def _one(request: Request, dataset_id: int) -> dict[str, Any]:
 class Datasets(APIView):
     """The data sets of the caller."""
 
+    pagination_class = NewestFirst  # read by the schema
+
     @extend_schema(responses=DatasetOutput(many=True))
     def get(self, request: Request) -> Response:
         """Newest first."""
-        pages = NewestFirst()
+        pages = self.pagination_class()
         page = pages.paginate_queryset(datasets_of(request.user), request, self) or []
         counts = dataset_counts([dataset.pk for dataset in page])
         rows = [dataset_body(dataset, counts[dataset.pk], request.user) for dataset in page]

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import (
+    DisallowedHost,
     PermissionDenied,
     RequestDataTooBig,
     TooManyFieldsSent,
@@ -123,7 +124,14 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's 400 (a malformed request), as JSON."""
-    return JsonResponse(body("The request is malformed.", "bad_input"), status=400)
+    message = "The request is malformed."
+    if isinstance(exception, DisallowedHost):
+        host = request.META.get("HTTP_HOST", "")[:100]
+        message = (
+            f"This server does not answer to the host name {host!r}. Whoever runs it can add the "
+            "name to ALLOWED_HOSTS."
+        )
+    return JsonResponse(body(message, "bad_input"), status=400)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

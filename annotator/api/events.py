@@ -1,7 +1,8 @@
 """Server-sent events: a training run as it changes.
 
 An asynchronous view: a watcher costs one small query a second in a shared pool of threads, and
-neither a thread nor a database connection of its own.
+neither a thread nor a database connection of its own. The learning curve is read only when the
+run has changed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
+from rest_framework.views import APIView
 
 from annotator.api.access import require
 from annotator.api.errors import body
@@ -28,7 +34,35 @@ from annotator.models import Role, RunStatus, TrainingRun
 _POLL_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for longer
 _LONGEST_SECONDS = 900.0  # then the browser connects again by itself
+# What changes while somebody works on a run. A new point of its curve changes epoch or seconds_left
+# in the same transaction; the heartbeat changes every second and is shown to nobody.
+_CHANGING = (
+    "status",
+    "message",
+    "candidate",
+    "epoch",
+    "epochs",
+    "seconds_left",
+    "started_at",
+    "finished_at",
+)
 Body = Callable[[TrainingRun], dict[str, Any]]
+
+
+class RunEvents(APIView):
+    """For the schema alone, which knows classes only; the view is the function below."""
+
+    @extend_schema(
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR,
+                description="Events called run; the data of each is the whole run, as JSON.",
+            )
+        }
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """Server-sent events: the run at once and at each change, until it is over."""
+        raise NotImplementedError
 
 
 def run_events(body_of: Body) -> Any:
@@ -48,6 +82,7 @@ def run_events(body_of: Body) -> Any:
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
 
+    view.cls, view.initkwargs = RunEvents, {}  # type: ignore[attr-defined]
     return view
 
 
@@ -87,31 +122,35 @@ def _refusal(request: HttpRequest, pk: int) -> JsonResponse | None:
 async def _events(pk: int, body_of: Body) -> AsyncIterator[str]:
     """One ``run`` event at once and at each change, until the run is over."""
 
-    def read() -> tuple[str, bool] | None:
+    def state() -> tuple[Any, ...] | None:
+        return TrainingRun.objects.filter(pk=pk).values_list(*_CHANGING).first()
+
+    def read() -> str | None:
         run = (
             TrainingRun.objects.select_related("requested_by", "base", "candidate")
             .prefetch_related("epoch_rows")
             .filter(pk=pk)
             .first()
         )
-        if run is None:
-            return None
-        return json.dumps(body_of(run), cls=JSONEncoder), run.status in RunStatus.over()
+        return None if run is None else json.dumps(body_of(run), cls=JSONEncoder)
 
     yield "retry: 2000\n\n"
     began = spoke = time.monotonic()
-    sent = ""
+    sent: tuple[Any, ...] | None = None
     while time.monotonic() - began < _LONGEST_SECONDS:
-        found = await _in_thread(read)()
+        # Taken before the body is read: what changes in between is sent again, not missed.
+        found = await _in_thread(state)()
         if found is None:
             return
-        text, over = found
-        if text != sent:
+        if found != sent:
+            text = await _in_thread(read)()
+            if text is None:
+                return
             yield f"event: run\ndata: {text}\n\n"
-            sent, spoke = text, time.monotonic()
+            sent, spoke = found, time.monotonic()
         elif time.monotonic() - spoke > _KEEP_ALIVE_SECONDS:
             yield ": still here\n\n"
             spoke = time.monotonic()
-        if over:
+        if found[0] in RunStatus.over():
             return
         await asyncio.sleep(_POLL_SECONDS)

@@ -26,6 +26,7 @@ from annotator.services.images import image_array, image_delete, image_thumbnail
 from annotator.services.imports import ImportFile, ImportReport, images_import
 
 LONGEST_NAME = 255
+LONGEST_FOLDER = 1000
 
 
 class ImageOutput(serializers.Serializer[Any]):
@@ -88,6 +89,12 @@ class ImportOutput(serializers.Serializer[ImportReport]):
 
 class UploadInput(serializers.Serializer[Any]):
     files = serializers.ListField(child=serializers.FileField(), allow_empty=False)
+    folders = serializers.ListField(
+        child=serializers.CharField(allow_blank=True, max_length=LONGEST_FOLDER),
+        required=False,
+        help_text="the relative folder of each file, in the order of files: masks belong to the"
+        " image in their own folder",
+    )
     split = serializers.ChoiceField(Split.choices, required=False, allow_blank=True)
     culture = serializers.CharField(required=False, allow_blank=True, max_length=40)
 
@@ -107,6 +114,7 @@ class DatasetImages(LimitedUploads, APIView):
     """Images of a data set."""
 
     parser_classes = [MultiPartParser]
+    pagination_class = OldestFirst  # read by the schema
 
     @extend_schema(
         parameters=[
@@ -128,7 +136,7 @@ class DatasetImages(LimitedUploads, APIView):
         search = asked.get("search", "")
         if len(search) > LONGEST_NAME or "\0" in search:
             raise BadInput(f"search is a part of a name, at most {LONGEST_NAME} characters.")
-        pages = OldestFirst()
+        pages = self.pagination_class()
         rows = images_of(dataset, split, status, search)
         page = pages.paginate_queryset(rows, request, self) or []
         return pages.get_paginated_response(ImageOutput(page, many=True).data)
@@ -144,12 +152,37 @@ class DatasetImages(LimitedUploads, APIView):
             )
         report = images_import(
             dataset=dataset,
-            files=[ImportFile(name=file.name or "unnamed", read=file.read) for file in files],
+            files=[
+                ImportFile(name=file.name or "unnamed", read=file.read, folder=folder)
+                for file, folder in zip(files, _folders(request, len(files)), strict=True)
+            ],
             uploaded_by=user_of(request),
             split=request.POST.get("split") or None,
             culture=request.POST.get("culture") or None,
         )
         return Response(import_body(report), status=201)
+
+
+def _folders(request: Request, count: int) -> list[str]:
+    """The folder of each of ``count`` files; it is compared and shown, never opened."""
+    folders = request.POST.getlist("folders") or [""] * count
+    if len(folders) != count:
+        raise BadInput(
+            f"{len(folders)} folders came with {count} files: send one for each file, or none.",
+            fields={"folders": ["One for each file."]},
+        )
+    return [_checked_folder(folder) for folder in folders]
+
+
+def _checked_folder(folder: str) -> str:
+    parts = folder.split("/")
+    if folder.startswith("/") or ".." in parts or len(folder) > LONGEST_FOLDER:
+        raise BadInput(
+            f"The folder {folder[:80]!r} cannot be used: send a relative path without .. and of "
+            f"at most {LONGEST_FOLDER} characters.",
+            fields={"folders": ["A relative path."]},
+        )
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 class ImageDetail(APIView):

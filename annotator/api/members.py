@@ -35,10 +35,12 @@ class MemberName(serializers.Serializer[Any]):
 class Members(APIView):
     """Who may see, annotate and manage a data set."""
 
+    pagination_class = OldestFirst  # read by the schema
+
     @extend_schema(responses=MemberOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """In the order in which they joined."""
-        pages = OldestFirst()
+        pages = self.pagination_class()
         rows = members_of(dataset_for(request.user, pk))
         page = pages.paginate_queryset(rows, request, self) or []
         return pages.get_paginated_response(MemberOutput(page, many=True).data)

@@ -88,7 +88,8 @@ def prediction_body(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _newest(image: Image) -> Prediction:
+def newest_or_absent(image: Image) -> Prediction:
+    """The image's newest prediction; NotHere with the reason when there is none."""
     prediction = newest_prediction(image)
     if prediction is None:
         attempt = PredictionAttempt.objects.filter(image=image).exclude(message="").first()
@@ -103,7 +104,7 @@ class ImagePrediction(APIView):
     @extend_schema(responses=PredictionOutput)
     def get(self, request: Request, pk: int) -> Response:
         """Its cells with types, probabilities and uncertainties; 404 while there is none."""
-        return Response(prediction_body(_newest(image_for(request.user, pk))))
+        return Response(prediction_body(newest_or_absent(image_for(request.user, pk))))
 
 
 class PredictionLabels(APIView):
@@ -115,7 +116,7 @@ class PredictionLabels(APIView):
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Raw little-endian bytes (X-Shape, X-Dtype), or TIFF or PNG by Accept."""
         image = image_for(request.user, pk)
-        prediction = _newest(image)
+        prediction = newest_or_absent(image)
         response = labels_response(request, storage.labels_get(prediction.labels_key), image.name)
         # A new prediction may come between the two requests: clients compare this with the id.
         response["X-Prediction"] = str(prediction.pk)

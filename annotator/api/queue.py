@@ -110,11 +110,13 @@ def _answer(item: QueueItem) -> Response:
 class Queue(APIView):
     """The open items of a data set."""
 
+    pagination_class = BestFirst  # read by the schema
+
     @extend_schema(responses=QueueItemOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """In the order in which they are leased; leases nothing."""
         dataset = dataset_for(request.user, pk)
-        pages = BestFirst()
+        pages = self.pagination_class()
         page = pages.paginate_queryset(open_items(dataset), request, self) or []
         return pages.get_paginated_response(item_bodies(page))
 

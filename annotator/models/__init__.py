@@ -2,6 +2,7 @@
 
 from annotator.models.annotations import Cell, Revision, TypeSource
 from annotator.models.datasets import CellType, Dataset
+from annotator.models.drafts import Draft, Preference
 from annotator.models.exports import Export, ExportStatus
 from annotator.models.images import Image, Split
 from annotator.models.people import Membership, Role
@@ -22,6 +23,7 @@ __all__ = [
     "Cell",
     "CellType",
     "Dataset",
+    "Draft",
     "Evaluation",
     "Export",
     "ExportStatus",
@@ -33,6 +35,7 @@ __all__ = [
     "PredictedCell",
     "Prediction",
     "PredictionAttempt",
+    "Preference",
     "QueueItem",
     "Revision",
     "Role",

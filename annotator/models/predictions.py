@@ -20,6 +20,8 @@ class Prediction(models.Model):
         "annotator.ModelVersion", null=True, on_delete=models.CASCADE, related_name="+"
     )
     labels_key = models.CharField(max_length=200)
+    # The segmenter's flows, for other thresholds and added cells; "" = not kept.
+    flows_key = models.CharField(max_length=200, blank=True)
     cell_count = models.PositiveIntegerField()
     uncertainty = models.FloatField()  # 0 … 1, of the whole image
     reasons = models.JSONField(default=list)  # [{"code", "text", "value"}]

@@ -22,6 +22,7 @@ from annotator.models import (
     Revision,
     TypeSource,
 )
+from annotator.services.drafts import draft_discard
 from annotator.services.queue import queue_item_close
 from inference import labels as label_images
 
@@ -104,10 +105,13 @@ def revision_submit(
         note=details.note[:300],
     )
     try:
-        return _append(revision, cells)
+        appended = _append(revision, cells)
     except IntegrityError:  # another submit took the number while ours was being stored
         head = image.revisions.order_by("-number").first()
         return _repeated(image, head, author, labels, (types, base_number))
+    if author is not None:
+        draft_discard(image=image, author=author)
+    return appended
 
 
 @transaction.atomic

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models.expressions import RawSQL
 
 from annotator.exceptions import BadInput, Conflict
-from annotator.models import CellType, Dataset, Membership, Role
+from annotator.models import CellType, Dataset, Family, Membership, PredictedCell, Role
 from annotator.models.images import MIXED
 from annotator.naming import check_pattern
 from annotator.readers import IGNORED, MAX_CHANNELS, MODEL_ROLES
+from annotator.selectors.runs import live_runs
 
 # Okabe and Ito's palette: told apart by colour-blind people too.
 COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#0072b2", "#999999")
@@ -26,6 +28,14 @@ SETTINGS = (
     "lease_minutes",
 )
 DEFAULT_PATTERN = "{type}_{batch}_{field}"
+# The probabilities of a cell with one key called otherwise, for each database: a data set has
+# millions of cells, too many to read and write back.
+_KEY_RENAMED = {
+    "sqlite": "(SELECT json_group_object(CASE key WHEN %s THEN %s ELSE key END, value)"
+    " FROM json_each(probabilities))",
+    "postgresql": "(SELECT jsonb_object_agg(CASE key WHEN %s THEN %s ELSE key END, value)"
+    " FROM jsonb_each(probabilities))",
+}
 
 
 @transaction.atomic
@@ -83,7 +93,8 @@ def dataset_update(
 
     Raises:
         BadInput: a value that cannot be used.
-        Conflict: channels changed although images were read with the old ones.
+        Conflict: channels changed although images were read with the old ones; a type renamed
+            while a detector is trained to tell it by its name.
     """
     if "type_pattern" in changes:
         check_pattern(changes["type_pattern"])
@@ -116,10 +127,33 @@ def _type_change(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
     if wanted.get("name") and wanted["name"] != row.name:
         others = dataset.types.exclude(pk=row.pk).values_list("name", flat=True)
         check_types([*others, wanted["name"]])
-        dataset.images.filter(culture_type=row).update(culture=wanted["name"])
-        row.name = wanted["name"]
+        _type_rename(row, wanted["name"])
     row.color = _checked_color(wanted.get("color") or row.color)
     row.save()
+
+
+def _type_rename(row: CellType, name: str) -> None:
+    """Call ``row`` ``name``, in cultures, detectors' meta and what these have predicted too."""
+    live = live_runs().filter(dataset=row.dataset, family=Family.DETECTOR).first()
+    if live is not None:
+        raise Conflict(
+            f"The type {row.name} cannot be renamed while run {live.pk} trains a detector to tell "
+            "it; wait for its end or cancel it."
+        )
+    # The detectors come first: who stores a prediction holds its detector while it reads types.
+    versions = row.dataset.versions.select_for_update(no_key=True).filter(family=Family.DETECTOR)
+    knowing = [version for version in versions if row.name in version.meta.get("types", [])]
+    for version in knowing:
+        # Not in the stored file: each name is known by its place there.
+        types = [name if each == row.name else each for each in version.meta["types"]]
+        version.meta = version.meta | {"types": types}
+        version.save(update_fields=["meta"])
+    cells = PredictedCell.objects.filter(prediction__detector__in=knowing)
+    cells.exclude(probabilities={}).update(
+        probabilities=RawSQL(_KEY_RENAMED[connection.vendor], [row.name, name])
+    )
+    row.dataset.images.filter(culture_type=row).update(culture=name)
+    row.name = name
 
 
 def _type_add(dataset: Dataset, name: str, color: str | None = None) -> None:

@@ -62,7 +62,7 @@ def image_import(
     sha256 = storage.sha256_of(content)
     known = Image.objects.filter(dataset=dataset, sha256=sha256).first()
     if known is not None:
-        return ImportedImage(known, duplicate=True)
+        return _duplicate(known, content)
     read = readers.read_image(content, name)
     shown = readers.with_roles(read.array, dataset.channels, name)
     place = _placement(dataset, name, sha256, split, culture)
@@ -89,8 +89,16 @@ def image_import(
         with transaction.atomic():
             image.save()
     except IntegrityError:  # somebody else imported the same bytes a moment ago
-        return ImportedImage(Image.objects.get(dataset=dataset, sha256=sha256), duplicate=True)
+        return _duplicate(Image.objects.get(dataset=dataset, sha256=sha256), content)
+    # Whoever deleted the same bytes before this row was there may have removed the object since.
+    storage.put(image.key, content)
     return ImportedImage(image, duplicate=False)
+
+
+def _duplicate(image: Image, content: bytes | Path) -> ImportedImage:
+    """``image`` as it is, its bytes put back in case they were lost."""
+    storage.put(image.key, content)
+    return ImportedImage(image, duplicate=True)
 
 
 def _placement(

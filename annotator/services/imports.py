@@ -60,6 +60,10 @@ class ImportReport:
     def fail(self, file: ImportFile, error: CytoloopError) -> None:
         self.failed.append((file.path, error.message))
 
+    def leave(self, files: Iterable[ImportFile], why: str) -> None:
+        """Say that ``files``, with which nothing is wrong, were not used."""
+        self.notes += [f"{file.path} was not used: {why}." for file in files]
+
 
 @dataclass
 class _Bundle:
@@ -71,9 +75,20 @@ class _Bundle:
     types: list[ImportFile] = field(default_factory=list)
 
     @property
+    def masks(self) -> list[ImportFile]:
+        """The first is taken."""
+        ranked = sorted(self.labels, key=lambda each: PRECEDENCE.index(each[0].suffix))
+        return [file for _, file in ranked]
+
+    @property
+    def beside(self) -> list[ImportFile]:
+        """What belongs to the image."""
+        return [*self.masks, *self.types]
+
+    @property
     def files(self) -> list[ImportFile]:
         """All of them."""
-        return [*self.images, *(file for _, file in self.labels), *self.types]
+        return [*self.images, *self.beside]
 
 
 @dataclass(frozen=True)
@@ -150,7 +165,8 @@ def _bundles(files: Iterable[ImportFile], report: ImportReport) -> list[_Bundle]
             bundle.types.append(file)
         elif not file.name.lower().endswith((*EXTENSIONS, ".npy")) and file.name[0] != ".":
             report.fail(file, BadInput(f"{base_name(file.name)} is not one of {_known_endings()}."))
-    return [found[key] for key in sorted(found)]
+    # Masks in a folder of their own come after the image that they may belong to.
+    return [found[key] for key in sorted(found, key=lambda key: (not found[key].images, key))]
 
 
 def _known_endings() -> str:
@@ -158,6 +174,25 @@ def _known_endings() -> str:
 
 
 def _import_bundle(work: _Import, bundle: _Bundle) -> None:
+    images = _import_images(work, bundle)
+    if not bundle.beside:
+        return
+    if bundle.images and not images:
+        work.report.leave(bundle.beside, f"its image {bundle.images[0].path} was refused")
+        return
+    try:
+        image = _owner(work.dataset, bundle, images)
+    except CytoloopError as error:
+        for file in bundle.beside:
+            work.report.fail(file, error)
+        return
+    _attach(work, image, next(iter(bundle.masks), None), next(iter(bundle.types), None))
+    for taken, *others in filter(None, (bundle.masks, bundle.types)):
+        work.report.leave(others, f"{taken.name} comes before it")
+
+
+def _import_images(work: _Import, bundle: _Bundle) -> list[Image]:
+    """The bundle's images that are in the data set now."""
     images = {}
     for file in bundle.images:
         try:
@@ -180,51 +215,46 @@ def _import_bundle(work: _Import, bundle: _Bundle) -> None:
             work.report.duplicates.append((file.path, found.image))
         else:
             work.report.imported.append(found.image)
-    if not bundle.labels and not bundle.types:
-        return
-    if bundle.images and not images:
-        return  # the image was refused and reported; what lies beside it went with it
-    beside = min(bundle.labels, key=lambda each: PRECEDENCE.index(each[0].suffix), default=None)
-    named = beside[1] if beside else bundle.types[0]
-    try:
-        image = _owner(work.dataset, bundle.stem, list(images.values()))
-    except CytoloopError as error:
-        work.report.fail(named, error)
-        return
-    _attach(work, image, beside[1] if beside else None, bundle.types[0] if bundle.types else None)
+    return list(images.values())
 
 
-def _owner(dataset: Dataset, stem: str, images: list[Image]) -> Image:
-    """The one image that masks with ``stem`` belong to: imported with them, or before."""
+def _owner(dataset: Dataset, bundle: _Bundle, images: list[Image]) -> Image:
+    """The one image that the bundle's masks belong to: imported with them, or before."""
+    stem = bundle.stem
     if not images:
         named = Image.objects.filter(dataset=dataset, name__startswith=stem)
         images = [image for image in named if image_stem(image) == stem]
-    if len(images) != 1:
-        raise BadInput(
-            f"No image called {stem} lies beside it or in the data set."
-            if not images
-            else f"{len(images)} images are called {stem}; import them from separate folders."
-        )
-    return images[0]
+    if len(images) == 1:
+        return images[0]
+    if not images:
+        raise BadInput(f"No image called {stem} lies beside it or in the data set.")
+    if bundle.images:
+        raise BadInput(f"{len(images)} images are called {stem}; put them into separate folders.")
+    raise BadInput(
+        f"{len(images)} images of the data set are called {stem}; import it with its own image "
+        "in one folder."
+    )
 
 
 def _attach(
     work: _Import, image: Image, masks: ImportFile | None, types: ImportFile | None
 ) -> None:
     """Append a revision of ``masks`` typed by ``types``, unless it is known already."""
-    asked = masks or types
+    given = [file for file in (masks, types) if file is not None]
+    asked = given[0]
     try:
         labels, cell_types = _masks_of(image, masks)
         if types is not None:
             asked = types
             cell_types = _types_of(work.dataset, types, labels)
-        asked = masks or types
+        asked = given[0]
         added = _revise(work, image, labels, cell_types)
     except Unavailable:
         raise
     except CytoloopError as error:
-        if asked is not None:
-            work.report.fail(asked, error)
+        work.report.fail(asked, error)
+        others = [file for file in given if file is not asked]
+        work.report.leave(others, f"{asked.name} was refused")
         return
     work.report.revisions += added
 
@@ -264,13 +294,26 @@ def _revise(work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[
     """1 when a revision was added; 0 when any revision of the image says the same already.
 
     Older revisions count too: importing a folder again must not undo corrections made since.
+    Cells of several types make the image's culture mixed, once they are stored.
     """
-    if len(set(cell_types.values())) > 1 and image.culture != MIXED:
+    becomes_mixed = len(set(cell_types.values())) > 1 and image.culture != MIXED
+    if becomes_mixed:  # in memory: no cell without a type must take the type of the culture
+        image.culture, image.culture_type = MIXED, None
+    added = 0 if _is_known(image, labels, cell_types) else _append(work, image, labels, cell_types)
+    if becomes_mixed:
         image_culture_set(image=image, culture=MIXED)
+    return added
+
+
+def _is_known(image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> bool:
     for known in image.revisions.filter(labels_key=storage.labels_put(labels)):
         stored = dict(known.cells.values_list("label", "type__name"))
         if all(stored.get(label) == kind for label, kind in cell_types.items()):
-            return 0
+            return True
+    return False
+
+
+def _append(work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> int:
     head = image.revisions.order_by("-number").first()
     revision_submit(
         image=image,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from annotator import storage
@@ -25,6 +26,9 @@ from annotator.selectors.versions import Pair
 if TYPE_CHECKING:  # the class is plain, but its module loads torch, which the web must not
     from inference.predictor import ImagePrediction
 
+# How long one image may take. A worker that is told to stop ends the image in hand first and one
+# that fails says so; only an image whose worker was killed waits this long for another.
+CLAIM = timedelta(minutes=15)
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
 
@@ -41,21 +45,26 @@ def prediction_store(
     When another worker was first, its prediction stays and is returned. Older predictions that
     nobody refers to are dropped. Raises ``NotHere`` when the image was deleted meanwhile.
     """
-    key = storage.labels_put(result.labels)  # slow, and harmless when the rest fails
+    # Slow, and harmless when the rest fails.
+    key = storage.labels_put(result.labels)
+    flows_key = _flows_put(result.flows)
     try:
         with transaction.atomic():
+            # Held against a renaming of types until the cells are stored.
+            current = detector and _locked(detector)
             prediction = Prediction.objects.create(
                 image=image,
                 segmenter=segmenter,
                 detector=detector,
                 labels_key=key,
+                flows_key=flows_key,
                 cell_count=len(result.cells),
                 uncertainty=result.uncertainty,
                 reasons=list(result.reasons),
                 diameter=result.diameter,
                 seconds=result.seconds,
             )
-            _store_cells(prediction, result)
+            _store_cells(prediction, result, _renamed_types(current, result))
             PredictionAttempt.objects.filter(image=image).delete()
     except IntegrityError:
         found = Prediction.objects.filter(
@@ -64,11 +73,38 @@ def prediction_store(
         if found is None:
             raise NotHere(f"{image.name} or its models were deleted meanwhile.") from None
         return found
+    except DatabaseError:
+        with suppress(DatabaseError):  # else the image waits until the claim has run out
+            prediction_failed(image=image, message="The database failed to keep its prediction.")
+        raise
     predictions_prune(image=image)
     return prediction
 
 
-def _store_cells(prediction: Prediction, result: ImagePrediction) -> None:
+def _flows_put(raw: bytes) -> str:
+    """Keep a segmenter's packed flows under their content; "" when there are none."""
+    if not raw:
+        return ""
+    digest = storage.sha256_of(raw)
+    return storage.put(f"flows/{digest[:2]}/{digest}", raw)
+
+
+def _locked(version: ModelVersion) -> ModelVersion | None:
+    return ModelVersion.objects.select_for_update(no_key=True).filter(pk=version.pk).first()
+
+
+def _renamed_types(detector: ModelVersion | None, result: ImagePrediction) -> dict[str, str]:
+    """{a type's name in the model's file: its name today}.
+
+    Files never change. The version's row has today's names, in the order of the file's, which is
+    the order of each cell's probabilities.
+    """
+    in_file = next((list(cell.probabilities) for cell in result.cells if cell.probabilities), [])
+    today = detector.meta.get("types", []) if detector else []
+    return dict(zip(in_file, today, strict=True)) if len(in_file) == len(today) else {}
+
+
+def _store_cells(prediction: Prediction, result: ImagePrediction, renamed: dict[str, str]) -> None:
     types = {
         kind.name: kind for kind in CellType.objects.filter(dataset_id=prediction.image.dataset_id)
     }
@@ -77,9 +113,11 @@ def _store_cells(prediction: Prediction, result: ImagePrediction) -> None:
             PredictedCell(
                 prediction=prediction,
                 label=int(cell.label),
-                type=types.get(cell.type or ""),
+                type=types.get(renamed.get(cell.type or "", cell.type or "")),
                 score=float(cell.score),
-                probabilities={name: float(p) for name, p in cell.probabilities.items()},
+                probabilities={
+                    renamed.get(name, name): float(p) for name, p in cell.probabilities.items()
+                },
                 uncertainty=float(cell.uncertainty),
                 terms={name: float(value) for name, value in cell.terms.items()},
                 seen_by=cell.seen_by,
@@ -110,14 +148,20 @@ def predictions_prune(*, image: Image) -> int:
             image=image, closed_at__isnull=True, annotator__isnull=False, prediction__isnull=False
         ).values_list("prediction_id", flat=True)
     )
-    deleted, _ = Prediction.objects.filter(image=image).exclude(pk__in=kept).delete()
+    dropped = Prediction.objects.filter(image=image).exclude(pk__in=kept)
+    keys = set(dropped.exclude(flows_key="").values_list("flows_key", flat=True))
+    deleted, _ = dropped.delete()
+    for key in keys:
+        # Flows are megabytes and follow from the image and the model: they go with the prediction.
+        if not Prediction.objects.filter(flows_key=key).exists():
+            storage.delete(key)
     return deleted
 
 
 def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
-    """Take ``image`` to predict it; False when another worker has it or it must wait.
+    """Take ``image`` to predict it, for ``CLAIM``; False when another has it or it must wait.
 
-    ``retry`` does not wait after a failure.
+    ``retry`` does not wait, neither after a failure nor for a worker that may be dead.
     """
     now = timezone.now()
     attempt = PredictionAttempt.objects.filter(image=image).first()
@@ -126,7 +170,7 @@ def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
             image=image,
             segmenter=pair.segmenter,
             detector=pair.detector,
-            retry_after=now + _wait(1),
+            retry_after=now + CLAIM,
         )
         return _inserted(fresh)
     if (attempt.segmenter, attempt.detector) != (pair.segmenter, pair.detector):
@@ -135,14 +179,16 @@ def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
         return False
     else:
         tries = attempt.tries + 1
-        message = attempt.message or "A worker died while predicting it."
+        message = attempt.message
+        if attempt.retry_after <= now and not message:
+            message = "A worker died while predicting it."
     unchanged = PredictionAttempt.objects.filter(
         pk=attempt.pk, retry_after=attempt.retry_after, segmenter=attempt.segmenter
     )
     taken = unchanged.update(
         segmenter=pair.segmenter,
         detector=pair.detector,
-        retry_after=now + _wait(tries),
+        retry_after=now + max(CLAIM, _wait(tries)),
         tries=tries,
         message=message,
     )
@@ -163,5 +209,18 @@ def _wait(tries: int) -> timedelta:
 
 
 def prediction_failed(*, image: Image, message: str) -> None:
-    """Keep why ``image`` could not be predicted; its page shows it and the queue says it."""
-    PredictionAttempt.objects.filter(image=image).update(message=message)
+    """Keep why ``image`` could not be predicted; its page shows it and the queue says it.
+
+    Others may try it again after a while that grows with each failure.
+    """
+    attempts = PredictionAttempt.objects.filter(image=image)
+    tries = attempts.values_list("tries", flat=True).first()
+    if tries is not None:
+        attempts.update(message=message, retry_after=timezone.now() + _wait(tries))
+
+
+def prediction_give_back(*, image: Image) -> None:
+    """Let another worker predict ``image`` at once: this one was stopped, or storage is down."""
+    attempt = PredictionAttempt.objects.filter(image=image)
+    attempt.filter(message="").delete()
+    attempt.update(retry_after=timezone.now())

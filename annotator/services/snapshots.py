@@ -255,8 +255,8 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 def snapshot_folders_prune() -> None:
     """Remove the oldest snapshot folders of this machine, never one that a run may be reading."""
-    live = TrainingRun.objects.filter(snapshot__isnull=False).exclude(status__in=RunStatus.over())
-    read = {snapshot_folder(run.snapshot) for run in live.select_related("snapshot")}
+    live = TrainingRun.objects.exclude(status__in=RunStatus.over()).values("snapshot")
+    read = {snapshot_folder(snapshot) for snapshot in Snapshot.objects.filter(pk__in=live)}
     manifests = sorted(
         Path(settings.SNAPSHOTS_DIR).glob("*/manifest.json"),
         key=lambda path: path.stat().st_mtime,

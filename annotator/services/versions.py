@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,12 @@ def _checked_meta(dataset: Dataset, family: str, folder: Path) -> dict[str, Any]
     if meta.get("family") != family:
         raise UnreadableModel(f"The model is a {meta.get('family')}, not a {family}.")
     _check_channels(dataset, meta)
+    foreign = set(meta.get("types", [])) - set(dataset.types.values_list("name", flat=True))
+    if foreign:  # the run was begun before a type was renamed
+        raise UnreadableModel(
+            f"The model tells the type {min(foreign)}, which {dataset.name} does not have (any"
+            " more); start a new run."
+        )
     return meta
 
 
@@ -122,7 +130,32 @@ def version_promote(*, version: ModelVersion) -> ModelVersion:
 
 
 def version_folder(version: ModelVersion) -> Path:
-    """The model's folder on this machine, fetched from storage the first time."""
+    """The model's folder on this machine, fetched from storage the first time.
+
+    Its meta.json has the names that the types have today.
+    """
     name = version.key.rsplit("/", 1)[1]
     folder = storage.folder_get(version.key, Path(settings.MODELS_DIR) / name)
-    return folder
+    meta = json.loads((folder / META).read_text())
+    types = version.meta.get("types", [])
+    return folder if meta.get("types", []) == types else _renamed(folder, meta | {"types": types})
+
+
+def _renamed(folder: Path, meta: dict[str, Any]) -> Path:
+    """A folder beside ``folder`` with the same weights and ``meta``, made the first time."""
+    mark = hashlib.sha256(json.dumps(meta["types"]).encode()).hexdigest()[:12]
+    into = folder.with_name(f"{folder.name}-{mark}")
+    if into.is_dir():
+        return into
+    fresh = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=folder.parent))
+    try:
+        shutil.copyfile(folder / WEIGHTS, fresh / WEIGHTS)
+        (fresh / META).write_text(json.dumps(meta))
+        try:
+            fresh.rename(into)
+        except OSError:
+            if not into.is_dir():  # else another process was first with the same
+                raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return into

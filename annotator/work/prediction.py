@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db import DatabaseError
 from django.utils import timezone
 
-from annotator.exceptions import CytoloopError, NotHere, NotReady
+from annotator import storage
+from annotator.exceptions import CytoloopError, NotHere, NotReady, Unavailable
 from annotator.models import Dataset, Image
 from annotator.selectors.predictions import pending_images
 from annotator.selectors.versions import Pair, current_pair
@@ -20,6 +22,7 @@ from annotator.services.images import image_array
 from annotator.services.predictions import (
     prediction_begin,
     prediction_failed,
+    prediction_give_back,
     prediction_store,
 )
 from annotator.services.queue import queue_refresh
@@ -72,7 +75,8 @@ def predict_pending(
             for image in chunk:
                 done.tried.add(image.pk)
                 if prediction_begin(image=image, pair=pair, retry=retry):
-                    _predict(predictor, pair, image, done)
+                    with _given_back_on_interrupt(image):
+                        _predict(predictor, pair, image, done)
                     if on_image:
                         on_image(image)
                 done.more = leaving() or time.monotonic() - began > seconds
@@ -81,6 +85,15 @@ def predict_pending(
             queue_refresh(dataset=dataset)
     done.seconds = time.monotonic() - began
     return done
+
+
+@contextmanager
+def _given_back_on_interrupt(image: Image) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        prediction_give_back(image=image)
+        raise
 
 
 def _pair(dataset: Dataset) -> Pair:
@@ -116,6 +129,9 @@ def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) ->
         )
     except NotHere:
         return  # deleted while we were at it
+    except Unavailable as error:
+        _check_storage(image)
+        _failed(image, error.message, done)
     except (CytoloopError, InferenceError) as error:
         _failed(image, error.message, done)
     except DatabaseError:
@@ -127,6 +143,15 @@ def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) ->
     else:
         done.images += 1
         done.cells += len(result.cells)
+
+
+def _check_storage(image: Image) -> None:
+    """Raise ``Unavailable`` when storage is down: that is no fault of ``image``, which waits."""
+    try:
+        storage.check()
+    except Unavailable:
+        prediction_give_back(image=image)
+        raise
 
 
 def _failed(image: Image, message: str, done: Predicted) -> None:

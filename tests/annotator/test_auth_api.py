@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+from django.conf import settings
 from django.core.cache import cache
 from django.test import Client, TestCase, override_settings
 from rest_framework.settings import api_settings
@@ -10,6 +14,7 @@ from tests.annotator.factories import make_dataset
 from tests.people import PASSWORD, make_people
 
 SESSION, TOKEN, ME = "/api/v1/auth/session/", "/api/v1/auth/token/", "/api/v1/me/"
+ADMIN = "/admin/login/"
 
 
 # Hashing is slow on purpose; the throttle's test would pay for it twenty times.
@@ -60,6 +65,42 @@ class SigningIn(TestCase):
         answer = self.client.post(TOKEN, self.right, "application/json")
         self.assertEqual((answer.status_code, answer.json()["code"]), (429, "too_many_requests"))
         self.assertIn("Retry-After", answer.headers)
+
+    def test_the_admin_counts_with_the_other_doors(self) -> None:
+        allowed = int(str(api_settings.DEFAULT_THROTTLE_RATES["sign_in"]).split("/")[0])
+        for number in range(allowed):
+            path = (ADMIN, TOKEN)[number % 2]
+            answer = self.client.post(path, self.right | {"password": "no"})
+            self.assertNotEqual(answer.status_code, 429)
+        answer = self.client.post(ADMIN, self.right)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (429, "too_many_requests"))
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.assertEqual(self.client.get(ADMIN).status_code, 200)  # to look is no try
+
+    def test_an_administrator_signs_in_to_the_admin(self) -> None:
+        self.alice.is_staff = self.alice.is_superuser = True
+        self.alice.save()
+        answer = self.client.post(f"{ADMIN}?next=/admin/", self.right)
+        self.assertRedirects(answer, "/admin/")
+
+    def test_the_processes_of_a_machine_count_together(self) -> None:
+        self.client.post(TOKEN, self.right, "application/json")
+        code = (
+            "import django; django.setup(); from django.core.cache import cache; "
+            "print(len(cache.get('throttle_sign_in_127.0.0.1')))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=settings.BASE_DIR,
+            env={
+                "DJANGO_SETTINGS_MODULE": "annotator.settings",
+                "CYTOLOOP_VAR": str(settings.VAR_DIR),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.stdout.strip(), "1", done.stderr)
 
     def test_a_forged_address_does_not_open_the_throttle(self) -> None:
         allowed = int(str(api_settings.DEFAULT_THROTTLE_RATES["sign_in"]).split("/")[0])

@@ -11,10 +11,19 @@ from django.test import SimpleTestCase, override_settings
 from annotator.api.bodies import LARGEST_TEXT, limited
 
 JSON = "application/json"
+FORM = "multipart/form-data; boundary=x"
+SIGNED_IN = ((b"authorization", b"Token abc"),)
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Bodies(SimpleTestCase):
-    def ask(self, chunks: list[bytes], kind: str, announced: int | None = None) -> tuple[Any, int]:
+    def ask(
+        self,
+        chunks: list[bytes],
+        kind: str,
+        announced: int | None = None,
+        more: Headers = SIGNED_IN,
+    ) -> tuple[Any, int]:
         """(what was answered, the bytes that the application got)."""
         sent: list[Any] = []
         reached = 0
@@ -32,7 +41,7 @@ class Bodies(SimpleTestCase):
         async def send(event: Any) -> None:
             sent.append(event)
 
-        headers = [(b"content-type", kind.encode())]
+        headers = [(b"content-type", kind.encode()), *more]
         if announced is not None:
             headers.append((b"content-length", str(announced).encode()))
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
@@ -54,11 +63,28 @@ class Bodies(SimpleTestCase):
         self.assertLessEqual(reached, LARGEST_TEXT)
 
     def test_files_may_be_longer_than_text_but_not_endless(self) -> None:
-        form = "multipart/form-data; boundary=x"
-        sent, reached = self.ask([bytes(2**20)] * 40, form, announced=40 * 2**20)
+        sent, reached = self.ask([bytes(2**20)] * 40, FORM, announced=40 * 2**20)
         self.assertEqual((sent[0]["status"], reached), (200, 40 * 2**20))
         with override_settings(REQUEST_MAX_BYTES=30 * 2**20):
-            self.assert_refused(self.ask([bytes(2**20)] * 40, form)[0])
+            self.assert_refused(self.ask([bytes(2**20)] * 40, FORM)[0])
+
+    def test_only_whoever_may_be_signed_in_may_send_files(self) -> None:
+        big = [bytes(2**20)] * 40
+        signed_out: list[Headers] = [
+            (),
+            ((b"cookie", b"csrftoken=abc"),),
+            ((b"cookie", b"sessionid="),),
+        ]
+        for headers in signed_out:
+            with self.subTest(headers):
+                sent, reached = self.ask(big, FORM, more=headers)
+                self.assert_refused(sent)
+                self.assertLessEqual(reached, LARGEST_TEXT)
+                self.assertIn("sign in", json.loads(sent[1]["body"])["message"])
+        for cookies in ((b"a=b; sessionid=abc",), (b"a=b", b"sessionid=abc")):
+            with self.subTest(cookies):
+                more = tuple((b"cookie", each) for each in cookies)
+                self.assertEqual(self.ask(big, FORM, more=more)[0][0]["status"], 200)
 
     def test_a_length_that_is_no_number_is_not_believed(self) -> None:
         sent, _ = self.ask([b"{}"], JSON, announced=-5)

@@ -33,7 +33,7 @@ class Images(TestCase):
         self.alice = client_of(self.people.alice)
         self.url = f"/api/v1/datasets/{self.dataset.pk}/images/"
 
-    def upload(self, *files: tuple[str, bytes], **fields: str) -> tuple[int, dict]:
+    def upload(self, *files: tuple[str, bytes], **fields: str | list[str]) -> tuple[int, dict]:
         parts = [SimpleUploadedFile(name, content) for name, content in files]
         answer = self.alice.post(self.url, {"files": parts} | fields, format="multipart")
         return answer.status_code, answer.json()
@@ -53,6 +53,28 @@ class Images(TestCase):
         self.assertEqual(body["revisions"], 1)
         self.assertEqual([row["file"] for row in body["failed"]], ["text.png"])
         self.assertEqual(image.uploaded_by, self.people.alice)
+
+    def test_folders_tell_which_masks_belong_to_which_image(self) -> None:
+        files = [
+            (f"f01{suffix}.tif", tiff_bytes(array))
+            for labels in (square_labels(2), square_labels(5))
+            for suffix, array in (("", pixels()), ("_masks", labels))
+        ]
+        folders = ["day/A", "day/A", "day/B", "day/./B/"]
+        status, body = self.upload(*files, folders=folders)
+        self.assertEqual((status, body["revisions"], body["failed"]), (201, 2, []))
+        cells = [image.revisions.get().cell_count for image in Image.objects.order_by("id")]
+        self.assertEqual(cells, [2, 5])
+        status, body = self.upload(("f02_masks.tif", files[1][1]), folders=["day/A"])
+        self.assertEqual([row["file"] for row in body["failed"]], ["day/A/f02_masks.tif"])
+
+    def test_folders_that_lead_elsewhere_or_are_too_few_are_refused(self) -> None:
+        two = (("a.tif", tiff_bytes(pixels())), ("b.tif", tiff_bytes(pixels())))
+        for folders in (["/etc", ""], ["x", "a/../.."], ["x" * 1001, ""], ["one"]):
+            with self.subTest(folders[0][:9]):
+                status, body = self.upload(*two, folders=folders)
+                self.assertEqual((status, list(body["fields"])), (400, ["folders"]))
+        self.assertFalse(Image.objects.exists())
 
     def test_split_and_culture_may_be_given(self) -> None:
         self.upload(("a.tif", tiff_bytes(pixels())), split="test", culture="mixed")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from django.test import TestCase
@@ -132,6 +134,31 @@ class Deleting(TestCase):
         image_delete(image=image)
         self.assertFalse(Revision.objects.exists())
         self.assertFalse(storage.exists(image.key))
+
+    def test_bytes_deleted_while_they_are_uploaded_again_are_stored_again(self) -> None:
+        content = tiff_bytes(pixels())
+        key = storage.image_key(storage.sha256_of(content))
+        storage.put(key, content)  # the row is gone, its bytes are about to go
+        real = Image.save
+
+        def save(image: Image) -> None:
+            storage.delete(key)
+            real(image)
+
+        with mock.patch.object(Image, "save", save):
+            found = image_import(
+                dataset=make_dataset(), name="a.tif", content=content, uploaded_by=None
+            )
+        self.assertEqual(image_bytes(found.image), content)
+
+    def test_uploading_an_image_again_brings_lost_bytes_back(self) -> None:
+        content = tiff_bytes(pixels())
+        given: dict[str, Any] = {"name": "a.tif", "content": content, "uploaded_by": None}
+        given["dataset"] = make_dataset()
+        image = image_import(**given).image
+        storage.delete(image.key)
+        self.assertTrue(image_import(**given).duplicate)
+        self.assertEqual(image_bytes(image), content)
 
     def test_bytes_that_another_data_set_holds_stay(self) -> None:
         array = pixels()

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, ManagementUtility, call_command
 from django.db import OperationalError
 from django.test import SimpleTestCase, TestCase
 
@@ -40,6 +40,20 @@ class DatasetCreate(TestCase):
         self.assertEqual(made["id"], dataset.pk)
         self.assertEqual(dataset.channels, ["-", "cytoplasm", "nucleus"])
         self.assertEqual(list(dataset.types.values_list("name", flat=True)), ["HEK", "N2a"])
+
+    def test_a_first_channel_that_is_ignored_needs_no_equals_sign(self) -> None:
+        channels = ["-", "cytoplasm", "nucleus"]
+        run("dataset_create", "called", "--channels", "-,cytoplasm,nucleus", "--types", "HEK")
+        self.assertEqual(Dataset.objects.get(name="called").channels, channels)
+        typed = "manage.py dataset_create typed --types HEK --channels -,cytoplasm,nucleus"
+        kept = mock.patch("django.core.management.base.connections.close_all")  # the test's own
+        with kept, mock.patch("sys.stdout", io.StringIO()):
+            ManagementUtility(typed.split()).execute()
+        self.assertEqual(Dataset.objects.get(name="typed").channels, channels)
+
+    def test_an_option_that_does_not_exist_is_still_refused(self) -> None:
+        with self.assertRaisesMessage(CommandError, "--colour"):
+            call_command("dataset_create", "cells", "--colour", "red")
 
     def test_it_fails_with_a_sentence(self) -> None:
         make_dataset("cells")

@@ -77,6 +77,8 @@ class Imports(TestCase):
         )
         self.assertEqual(report.revisions, 1)
         self.assertEqual(Revision.objects.get().cell_count, 3)
+        self.assertEqual(report.notes, ["a_seg.npy was not used: a_cp_masks.tif comes before it."])
+        self.assertEqual(report.failed, [])
 
     def test_types_make_a_mixed_culture(self) -> None:
         report = self.bring(
@@ -90,6 +92,29 @@ class Imports(TestCase):
         cells = image.revisions.get().cells.values_list("label", "type__name", "type_source")
         self.assertEqual(list(cells), [(1, "HEK", "human"), (2, "N2a", "human"), (3, None, "")])
 
+    def test_masks_that_are_refused_leave_the_culture_as_it_was(self) -> None:
+        far = square_labels().astype(np.uint32)
+        far[far == 3] = 2**31  # more than the database can number
+        files = [("HEK_b1_1.tif", self.image), ("HEK_b1_1_masks.tif", tiff_bytes(far))]
+        report = self.bring(*files, ("HEK_b1_1_types.csv", b"label,type\n1,HEK\n2,N2a\n"))
+        self.assertEqual([name for name, _ in report.failed], ["HEK_b1_1_masks.tif"])
+        image = Image.objects.get()
+        self.assertEqual((image.culture, str(image.culture_type)), ("HEK", "HEK"))
+
+    def test_a_culture_that_was_not_set_mixed_is_when_the_files_come_again(self) -> None:
+        files = [
+            ("HEK_b1_1.tif", self.image),
+            ("HEK_b1_1_masks.tif", self.masks),
+            ("HEK_b1_1_types.csv", b"label,type\n1,HEK\n2,N2a\n"),
+        ]
+        cut_off = mock.patch(
+            "annotator.services.imports.image_culture_set", side_effect=KeyboardInterrupt
+        )
+        with cut_off, self.assertRaises(KeyboardInterrupt):
+            self.bring(*files)
+        self.assertEqual(self.bring(*files).revisions, 0)
+        self.assertEqual(Image.objects.get().culture, "mixed")
+
     def test_unknown_types_take_their_masks_with_them(self) -> None:
         for table, word in (
             (b"label,type\n1,CHO\n", "CHO"),
@@ -102,6 +127,9 @@ class Imports(TestCase):
                 )
                 self.assertEqual([name for name, _ in report.failed], ["a_types.csv"])
                 self.assertIn(word, report.failed[0][1])
+                self.assertEqual(
+                    report.notes, ["a_masks.tif was not used: a_types.csv was refused."]
+                )
                 self.assertFalse(Revision.objects.exists())
         self.assertEqual(Image.objects.count(), 1)
 
@@ -115,6 +143,9 @@ class Imports(TestCase):
     def test_an_unknown_type_in_the_name_is_reported_once_and_nothing_is_stored(self) -> None:
         report = self.bring(("CHO_b1_1.tif", self.image), ("CHO_b1_1_masks.tif", self.masks))
         self.assertEqual([name for name, _ in report.failed], ["CHO_b1_1.tif"])
+        self.assertEqual(
+            report.notes, ["CHO_b1_1_masks.tif was not used: its image CHO_b1_1.tif was refused."]
+        )
         self.assertFalse(Image.objects.exists() or Revision.objects.exists())
 
     def test_importing_again_changes_nothing(self) -> None:
@@ -155,6 +186,12 @@ class Imports(TestCase):
         )
         self.assertEqual((len(report.imported), report.revisions), (2, 0))
         self.assertEqual([name for name, _ in report.failed], ["a_masks.tif"])
+        self.assertIn("separate folders", report.failed[0][1])
+        types = ("a_types.csv", b"label,type\n1,HEK\n")
+        report = self.bring(("a_masks.tif", self.masks), ("a_seg.npy", b"x"), types)
+        names = ["a_masks.tif", "a_seg.npy", "a_types.csv"]
+        self.assertEqual([name for name, _ in report.failed], names, "every one of them")
+        self.assertIn("with its own image", report.failed[0][1])
 
     def test_the_same_stem_in_two_folders_is_two_images(self) -> None:
         other = tiff_bytes(pixels())
@@ -165,6 +202,11 @@ class Imports(TestCase):
         ]
         report = images_import(dataset=self.dataset, files=files, uploaded_by=None)
         self.assertEqual((len(report.imported), report.revisions, report.failed), (2, 1, []))
+
+    def test_masks_in_a_folder_of_their_own_find_their_image(self) -> None:
+        files = [_file("a_masks.tif", self.masks, "masks"), _file("a.tif", self.image, "raw")]
+        report = images_import(dataset=self.dataset, files=files, uploaded_by=None)
+        self.assertEqual((report.revisions, report.failed), (1, []))
 
     def test_byproducts_are_left_alone_and_strange_files_reported(self) -> None:
         report = self.bring(
@@ -198,7 +240,7 @@ class Imports(TestCase):
         real, calls = storage.put, itertools.count(1)
 
         def put(key: str, content: bytes) -> str:
-            if next(calls) > 3:  # image and thumbnail of a, image of b
+            if next(calls) > 3:  # image and thumbnail of a, and its image once more
                 raise Unavailable("down")
             return real(key, content)
 

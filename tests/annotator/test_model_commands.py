@@ -16,13 +16,13 @@ import torch
 from cellpose.resnet_torch import CPnet
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 
 from annotator.models import ModelVersion, RunStatus, Stage, TrainingRun
-from annotator.services.runs import run_cancel
+from annotator.services.runs import run_cancel, run_claim
 from annotator.services.versions import version_folder
 from inference.checkpoint import load
-from tests.annotator.factories import make_dataset
+from tests.annotator.factories import make_dataset, make_version
 from tests.annotator.trained import make_trainable
 
 
@@ -67,6 +67,26 @@ class TrainCommandTest(TransactionTestCase):
         run_cancel(run=TrainingRun.objects.get())
         made = run("model_train", self.name, "segmenter", resume=True, wait=True)
         self.assertEqual((made["run"], made["version"]), (queued["run"], "segmenter-1"))
+
+    def test_a_run_whose_worker_was_killed_is_resumed_once_it_is_silent(self) -> None:
+        queued = run("model_train", self.name, "segmenter", base="scratch")
+        claim = run_claim(run_id=queued["run"])
+        self.assertIsNotNone(claim)
+        with override_settings(HEARTBEAT_SECONDS=2):
+            made = run("model_train", self.name, "segmenter", resume=True, wait=True)
+        self.assertEqual((made["run"], made["version"]), (queued["run"], "segmenter-1"))
+
+    def test_without_wait_the_images_of_the_split_are_counted_for_a_worker(self) -> None:
+        with self.assertRaisesMessage(CommandError, "no segmenter"):
+            run("images_predict", self.name)
+        make_version(self.dataset)
+        asked = {"images": 4, "cells": 0, "seconds": 0.0, "asked": True}
+        self.assertEqual(run("images_predict", self.name), asked)
+        err = io.StringIO()
+        out = io.StringIO()
+        call_command("images_predict", self.name, split="test", json=True, stdout=out, stderr=err)
+        self.assertEqual(json.loads(out.getvalue()), asked | {"images": 1})
+        self.assertIn("Workers predict every split", err.getvalue())
 
     def test_a_setting_file_is_checked(self) -> None:
         folder = Path(self.enterContext(TemporaryDirectory()))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase
 
 from annotator import storage
-from annotator.exceptions import NotReady
+from annotator.exceptions import NotReady, Unavailable
 from annotator.models import (
     Prediction,
     PredictionAttempt,
     QueueItem,
     TrainingRun,
 )
+from annotator.services.flows import prediction_flows
 from annotator.services.runs import RunRequest, run_create
 from annotator.services.versions import version_promote
 from annotator.work.prediction import predict_pending
@@ -65,6 +68,26 @@ class PredictTest(TransactionTestCase):
         self.assertIn("missing from object storage", attempt.message)
         self.assertIn(attempt.message[:20], QueueItem.objects.get(image=damaged).reasons[0]["text"])
         self.assertEqual(predict_pending(dataset=self.dataset).failed, 0, "not at once again")
+
+    def test_when_storage_is_down_no_image_is_blamed_and_all_are_predicted_later(self) -> None:
+        objects = Path(settings.VAR_DIR) / "objects"
+        objects.rename(objects.with_name("unplugged"))
+        objects.touch()  # neither readable as a folder nor to be made anew
+        try:
+            with self.assertRaises(Unavailable):
+                predict_pending(dataset=self.dataset)
+        finally:
+            objects.unlink()
+            objects.with_name("unplugged").rename(objects)
+        self.assertFalse(PredictionAttempt.objects.exists())
+        self.assertEqual(predict_pending(dataset=self.dataset).images, 6)
+
+    def test_the_flows_are_kept_for_other_thresholds(self) -> None:
+        predict_pending(dataset=self.dataset)
+        prediction = Prediction.objects.select_related("image").first()
+        assert prediction is not None
+        flows = prediction_flows(prediction)
+        self.assertEqual(flows.shape, (prediction.image.height, prediction.image.width))
 
     def test_whatever_a_library_raises_costs_one_image_only(self) -> None:
         class LibraryError(Exception):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import numpy as np
+from django.db import OperationalError
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
@@ -132,6 +134,32 @@ class AttemptTest(TestCase):
 
     def test_an_image_whose_worker_died_comes_up_again_after_a_while(self) -> None:
         prediction_begin(image=self.image, pair=self.pair)
+        self.assertEqual(self.pending(minutes=16), [self.image.pk])
+        PredictionAttempt.objects.update(retry_after=timezone.now())
+        self.assertTrue(prediction_begin(image=self.image, pair=self.pair))
+        self.assertIn("worker died", PredictionAttempt.objects.get().message)
+
+    def test_a_slow_image_is_not_taken_for_one_whose_worker_died(self) -> None:
+        prediction_begin(image=self.image, pair=self.pair)
+        self.assertEqual(self.pending(minutes=14), [])
+        prediction_begin(image=self.image, pair=self.pair, retry=True)
+        self.assertEqual(PredictionAttempt.objects.get().message, "")
+
+    def test_a_failure_gives_the_image_back_long_before_the_claim_ends(self) -> None:
+        prediction_begin(image=self.image, pair=self.pair)
+        prediction_failed(image=self.image, message="the file is damaged")
+        self.assertEqual(self.pending(minutes=2), [self.image.pk])
+
+    def test_a_database_that_fails_for_a_moment_gives_the_image_back_too(self) -> None:
+        prediction_begin(image=self.image, pair=self.pair)
+        locked = mock.patch(
+            "annotator.services.predictions._store_cells", side_effect=OperationalError("locked")
+        )
+        with locked, self.assertRaises(OperationalError):
+            prediction_store(
+                image=self.image, segmenter=self.pair.segmenter, detector=None, result=result()
+            )
+        self.assertFalse(Prediction.objects.exists())
         self.assertEqual(self.pending(minutes=2), [self.image.pk])
 
     def test_each_failure_makes_the_wait_longer(self) -> None:

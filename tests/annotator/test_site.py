@@ -11,16 +11,18 @@ from unittest import mock
 import yaml
 from django.conf import settings
 from django.contrib import admin
-from django.test import TestCase, override_settings
+from django.test import TestCase, TransactionTestCase, override_settings
 
+from annotator import storage
 from annotator.exceptions import Unavailable
-from annotator.models import Dataset
+from annotator.models import Dataset, Image, Revision
 from tests.annotator.factories import (
     make_dataset,
     make_image,
     make_prediction,
     make_revision,
     make_version,
+    pixels,
 )
 from tests.people import make_people
 
@@ -65,6 +67,15 @@ class Pages(TestCase):
     def test_other_peoples_paths_are_not_the_page(self) -> None:
         for path in ("/api/nowhere", "/static/nowhere.js", "/health/nowhere", "/metrics/x"):
             self.assertEqual(self.client.get(path).status_code, 404, path)
+
+
+class Hosts(TestCase):
+    def test_a_host_name_that_is_not_allowed_says_where_to_allow_it(self) -> None:
+        with self.assertLogs("django.security.DisallowedHost", "ERROR"):
+            answer = self.client.get("/health/live", headers={"host": "cells.lab.example"})
+        self.assertEqual((answer.status_code, answer.json()["code"]), (400, "bad_input"))
+        self.assertIn("cells.lab.example", answer.json()["message"])
+        self.assertIn("ALLOWED_HOSTS", answer.json()["message"])
 
 
 class Schema(TestCase):
@@ -139,16 +150,70 @@ class Admin(TestCase):
         dataset.refresh_from_db()
         self.assertEqual(dataset.training, {"segmenter": {"epochs": 3}})
 
-    def test_a_whole_data_set_can_be_deleted(self) -> None:
+
+class Deleting(TestCase):
+    """What an administrator of the site deletes in the admin."""
+
+    def setUp(self) -> None:
+        self.dataset = make_dataset()
+        self.client.force_login(make_people(self.dataset).root)
+        self.array = pixels()
+        self.image = make_image(self.dataset, "HEK_b1_1.tif", self.array)
+        make_prediction(self.image, make_version(self.dataset))
+        make_revision(self.image, types={1: "HEK"})
+        make_revision(self.image)
+
+    def delete(self, row: Dataset | Image | Revision) -> int:
+        """The status of the answer to the confirmation of ``row``'s delete page."""
+        url = f"/admin/annotator/{row._meta.model_name}/{row.pk}/delete/"
+        with self.captureOnCommitCallbacks(execute=True):
+            return self.client.post(url, {"post": "yes"}).status_code
+
+    def test_a_whole_data_set_goes_with_its_originals(self) -> None:
+        self.assertEqual(self.delete(self.dataset), 302)
+        self.assertFalse(Dataset.objects.exists())
+        self.assertFalse(storage.exists(self.image.key))
+
+    def test_an_image_goes_with_its_revisions_and_its_original(self) -> None:
+        self.assertEqual(self.delete(self.image), 302)
+        self.assertFalse(Image.objects.exists() or Revision.objects.exists())
+        self.assertFalse(storage.exists(self.image.key))
+
+    def test_selected_images_go_with_their_originals(self) -> None:
+        other = make_image(self.dataset)
+        action = {"action": "delete_selected", "_selected_action": [self.image.pk, other.pk]}
+        with self.captureOnCommitCallbacks(execute=True):
+            self.client.post("/admin/annotator/image/", action | {"post": "yes"})
+        self.assertFalse(Image.objects.exists())
+        self.assertFalse(storage.exists(self.image.key) or storage.exists(other.key))
+
+    def test_an_original_that_another_data_set_holds_stays(self) -> None:
+        make_image(make_dataset(), "HEK_b1_1.tif", self.array)
+        self.delete(self.dataset)
+        self.assertTrue(storage.exists(self.image.key))
+
+    def test_a_revision_is_not_deleted_alone(self) -> None:
+        head = self.image.revisions.order_by("-number")[0]
+        self.assertEqual(self.delete(head), 403)
+        action = {"action": "delete_selected", "_selected_action": [head.pk], "post": "yes"}
+        self.client.post("/admin/annotator/revision/", action)
+        self.assertEqual(self.image.revisions.count(), 2)
+
+
+class DeletingInVain(TransactionTestCase):
+    """With commits, after which the originals go."""
+
+    def test_storage_that_fails_is_told_and_the_data_set_can_be_deleted_again(self) -> None:
         dataset = make_dataset()
         self.client.force_login(make_people(dataset).root)
-        image = make_image(dataset, "HEK_b1_1.tif")
-        make_prediction(image, make_version(dataset))
-        make_revision(image, types={1: "HEK"})
-        make_revision(image)
-        answer = self.client.post(f"/admin/annotator/dataset/{dataset.pk}/delete/", {"post": "yes"})
-        self.assertEqual(answer.status_code, 302)
-        self.assertFalse(type(dataset).objects.exists())
+        image = make_image(dataset)
+        url = f"/admin/annotator/dataset/{dataset.pk}/delete/"
+        with mock.patch("annotator.storage.delete", side_effect=Unavailable("The disk is gone.")):
+            answer = self.client.post(url, {"post": "yes"}, follow=True)
+        self.assertContains(answer, "Not everything was deleted. The disk is gone.")
+        self.assertTrue(storage.exists(image.key))
+        self.client.post(url, {"post": "yes"})
+        self.assertFalse(Dataset.objects.exists())
 
 
 class WebProcess(TestCase):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import logging
 import tempfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from botocore.exceptions import ClientError
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.test import SimpleTestCase
+from moto.server import ThreadedMotoServer
+from storages.backends.s3 import S3Storage
 
 from annotator import storage
 from annotator.exceptions import Unavailable, UnusableLabels
@@ -71,6 +75,67 @@ class Objects(SimpleTestCase):
         for key in ("../outside", "a/../../outside"):
             with self.assertRaises(SuspiciousOperation):
                 storage.put(key, b"x")
+
+
+class Buckets(SimpleTestCase):
+    """Against an S3 server over the wire, whatever the other tests store in."""
+
+    url: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        # It would log each request.
+        cls.enterClassContext(mock.patch.object(logging.getLogger("werkzeug"), "disabled", True))
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        cls.addClassCleanup(server.stop)
+        cls.url = "http://{}:{}".format(*server.get_host_and_port())
+
+    def on(self, bucket: str, region: str = "us-east-1") -> S3Storage:
+        """Let objects lie in ``bucket`` until the test ends."""
+        store = S3Storage(
+            bucket_name=bucket,
+            endpoint_url=self.url,
+            access_key="test",
+            secret_key="test",
+            region_name=region,
+        )
+        patch = mock.patch.object(storage, "default_storage", store)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return store
+
+    def test_a_bucket_is_made_once_and_then_ready(self) -> None:
+        self.on("cells-test")
+        self.assertIn("was made", storage.prepare())
+        self.assertIn("is there", storage.prepare())
+        storage.check()
+
+    def test_a_missing_bucket_is_not_ready(self) -> None:
+        self.on("nowhere-test")
+        with self.assertRaises(Unavailable) as caught:
+            storage.check()
+        self.assertIn("storage_prepare", caught.exception.message)
+
+    def test_a_bucket_is_made_in_the_region_of_the_settings(self) -> None:
+        client = self.on("far-test", "eu-central-1").connection.meta.client
+        self.assertIn("was made", storage.prepare())
+        place = client.get_bucket_location(Bucket="far-test")["LocationConstraint"]
+        self.assertEqual(place, "eu-central-1")
+
+    def test_keys_that_may_not_list_all_buckets_will_do(self) -> None:
+        client = self.on("own-test").connection.meta.client
+        denied = ClientError({"Error": {"Code": "AccessDenied"}}, "ListBuckets")
+        with mock.patch.object(client, "list_buckets", side_effect=denied):
+            self.assertIn("was made", storage.prepare())
+            self.assertIn("is there", storage.prepare())
+
+    def test_a_server_out_of_reach_is_said_to_be(self) -> None:
+        self.on("cells-test").endpoint_url = "http://127.0.0.1:1"
+        for ask in (storage.check, storage.prepare):
+            with self.assertRaises(Unavailable):
+                ask()
 
 
 class LabelImages(SimpleTestCase):

@@ -205,6 +205,20 @@ class SamplesTest(TrainTest):
         self.assertEqual(crop.weight[:, :30].min(), 1.0)
         self.assertEqual(crop.weight[:, 34:].max(), 0.0)
 
+    def test_cells_cut_by_a_crops_edge_do_not_lower_the_validation_figures(self):
+        images = [dict(zip(("pixels", "labels"), disks(seed), strict=True)) for seed in range(3)]
+        images.append({**images[0], "split": "validation"})
+        learner = self.learner(images)
+        # The flows of whole cells, as a perfect network would see them beyond the crop.
+        perfect = [
+            np.concatenate([5 * c.flows, np.where(c.inside, 6.0, -6.0)[None]])
+            for c in learner.views
+        ]
+        outputs = iter(torch.from_numpy(np.stack(perfect).astype(np.float32)).split(2))
+        model = lambda planes: (next(outputs),)  # noqa: E731
+        self.assertTrue(any(c.labels[0].any() for c in learner.views), "no cell is cut")
+        self.assertGreater(learner.validate(model, 1).metrics["ap50"], 0.99)
+
     def test_images_without_cells_serve_as_negatives_at_the_others_size(self):
         pixels, labels = disks(0)
         images = [{"pixels": pixels, "labels": labels}, {"pixels": pixels, "labels": labels * 0}]

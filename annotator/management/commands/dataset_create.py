@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -23,6 +24,9 @@ class Command(BaseCommand):
     help = __doc__ or ""
 
     def add_arguments(self, parser: CommandParser) -> None:
+        # argparse takes a word that begins with a dash for an option unless it looks like a
+        # negative number; so does a list of channels whose first is ignored.
+        parser._negative_number_matcher = re.compile(r"-,")
         parser.add_argument("name")
         parser.add_argument(
             "--channels",

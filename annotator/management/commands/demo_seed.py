@@ -10,10 +10,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
 
-from annotator.models import Dataset, Membership, Role
+from annotator.management.base import one_sentence
+from annotator.management.commands.images_import import files_of
+from annotator.models import Dataset
+from annotator.services.datasets import dataset_create
+from annotator.services.imports import images_import
 from training.synthetic import Layout, write_folder
 
 NAME = "demo"
@@ -25,6 +30,9 @@ PARTS = (
     ("validation", "validation", {"HEK": 1, "N2a": 1, "mixed": 2}, None),
     ("test", "test", {"HEK": 2, "N2a": 2, "mixed": 6}, None),
 )
+# Stands in the data set's ``training`` until every image is imported. Once it is gone, nothing is
+# imported again: an image that is missing then was deleted by somebody.
+SEEDING = "seeding"
 # Small networks and short runs: two CPU cores reach usable predictions in minutes.
 TRAINING = {
     "bootstrap": True,
@@ -42,37 +50,54 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to print in the address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not Dataset.objects.exists():
-            self._seed()
+        with one_sentence():
+            dataset = Dataset.objects.filter(name=NAME, training__has_key=SEEDING).first()
+            if dataset is None and not Dataset.objects.exists():
+                dataset = _begun()
+            if dataset is not None:
+                self._fill(dataset)
         self.stdout.write(_greeting(options["port"]))
 
-    def _seed(self) -> None:
-        user = get_user_model().objects.filter(username=USER).first() or _demo_user()
-        call_command(
-            "dataset_create",
-            NAME,
-            channels="cytoplasm,nucleus",
-            types="HEK,N2a",
-            stdout=self.stdout,
-        )
-        dataset = Dataset.objects.get(name=NAME)
-        dataset.description = "Synthetic HEK- and N2a-like cells. Delete it when you have your own."
-        dataset.training = TRAINING
-        dataset.save(update_fields=["description", "training"])
-        Membership.objects.get_or_create(
-            dataset=dataset, user=user, defaults={"role": Role.MANAGER}
-        )
+    def _fill(self, dataset: Dataset) -> None:
+        """Import what is not there yet; a next start goes on when this one is cut off."""
+        user: User = get_user_model().objects.filter(username=USER).first() or _demo_user()
+        failed: list[tuple[str, str]] = []
         with tempfile.TemporaryDirectory() as folder:
             for seed, (part, split, counts, masked) in enumerate(PARTS):
                 _write_part(Path(folder) / part, seed, counts, masked)
-                call_command(
-                    "images_import",
-                    NAME,
-                    str(Path(folder) / part),
+                report = images_import(
+                    dataset=dataset,
+                    files=files_of(Path(folder) / part),
+                    uploaded_by=user,
                     split=split,
-                    annotator=USER,
-                    stdout=self.stdout,
                 )
+                failed += report.failed
+                self.stdout.write(f"{part}: {len(report.imported)} demo images imported.")
+        for name, message in failed:
+            self.stderr.write(f"{name}: {message}")
+        if not failed:
+            _finish(dataset)
+
+
+def _begun() -> Dataset:
+    """The empty demo data set with its settings and its manager: all of them, or nothing."""
+    user: User = get_user_model().objects.filter(username=USER).first() or _demo_user()
+    with transaction.atomic():
+        dataset = dataset_create(
+            name=NAME, channels=["cytoplasm", "nucleus"], types=["HEK", "N2a"], owner=user
+        )
+        dataset.description = "Synthetic HEK- and N2a-like cells. Delete it when you have your own."
+        dataset.training = TRAINING | {SEEDING: True}
+        dataset.save(update_fields=["description", "training"])
+    return dataset
+
+
+@transaction.atomic
+def _finish(dataset: Dataset) -> None:
+    """Mark the demo as complete; what else was set meanwhile stays."""
+    dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+    dataset.training.pop(SEEDING, None)
+    dataset.save(update_fields=["training"])
 
 
 def _write_part(

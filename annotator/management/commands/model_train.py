@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from annotator.exceptions import BadInput, Conflict
@@ -47,8 +50,9 @@ class Command(DatasetCommand):
             return {"run": run.pk, "family": run.family, "status": run.status}
         from annotator.work.training import work_on_run  # loads torch, which takes seconds
 
-        if not work_on_run(run.pk, on_epoch=self._tell_epoch):
-            self._watch(run)
+        work = partial(work_on_run, run.pk, on_epoch=self._tell_epoch)
+        if not work():
+            self._watch(run, work)
         run.refresh_from_db()
         if run.status != RunStatus.DONE or run.candidate is None:
             raise Conflict(f"Run {run.pk} {run.status}: {run.message}")
@@ -93,11 +97,14 @@ class Command(DatasetCommand):
             f" {report.seconds:.0f} s, {report.seconds_left / 60:.1f} min left"
         )
 
-    def _watch(self, run: TrainingRun) -> None:
-        """A worker was faster: follow what it does."""
-        self.tell(f"A worker has taken run {run.pk}; waiting for it.")
+    def _watch(self, run: TrainingRun, work: Callable[[], bool]) -> None:
+        """A worker was faster: follow what it does, and go on with the run if it falls silent."""
+        self.tell(
+            f"A worker has taken run {run.pk}; waiting for it, or for"
+            f" {settings.HEARTBEAT_SECONDS} s without a sign of it."
+        )
         run.refresh_from_db()
-        while run.status not in RunStatus.over():
+        while run.status not in RunStatus.over() and not work():
             time.sleep(_POLL_SECONDS)
             run.refresh_from_db()
 

@@ -40,7 +40,13 @@ export const readPredictionLabels = (imageId: number, signal?: AbortSignal): Pro
 export async function readHead(imageId: number, signal?: AbortSignal): Promise<Head> {
   const response = await request("GET", `images/${imageId}/annotation/`, { signal });
   const annotation = (await response.json()) as Annotation;
-  return { annotation, etag: response.headers.get("ETag") ?? `"${annotation.revision}"` };
+  return headOf(annotation);
+}
+
+/** The revision that an ETag names; a proxy that packs answers makes tags weak (`W/"3"`). */
+export function revisionOf(etag: string | null): number | null {
+  const found = /^(?:W\/)?"(\d+)"$/.exec(etag?.trim() ?? "");
+  return found === null ? null : Number(found[1]);
 }
 
 export const readHeadLabels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>

@@ -9,6 +9,12 @@ export interface Draft {
   readonly key: string;
   /** The head revision's tag when the work began. */
   readonly etag: string;
+  /** The prediction the work began with; null when it began with a revision or with nothing. */
+  readonly prediction: number | null;
+  /** The highest label ever given in it, also to a cell deleted since. */
+  readonly highest: number;
+  /** How many edits it holds. */
+  readonly edits: number;
   readonly width: number;
   readonly height: number;
   readonly labels: EncodedLabels;

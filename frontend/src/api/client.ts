@@ -32,6 +32,8 @@ export interface RequestOptions {
   query?: Query;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
+  /** Sent even while the page is going away. */
+  keepalive?: boolean;
 }
 
 const signedOutListeners = new Set<() => void>();
@@ -84,6 +86,7 @@ export async function request(
       credentials: "same-origin",
       ...(body === undefined ? {} : { body }),
       ...(options.signal ? { signal: options.signal } : {}),
+      ...(options.keepalive ? { keepalive: true } : {}),
     });
   } catch (error) {
     if (wasAborted(error)) throw error;

@@ -23,6 +23,8 @@ export const deleteImage = (id: number): Promise<null> => sendJson("DELETE", `im
 export interface UploadChoices {
   split: Split | "";
   culture: string;
+  /** The folder of each file, in the order of the files: masks belong to the image beside them. */
+  folders?: readonly string[];
 }
 
 /**
@@ -38,6 +40,7 @@ export function uploadImages(
 ): Promise<ImportReport> {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
+  for (const folder of choices.folders ?? []) form.append("folders", folder);
   if (choices.split) form.append("split", choices.split);
   if (choices.culture) form.append("culture", choices.culture);
   return new Promise((resolve, reject) => {

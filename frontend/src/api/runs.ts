@@ -11,9 +11,6 @@ export const isOver = (run: Pick<Run, "status">): boolean => OVER.includes(run.s
 export const listRuns = (datasetId: number, signal?: AbortSignal): Promise<Page<Run>> =>
   getJson("training-runs/", { query: { dataset: datasetId }, signal });
 
-export const readRun = (id: number, signal?: AbortSignal): Promise<Run> =>
-  getJson(`training-runs/${id}/`, { signal });
-
 export const startRun = (run: NewRun): Promise<Run> => sendJson("POST", "training-runs/", run);
 
 export const cancelRun = (id: number): Promise<Run> =>

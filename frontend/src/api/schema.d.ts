@@ -92,6 +92,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets/{id}/drafts/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Newest first: work that waits to be gone on with. */
+        get: operations["datasets_drafts_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/images/": {
         parameters: {
             query?: never;
@@ -161,6 +178,24 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/preferences/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The values kept so far; {} at first. */
+        get: operations["datasets_preferences_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Keep these values; keys not given stay. */
+        patch: operations["datasets_preferences_partial_update"];
         trace?: never;
     };
     "/api/v1/datasets/{id}/queue/": {
@@ -319,6 +354,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images/{id}/draft/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The draft; its labels are at ``draft/labels/``. 404 when there is none. */
+        get: operations["images_draft_retrieve"];
+        /** @description Save a draft; may be repeated. One saved earlier that arrives late changes nothing. */
+        put: operations["images_draft_update"];
+        post?: never;
+        /** @description Forget the draft; nothing happens when there is none. */
+        delete: operations["images_draft_destroy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/draft/labels/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Raw little-endian bytes (X-Shape, X-Dtype); X-Saved-At tells which save they are. */
+        get: operations["images_draft_labels_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/pixels/": {
         parameters: {
             query?: never;
@@ -353,6 +424,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images/{id}/prediction/cell/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The cell the segmenter's flows hold under a pixel; 404 when there is none. */
+        post: operations["images_prediction_cell_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/prediction/labels/": {
         parameters: {
             query?: never;
@@ -364,6 +452,23 @@ export interface paths {
         get: operations["images_prediction_labels_retrieve"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/prediction/masks/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Raw little-endian bytes (X-Shape, X-Dtype) of a label image; nothing is stored. */
+        post: operations["images_prediction_masks_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -596,6 +701,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/training-runs/{id}/events/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Server-sent events: the run at once and at each change, until it is over. */
+        get: operations["training_runs_events_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/training-runs/{id}/resume/": {
         parameters: {
             query?: never;
@@ -708,6 +830,47 @@ export interface components {
             note: string;
             prediction?: number | null;
         };
+        /** @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time. */
+        DraftInput: {
+            /** @description head revision the work began with */
+            base: number;
+            prediction?: number | null;
+            /**
+             * Format: date-time
+             * @description by the author's clock; the newest draft wins
+             */
+            saved_at: string;
+            dtype: components["schemas"]["DtypeEnum"];
+            work: {
+                [key: string]: unknown;
+            };
+        };
+        DraftList: {
+            drafts: components["schemas"]["DraftRowOutput"][];
+        };
+        DraftOutput: {
+            image: number;
+            base: number;
+            prediction: number | null;
+            /** Format: date-time */
+            saved_at: string;
+            work: {
+                [key: string]: unknown;
+            };
+        };
+        DraftRequest: {
+            /** Format: uri */
+            labels: string;
+            document: components["schemas"]["DraftInput"];
+        };
+        /** @description A draft in a list, without the work itself. */
+        DraftRowOutput: {
+            image: number;
+            name: string;
+            base: number;
+            /** Format: date-time */
+            saved_at: string;
+        };
         /**
          * @description * `uint16` - uint16
          *     * `uint32` - uint32
@@ -793,6 +956,10 @@ export interface components {
          * @enum {string}
          */
         FormatEnum: "coco" | "cellpose" | "csv";
+        /** @description A mask as rows of pixels: [[y, x0, x1], …], half-open. */
+        FoundCellOutput: {
+            spans: number[][];
+        };
         ImageCountsOutput: {
             image: number;
             name: string;
@@ -901,6 +1068,58 @@ export interface components {
         };
         /** @enum {unknown} */
         NullEnum: null;
+        PaginatedDatasetOutputList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["DatasetOutput"][];
+        };
+        PaginatedImageOutputList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["ImageOutput"][];
+        };
+        PaginatedMemberOutputList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["MemberOutput"][];
+        };
+        PaginatedQueueItemOutputList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["QueueItemOutput"][];
+        };
         PaginatedRunOutputList: {
             /**
              * Format: uri
@@ -936,6 +1155,11 @@ export interface components {
             lease_minutes?: number;
             channels?: string[];
             types?: components["schemas"]["TypeInput"][];
+        };
+        /** @description A pixel of the image, from 0 at the top left. */
+        PointInput: {
+            x: number;
+            y: number;
         };
         /** @description One version: the cells that taught it and how good it is. */
         PointOutput: {
@@ -1129,6 +1353,21 @@ export interface components {
             annotation: components["schemas"]["AnnotationOutput"];
             item: components["schemas"]["QueueItemOutput"];
         };
+        /** @description Cellpose's knobs of the step from flows to masks. */
+        ThresholdsInput: {
+            /**
+             * Format: double
+             * @default 0
+             */
+            cellprob_threshold: number;
+            /**
+             * Format: double
+             * @default 0.4
+             */
+            flow_threshold: number;
+            /** @default 15 */
+            min_size: number;
+        };
         TokenOutput: {
             token: string;
         };
@@ -1145,6 +1384,8 @@ export interface components {
         };
         UploadInput: {
             files: string[];
+            /** @description the relative folder of each file, in the order of files: masks belong to the image in their own folder */
+            folders?: string[];
             split?: components["schemas"]["SplitEnum"] | components["schemas"]["BlankEnum"];
             culture?: string;
         };
@@ -1169,8 +1410,28 @@ export interface components {
             };
             evaluations: components["schemas"]["EvaluationOutput"][];
         };
+        Failure: {
+            /** @description one sentence for people */
+            message: string;
+            /** @description e.g. bad_input, not_allowed, conflict */
+            code: string;
+            /** @description what is wrong with which field of the request */
+            fields?: {
+                [key: string]: string[];
+            };
+        };
     };
-    responses: never;
+    responses: {
+        /** @description Any failure; conflicts (409), a newer revision (412) and the like too. */
+        Failure: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Failure"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -1201,6 +1462,11 @@ export interface operations {
                     "application/json": components["schemas"]["MeOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     auth_session_destroy: {
@@ -1219,6 +1485,11 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     auth_token_create: {
@@ -1244,11 +1515,21 @@ export interface operations {
                     "application/json": components["schemas"]["TokenOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_list: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1260,9 +1541,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetOutput"][];
+                    "application/json": components["schemas"]["PaginatedDatasetOutputList"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_create: {
@@ -1288,6 +1574,11 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_retrieve: {
@@ -1309,6 +1600,11 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_partial_update: {
@@ -1336,11 +1632,18 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_composition_retrieve: {
         parameters: {
             query?: {
+                /** @description a cell type's name, or mixed */
+                culture?: string;
                 source?: "heads" | "predictions";
                 split?: "test" | "train" | "validation";
             };
@@ -1360,11 +1663,46 @@ export interface operations {
                     "application/json": components["schemas"]["CompositionOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_drafts_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftList"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_images_list: {
         parameters: {
             query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                limit?: number;
                 /** @description part of the name */
                 search?: string;
                 split?: "test" | "train" | "validation";
@@ -1383,9 +1721,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ImageOutput"][];
+                    "application/json": components["schemas"]["PaginatedImageOutputList"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_images_create: {
@@ -1411,6 +1754,11 @@ export interface operations {
                     "application/json": components["schemas"]["ImportOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_learning_curve_retrieve: {
@@ -1432,11 +1780,21 @@ export interface operations {
                     "application/json": components["schemas"]["LearningCurveOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_members_list: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                limit?: number;
+            };
             header?: never;
             path: {
                 id: number;
@@ -1450,9 +1808,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MemberOutput"][];
+                    "application/json": components["schemas"]["PaginatedMemberOutputList"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_members_create: {
@@ -1480,6 +1843,11 @@ export interface operations {
                     "application/json": components["schemas"]["MemberOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_members_destroy: {
@@ -1500,6 +1868,11 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_name_preview_create: {
@@ -1527,9 +1900,14 @@ export interface operations {
                     "application/json": components["schemas"]["Preview"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
-    datasets_queue_list: {
+    datasets_preferences_retrieve: {
         parameters: {
             query?: never;
             header?: never;
@@ -1545,9 +1923,81 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QueueItemOutput"][];
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_preferences_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_queue_list: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedQueueItemOutputList"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     datasets_queue_next_create: {
@@ -1576,6 +2026,11 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     exports_create: {
@@ -1601,6 +2056,11 @@ export interface operations {
                     "application/json": components["schemas"]["ExportOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     exports_retrieve: {
@@ -1622,6 +2082,11 @@ export interface operations {
                     "application/json": components["schemas"]["ExportOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     exports_download_retrieve: {
@@ -1643,6 +2108,11 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_retrieve: {
@@ -1664,6 +2134,11 @@ export interface operations {
                     "application/json": components["schemas"]["ImageDetailOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_destroy: {
@@ -1684,6 +2159,11 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_annotation_retrieve: {
@@ -1705,6 +2185,11 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_annotation_update: {
@@ -1733,6 +2218,11 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_annotation_history_list: {
@@ -1754,6 +2244,11 @@ export interface operations {
                     "application/json": components["schemas"]["RevisionOutput"][];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_annotation_labels_retrieve: {
@@ -1775,6 +2270,11 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_annotation_labels_update: {
@@ -1803,6 +2303,118 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_draft_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_draft_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["DraftRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_draft_destroy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_draft_labels_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_pixels_retrieve: {
@@ -1824,6 +2436,11 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_prediction_retrieve: {
@@ -1845,6 +2462,41 @@ export interface operations {
                     "application/json": components["schemas"]["PredictionOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_prediction_cell_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PointInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundCellOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_prediction_labels_retrieve: {
@@ -1866,6 +2518,41 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_prediction_masks_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ThresholdsInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     images_thumbnail_retrieve: {
@@ -1887,6 +2574,11 @@ export interface operations {
                     "image/png": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     me_retrieve: {
@@ -1906,6 +2598,11 @@ export interface operations {
                     "application/json": components["schemas"]["MeOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     model_versions_list: {
@@ -1932,6 +2629,11 @@ export interface operations {
                     "application/json": components["schemas"]["PaginatedVersionOutputList"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     model_versions_retrieve: {
@@ -1953,6 +2655,11 @@ export interface operations {
                     "application/json": components["schemas"]["VersionOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     model_versions_promote_create: {
@@ -1974,6 +2681,11 @@ export interface operations {
                     "application/json": components["schemas"]["VersionOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     model_versions_weights_retrieve: {
@@ -1995,6 +2707,11 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     queue_heartbeat_create: {
@@ -2016,6 +2733,11 @@ export interface operations {
                     "application/json": components["schemas"]["QueueItemOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     queue_release_create: {
@@ -2037,6 +2759,11 @@ export interface operations {
                     "application/json": components["schemas"]["QueueItemOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     queue_skip_create: {
@@ -2062,6 +2789,11 @@ export interface operations {
                     "application/json": components["schemas"]["QueueItemOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     queue_submit_create: {
@@ -2090,6 +2822,11 @@ export interface operations {
                     "application/json": components["schemas"]["SubmitOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     training_runs_list: {
@@ -2116,6 +2853,11 @@ export interface operations {
                     "application/json": components["schemas"]["PaginatedRunOutputList"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     training_runs_create: {
@@ -2141,6 +2883,11 @@ export interface operations {
                     "application/json": components["schemas"]["RunOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     training_runs_retrieve: {
@@ -2162,6 +2909,11 @@ export interface operations {
                     "application/json": components["schemas"]["RunOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     training_runs_cancel_create: {
@@ -2183,6 +2935,38 @@ export interface operations {
                     "application/json": components["schemas"]["RunOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    training_runs_events_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events called run; the data of each is the whole run, as JSON. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
     training_runs_resume_create: {
@@ -2204,6 +2988,11 @@ export interface operations {
                     "application/json": components["schemas"]["RunOutput"];
                 };
             };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
         };
     };
 }

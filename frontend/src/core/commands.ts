@@ -5,7 +5,7 @@
 import { cellOf, type Cell, type CellMeta } from "./document";
 import { background, anyLabel, paintSpans, relabelCells } from "./paint";
 import { holeSpans } from "./regions";
-import { DIAMETERS, type Dispatch, type EditorState } from "./state";
+import { brushDiameter, type Dispatch, type EditorState } from "./state";
 import { CellsStep, typeStep, type Step } from "./steps";
 
 export type Command = (state: EditorState, dispatch?: Dispatch) => boolean;
@@ -71,16 +71,30 @@ function mergedMeta(cells: readonly Cell[]): CellMeta {
   return { type, source };
 }
 
-/** Fill what the selected cells enclose; other cells inside stay in protect mode. */
+/**
+ * Fill what the selected cells enclose; other cells inside stay in protect mode. A cell inside
+ * another one is filled first, and each on what the ones before left: no pixel goes to two cells.
+ */
 export const fillHoles: Command = (state, dispatch) => {
   const rule = state.options.mode === "protect" ? background : anyLabel;
-  const steps = [...state.selection]
-    .map((label) => paintSpans(state.doc.labels, holeSpans(state.doc, label), label, rule))
-    .filter((step) => !step.isEmpty);
+  const steps: Step[] = [];
+  let { doc } = state;
+  for (const { label } of livingCells(state, state.selection).sort(bySize)) {
+    const step = paintSpans(doc.labels, holeSpans(doc, label), label, rule);
+    if (step.isEmpty) continue;
+    if (dispatch === undefined) return true;
+    steps.push(step);
+    doc = step.apply(doc);
+  }
   if (steps.length === 0) return false;
   dispatch?.({ kind: "edit", name: "Fill holes", steps });
   return true;
 };
+
+function bySize(a: Cell, b: Cell): number {
+  const size = ({ box }: Cell): number => (box.x1 - box.x0) * (box.y1 - box.y0);
+  return size(a) - size(b);
+}
 
 /** Give cells a type by hand; null takes it away. */
 export function assignType(labels: Iterable<number>, type: string | null): Command {
@@ -112,8 +126,12 @@ export function select(labels: Iterable<number>): Command {
   };
 }
 
-/** The next stroke starts a new cell. */
-export const newCell: Command = (_state, dispatch) => {
+/** The next stroke starts a new cell; once more: it does not. */
+export const newCell: Command = (state, dispatch) => {
+  if (state.options.startNew) {
+    dispatch?.({ kind: "set", options: { startNew: false } });
+    return true;
+  }
   dispatch?.({ kind: "select", selection: new Set() });
   dispatch?.({ kind: "set", options: { startNew: true } });
   return true;
@@ -130,7 +148,7 @@ export function resizeBrush(direction: 1 | -1): Command {
   return (state, dispatch) => {
     const { diameter } = state.options;
     const step = Math.max(1, Math.round(diameter / 8));
-    const next = Math.min(DIAMETERS.most, Math.max(DIAMETERS.least, diameter + direction * step));
+    const next = brushDiameter(diameter + direction * step);
     if (next === diameter) return false;
     dispatch?.({ kind: "set", options: { diameter: next } });
     return true;
@@ -139,8 +157,8 @@ export function resizeBrush(direction: 1 | -1): Command {
 
 const orders = new WeakMap<EditorState["evidence"], readonly number[]>();
 
-/** Living cells with a model's opinion, most uncertain first. */
-export function byUncertainty(state: EditorState): number[] {
+/** All cells that a model has an opinion of, deleted ones too, most uncertain first. */
+function orderOfDoubt(state: EditorState): readonly number[] {
   let order = orders.get(state.evidence);
   if (order === undefined) {
     order = [...state.evidence]
@@ -148,20 +166,36 @@ export function byUncertainty(state: EditorState): number[] {
       .map(([label]) => label);
     orders.set(state.evidence, order);
   }
-  return order.filter((label) => state.doc.geometry.get(label) !== undefined);
+  return order;
 }
 
-/** Select the next (1) or previous (−1) cell in the order of doubt; wraps around. */
+/** Living cells with a model's opinion, most uncertain first. */
+export function byUncertainty(state: EditorState): number[] {
+  return orderOfDoubt(state).filter((label) => isAlive(state, label));
+}
+
+function isAlive(state: EditorState, label: number): boolean {
+  return state.doc.geometry.get(label) !== undefined;
+}
+
+/**
+ * Select the next (1) or previous (−1) cell in the order of doubt; wraps around. It goes on from
+ * the selected cell, else from where the walk was last, even if that cell is gone.
+ */
 export function nextUncertain(direction: 1 | -1): Command {
   return (state, dispatch) => {
-    const order = byUncertainty(state);
-    if (order.length === 0) return false;
-    const [selected] = state.selection;
-    const at = selected === undefined ? -1 : order.indexOf(selected);
+    const order = orderOfDoubt(state);
+    const from = [...state.selection].find((label) => state.evidence.has(label)) ?? state.walked;
+    const at = from === null ? -1 : order.indexOf(from);
     const start = at === -1 && direction === -1 ? 0 : at;
-    const next = order[(start + direction + order.length) % order.length] as number;
-    dispatch?.({ kind: "select", selection: new Set([next]) });
-    return true;
+    for (let step = 1; step <= order.length; step++) {
+      const index = (start + direction * step + 2 * order.length) % order.length;
+      const next = order[index] as number;
+      if (!isAlive(state, next)) continue;
+      dispatch?.({ kind: "select", selection: new Set([next]) });
+      return true;
+    }
+    return false;
   };
 }
 

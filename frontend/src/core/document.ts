@@ -80,15 +80,19 @@ function widen(
   extent.y1 = run.y + 1;
 }
 
-/** A document from a row-major label image and what is known of its cells. */
+/**
+ * A document from a row-major label image and what is known of its cells. `used` is the highest
+ * label that was ever given here, also to a cell that is gone.
+ */
 export function openDocument(
   flat: ArrayLike<number>,
   size: { width: number; height: number },
   cells: Iterable<readonly [number, CellMeta]>,
+  used = 0,
 ): MaskDocument {
   const geometry = measure(flat, size.width);
   const known = new Map(cells);
-  let highest = 0;
+  let highest = used;
   const metas: [number, CellMeta][] = [];
   for (const [label] of geometry.entries()) {
     metas.push([label, known.get(label) ?? UNTYPED]);
@@ -96,6 +100,18 @@ export function openDocument(
   }
   const labels = LabelImage.from(flat, size.width, size.height);
   return { labels, meta: Table.from(metas), geometry, highest };
+}
+
+/** Have two documents the same pixels and the same types? */
+export function sameDocument(a: MaskDocument, b: MaskDocument): boolean {
+  if (a === b) return true;
+  if (!a.labels.equals(b.labels)) return false;
+  return a.meta.changedSince(b.meta).every((label) => {
+    if (a.geometry.get(label) === undefined) return true;
+    const { type, source } = a.meta.get(label) ?? UNTYPED;
+    const other = b.meta.get(label) ?? UNTYPED;
+    return type === other.type && source === other.source;
+  });
 }
 
 /** The cell with this label, or null when it has no pixels. */

@@ -112,6 +112,15 @@ export class LabelImage {
     });
   }
 
+  /** Has the other image the same size and the same labels? */
+  equals(other: LabelImage): boolean {
+    if (this.width !== other.width || this.height !== other.height) return false;
+    return this.tiles.every((tile, index) => {
+      const theirs = other.tiles[index] as Uint32Array;
+      return tile === theirs || tile.every((label, at) => label === theirs[at]);
+    });
+  }
+
   /** The boxes of the tiles in which this image may differ from an earlier one. */
   changedSince(earlier: LabelImage): Box[] {
     if (earlier === this) return [];

@@ -7,23 +7,6 @@
 export type Runs = Uint32Array<ArrayBuffer>;
 export const FIELDS = 4;
 
-export interface Run {
-  readonly start: number;
-  readonly length: number;
-  readonly before: number;
-  readonly after: number;
-}
-
-export function runAt(runs: Runs, index: number): Run {
-  const at = index * FIELDS;
-  return {
-    start: runs[at] as number,
-    length: runs[at + 1] as number,
-    before: runs[at + 2] as number,
-    after: runs[at + 3] as number,
-  };
-}
-
 /** Collects runs in ascending order; joins neighbours that change alike within one row. */
 export class RunBuilder {
   private readonly values: number[] = [];

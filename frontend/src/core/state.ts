@@ -29,6 +29,8 @@ export interface EditorState {
   readonly history: History;
   readonly options: Options;
   readonly evidence: ReadonlyMap<number, Evidence>;
+  /** The cell the walk through doubt was at last; stays when that cell is deleted. */
+  readonly walked: number | null;
   /** Cells that lie in more than one piece. */
   readonly fragments: ReadonlySet<number>;
   /** Rises with every change of the document, undo included. */
@@ -60,7 +62,13 @@ export const DEFAULT_OPTIONS: Options = {
   startNew: false,
 };
 
-export const DIAMETERS = { least: 1, most: 400 };
+const DIAMETERS = { least: 1, most: 400 };
+
+/** The nearest diameter that a brush can have. */
+export function brushDiameter(wanted: number): number {
+  if (!Number.isFinite(wanted)) return DEFAULT_OPTIONS.diameter;
+  return Math.min(DIAMETERS.most, Math.max(DIAMETERS.least, Math.round(wanted)));
+}
 
 export function openState(
   doc: MaskDocument,
@@ -71,8 +79,9 @@ export function openState(
     doc,
     selection: new Set(),
     history: EMPTY_HISTORY,
-    options: { ...DEFAULT_OPTIONS, ...options },
+    options: withinLimits({ ...DEFAULT_OPTIONS, ...options }),
     evidence,
+    walked: null,
     fragments: fragmented(doc.labels.flat(), doc.labels.width),
     revision: 0,
   };
@@ -93,8 +102,12 @@ export function transact(state: EditorState, transaction: Transaction): EditorSt
     case "select":
       return withSelection(state, transaction.selection);
     case "set":
-      return { ...state, options: { ...state.options, ...transaction.options } };
+      return { ...state, options: withinLimits({ ...state.options, ...transaction.options }) };
   }
+}
+
+function withinLimits(options: Options): Options {
+  return { ...options, diameter: brushDiameter(options.diameter) };
 }
 
 function edit(
@@ -115,7 +128,8 @@ function edit(
   const doc = applySteps(state.doc, transaction.steps);
   const history = { ...state.history, open: gesture };
   const revision = state.revision + Number(doc !== state.doc);
-  const next = { ...state, doc, selection, history, revision };
+  const walked = walkedTo(state, selection);
+  const next = { ...state, doc, selection, history, revision, walked };
   return transaction.open === true ? next : end(next);
 }
 
@@ -174,7 +188,15 @@ function redo(state: EditorState): EditorState {
 
 function withSelection(state: EditorState, wanted: ReadonlySet<number>): EditorState {
   const selection = kept(state.selection, living(state.doc, wanted));
-  return selection === state.selection ? state : { ...state, selection };
+  if (selection === state.selection) return state;
+  return { ...state, selection, walked: walkedTo(state, selection) };
+}
+
+/** One cell selected that a model has an opinion of: the walk goes on from there. */
+function walkedTo(state: EditorState, selection: ReadonlySet<number>): number | null {
+  const [label] = selection;
+  const one = selection.size === 1 && label !== undefined && state.evidence.has(label);
+  return one ? label : state.walked;
 }
 
 /** The present set where the wanted one is equal: who compares references sees no change. */

@@ -46,6 +46,14 @@ export class Table<T> {
     return new Table(chunks, size);
   }
 
+  /** The labels whose values may differ from an earlier table's. */
+  changedSince(earlier: Table<T>): number[] {
+    const indices = new Set([...this.chunks.keys(), ...earlier.chunks.keys()]);
+    return [...indices]
+      .filter((index) => this.chunks.get(index) !== earlier.chunks.get(index))
+      .flatMap((index) => Array.from({ length: CHUNK }, (_, offset) => index * CHUNK + offset));
+  }
+
   /** All entries by ascending label. */
   *entries(): Generator<[number, T]> {
     const indices = [...this.chunks.keys()].sort((a, b) => a - b);

@@ -29,6 +29,18 @@ export function openContext(canvas: HTMLCanvasElement): Gl {
   return gl;
 }
 
+/** To be asked once after much was loaded: asking makes the card finish first. */
+export function failOnError(gl: Gl): void {
+  const code = gl.getError();
+  // A lost context comes back by itself and is loaded again.
+  if (code === gl.NO_ERROR || gl.isContextLost()) return;
+  throw new RenderError(
+    code === gl.OUT_OF_MEMORY
+      ? "The graphics card has too little free memory for this image. Close other tabs or programs that use it, then reload the page."
+      : `The graphics card refused this image (WebGL error 0x${code.toString(16)}). Reload the page; if it happens again, try another browser.`,
+  );
+}
+
 export function buildProgram(gl: Gl, vertex: string, fragment: string): WebGLProgram {
   const program = gl.createProgram();
   for (const [kind, source] of [

@@ -10,6 +10,7 @@ import type { Camera, Size } from "./camera";
 import {
   buildProgram,
   createTexture,
+  failOnError,
   openContext,
   readFrom,
   readWhole,
@@ -93,6 +94,12 @@ export class Renderer {
       this.pages.push(this.loadPage(page, this.image, format));
     }
     this.labels = null;
+    try {
+      failOnError(gl);
+    } catch (error) {
+      this.release();
+      throw error;
+    }
   }
 
   /** Show these labels; returns the changed part of the image, or null when nothing changed. */

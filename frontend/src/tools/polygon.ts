@@ -13,14 +13,13 @@ import { DRAG_THRESHOLD, type PointerInput, type Tool, type ToolContext } from "
 
 interface Shape {
   readonly points: readonly Point[];
-  /** Where the first corner was clicked, in CSS pixels. */
-  readonly anchor: Point;
   readonly tone: Tone;
 }
 
 type Phase =
   | { readonly kind: "idle" }
-  | { readonly kind: "corners"; readonly shape: Shape; readonly lastScreen: Point }
+  /** `last` is where the pointer was lifted; null once a corner was taken back. */
+  | { readonly kind: "corners"; readonly shape: Shape; readonly last: Point | null }
   | { readonly kind: "pointing"; readonly shape: Shape; readonly from: Point }
   | { readonly kind: "freehand"; readonly shape: Shape };
 
@@ -39,16 +38,18 @@ export class Polygon implements Tool {
   pointerDown(context: ToolContext, input: PointerInput): void {
     const { at, screen } = input;
     if (this.phase.kind === "corners") {
-      const { shape, lastScreen } = this.phase;
-      const again = distance(screen, lastScreen) < DRAG_THRESHOLD;
-      if (again || distance(screen, shape.anchor) < CLOSE_REACH) {
+      const { shape, last } = this.phase;
+      // Corners are image points: the view may have moved since they were set.
+      const near = (point: Point | null | undefined, reach: number): boolean =>
+        point != null && distance(at, point) * context.scale < reach;
+      if (near(last, DRAG_THRESHOLD) || near(shape.points[0], CLOSE_REACH)) {
         this.close(context, shape);
         return;
       }
       const points = [...shape.points, at];
       this.phase = { kind: "pointing", shape: { ...shape, points }, from: screen };
     } else if (this.phase.kind === "idle") {
-      const shape = { points: [at], anchor: screen, tone: toneOf(context.state, input) };
+      const shape = { points: [at], tone: toneOf(context.state, input) };
       this.phase = { kind: "pointing", shape, from: screen };
     }
   }
@@ -62,10 +63,10 @@ export class Polygon implements Tool {
     this.phase = { kind: "freehand", shape: { ...shape, points: [...shape.points, at] } };
   }
 
-  pointerUp(context: ToolContext, { screen }: PointerInput): void {
+  pointerUp(context: ToolContext, { at }: PointerInput): void {
     if (this.phase.kind === "freehand") this.close(context, this.phase.shape);
     else if (this.phase.kind === "pointing") {
-      this.phase = { kind: "corners", shape: this.phase.shape, lastScreen: screen };
+      this.phase = { kind: "corners", shape: this.phase.shape, last: at };
     }
   }
 
@@ -82,11 +83,10 @@ export class Polygon implements Tool {
     }
     if (key !== "Backspace" && key !== "Delete") return false;
     const points = shape.points.slice(0, -1);
-    const lastScreen = { x: Infinity, y: Infinity };
     this.phase =
       points.length === 0
         ? { kind: "idle" }
-        : { kind: "corners", shape: { ...shape, points }, lastScreen };
+        : { kind: "corners", shape: { ...shape, points }, last: null };
     return true;
   }
 

@@ -19,6 +19,8 @@ export interface ToolContext {
   /** The state now, not the one of when the gesture began. */
   readonly state: EditorState;
   readonly dispatch: Dispatch;
+  /** CSS pixels per image pixel, now. */
+  readonly scale: number;
   /** Move the view by CSS pixels. */
   readonly pan: (dx: number, dy: number) => void;
 }

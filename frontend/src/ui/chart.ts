@@ -83,6 +83,11 @@ export function abscissae(series: readonly Series[]): number[] {
   return [...values].sort((a, b) => a - b);
 }
 
+/** The value at `wanted`; of several there the last, which is the newest. Null when there is none. */
+export function valueAt(points: readonly Point[], wanted: number): number | null {
+  return points.findLast(([px]) => px === wanted)?.[1] ?? null;
+}
+
 /** Index of the value nearest to `wanted` in a sorted list; -1 when it is empty. */
 export function nearest(sorted: readonly number[], wanted: number): number {
   let best = -1;

@@ -1,5 +1,20 @@
 /** Files of a drop or a file field, folders opened to any depth, hidden files left out. */
 
+/** Folders of dropped files: a browser tells those of picked files only. */
+const folders = new WeakMap<File, string>();
+
+/** The folder that `file` lay in below what was dropped or picked; empty for a single file. */
+export function folderOf(file: File): string {
+  // Browsers without pickers of folders lack the property.
+  const path = file.webkitRelativePath as string | undefined;
+  return folders.get(file) ?? parentOf(path ?? "");
+}
+
+/** `a/b` of `/a/b/c.tif`. */
+function parentOf(path: string): string {
+  return path.split("/").filter(Boolean).slice(0, -1).join("/");
+}
+
 /** All files under what was dropped. Must be called while the drop event is being handled. */
 export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   // The items die when the event handler returns: take every entry before the first await.
@@ -20,12 +35,11 @@ function visible(files: File[]): File[] {
 
 async function filesUnder(entry: FileSystemEntry): Promise<File[]> {
   if (entry.isFile) {
-    const file = entry as FileSystemFileEntry;
-    return [
-      await new Promise<File>((resolve, reject) => {
-        file.file(resolve, reject);
-      }),
-    ];
+    const file = await new Promise<File>((resolve, reject) => {
+      (entry as FileSystemFileEntry).file(resolve, reject);
+    });
+    folders.set(file, parentOf(entry.fullPath));
+    return [file];
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const files: File[] = [];

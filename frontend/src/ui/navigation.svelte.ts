@@ -1,27 +1,101 @@
 /** The current page, kept in step with the browser's history. */
 import { isOurs, parse, type Route } from "./router";
 
+/** Why the page had better not be left now, in a sentence; null when it may be. */
+export type Guard = () => string | null;
+
+export interface Question {
+  readonly reason: string;
+  readonly answer: (leave: boolean) => void;
+}
+
 class Navigation {
   #address = $state(location.pathname + location.search);
   readonly route: Route = $derived(parse(this.#address));
+  /** What the person must answer before the page is left. */
+  asking = $state.raw<Question | null>(null);
+  #guard: Guard | null = null;
+  /** The next step through the history was agreed to. */
+  #agreed = false;
 
   /** Path and query as in the address bar. */
   get address(): string {
     return this.#address;
   }
 
-  /** Goes to `address`; `replace` leaves no entry in the history. */
+  /**
+   * Goes to `address`; `replace` leaves no entry in the history and asks nobody: it is for where
+   * the app itself has to lead.
+   */
   go(address: string, { replace = false } = {}): void {
     if (address === this.#address) return;
-    history[replace ? "replaceState" : "pushState"](null, "", address);
-    this.#address = address;
-    window.scrollTo(0, 0);
+    const move = (): void => {
+      history[replace ? "replaceState" : "pushState"](null, "", address);
+      this.#address = address;
+      window.scrollTo(0, 0);
+    };
+    if (replace) move();
+    else this.#unlessGuarded(move);
+  }
+
+  /** From now on `guard` is heard before the page is left; returns the way out. */
+  guard(guard: Guard): () => void {
+    this.#guard = guard;
+    return () => {
+      if (this.#guard === guard) this.#guard = null;
+    };
+  }
+
+  /** True at once, or what the person answers. */
+  mayLeave(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#unlessGuarded(
+        () => {
+          resolve(true);
+        },
+        () => {
+          resolve(false);
+        },
+      );
+    });
+  }
+
+  #unlessGuarded(leave: () => void, stay?: () => void): void {
+    const reason = this.#guard?.() ?? null;
+    if (reason === null) {
+      leave();
+      return;
+    }
+    this.asking?.answer(false);
+    const answer = (agreed: boolean): void => {
+      this.asking = null;
+      if (agreed) leave();
+      else stay?.();
+    };
+    this.asking = { reason, answer };
+  }
+
+  #onPop(): void {
+    const arrive = (): void => {
+      this.#address = location.pathname + location.search;
+    };
+    if (this.#agreed || (this.#guard?.() ?? null) === null) {
+      this.#agreed = false;
+      arrive();
+      return;
+    }
+    // The browser has gone already: take it back until the person has answered.
+    history.pushState(null, "", this.#address);
+    this.#unlessGuarded(() => {
+      this.#agreed = true;
+      history.back();
+    });
   }
 
   /** Listens to the browser's buttons and to links; returns the way out. */
   listen(): () => void {
     const onPop = (): void => {
-      this.#address = location.pathname + location.search;
+      this.#onPop();
     };
     const onClick = (event: MouseEvent): void => {
       const address = linkedAddress(event);

@@ -1,4 +1,5 @@
 /** A value read from the server, with its loading and error states, read again as time goes by. */
+import { untrack } from "svelte";
 import { ApiError, messageOf, wasAborted } from "../api/client";
 
 export interface ResourceOptions {
@@ -7,7 +8,10 @@ export interface ResourceOptions {
 }
 
 export class Resource<T> {
-  /** The last value read; kept while a newer one is on its way, so that nothing jumps. */
+  /**
+   * The last value read; kept while a newer one is on its way, so that nothing jumps, and when
+   * the newer one says the same, so that nothing is drawn or read again for it.
+   */
   value = $state.raw<T | null>(null);
   error = $state<string | null>(null);
   loading = $state(true);
@@ -33,7 +37,7 @@ export class Resource<T> {
     try {
       const value = await this.#read(calls.signal);
       if (calls.signal.aborted) return;
-      this.value = value;
+      if (JSON.stringify(value) !== JSON.stringify(this.value)) this.value = value;
       this.error = null;
       this.missing = false;
     } catch (error) {
@@ -63,13 +67,19 @@ export class Resource<T> {
 
 /**
  * A resource that lives as long as the component that makes it. It is read at once, and again
- * whenever reactive values used before the first `await` of `read` change.
+ * when `key` (plain JSON) becomes another; what else changes, say a polled object that the key
+ * was taken from, does not matter.
  */
-export function resource<T>(
-  read: (signal: AbortSignal) => Promise<T>,
+export function resource<K, T>(
+  key: () => K,
+  read: (key: K, signal: AbortSignal) => Promise<T>,
   options: ResourceOptions = {},
 ): Resource<T> {
-  const made = new Resource(read, options);
+  const written = $derived(JSON.stringify(key()));
+  const made = new Resource((signal) => {
+    const wanted = JSON.parse(written) as K;
+    return untrack(() => read(wanted, signal));
+  }, options);
   $effect(() => {
     void made.reload();
     return () => {

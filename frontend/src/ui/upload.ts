@@ -6,6 +6,9 @@ export interface FileLike {
   readonly size: number;
 }
 
+/** Tells in which folder a file lay. */
+export type FolderOf<F> = (file: F) => string;
+
 export interface PreviewCounts {
   images: number;
   labels: number;
@@ -24,11 +27,11 @@ const IMAGE = /_img$/i;
 
 /** The stem that an image shares with the masks and types beside it, as the server reads it. */
 export function stemOf(name: string): string {
-  return name
-    .replace(/\.ome(?=\.tiff?$)/i, "")
-    .replace(/\.[^.]*$/, "")
-    .replace(COMPANION, "")
-    .replace(IMAGE, "");
+  return withoutExtension(name).replace(COMPANION, "").replace(IMAGE, "");
+}
+
+function withoutExtension(name: string): string {
+  return name.replace(/\.ome(?=\.tiff?$)/i, "").replace(/\.[^.]*$/, "");
 }
 
 /** How many of what a preview found. */
@@ -62,19 +65,29 @@ export function wantedFiles<F extends FileLike>(
   return files.filter(({ name }) => !ignored.has(name));
 }
 
+/** Whether `name` is that of masks or types, which belong to an image. */
+function isCompanion(name: string): boolean {
+  return COMPANION.test(withoutExtension(name));
+}
+
 /**
- * Portions of about 20 files or 64 MB. An image and the masks beside it always travel together,
- * because the server pairs them within one request.
+ * Portions of about 20 files or 64 MB. An image and the masks beside it in its folder always
+ * travel together, because the server pairs them within one request. Masks in a folder of their
+ * own go last: by then the server has the image that they belong to.
  */
-export function batchFiles<F extends FileLike>(files: readonly F[]): F[][] {
+export function batchFiles<F extends FileLike>(
+  files: readonly F[],
+  folderOf: FolderOf<F> = () => "",
+): F[][] {
   const groups = new Map<string, F[]>();
   for (const file of files) {
-    const stem = stemOf(file.name);
-    groups.set(stem, [...(groups.get(stem) ?? []), file]);
+    const key = `${folderOf(file)}/${stemOf(file.name)}`;
+    groups.set(key, [...(groups.get(key) ?? []), file]);
   }
+  const lonely = (group: F[]): number => Number(group.every(({ name }) => isCompanion(name)));
   const batches: F[][] = [];
   let batch: F[] = [];
-  for (const group of groups.values()) {
+  for (const group of [...groups.values()].sort((a, b) => lonely(a) - lonely(b))) {
     const full =
       batch.length + group.length > BATCH_FILES || sizeOf(batch) + sizeOf(group) > BATCH_BYTES;
     if (full && batch.length > 0) {

@@ -2,6 +2,7 @@
 import { ApiError, messageOf, wasAborted } from "../api/client";
 import type { UploadChoices } from "../api/images";
 import type { ImportReport } from "../api/types";
+import { folderOf } from "./dropped";
 import { addReports, batchFiles, emptyReport, sizeOf } from "./upload";
 
 export type SendBatch = (
@@ -37,7 +38,7 @@ export class Uploader {
     this.unsent = [...files];
     const total = Math.max(1, sizeOf(files));
     let sent = 0;
-    for (const batch of batchFiles(files)) {
+    for (const batch of batchFiles(files, folderOf)) {
       const size = sizeOf(batch);
       const onProgress = (share: number): void => {
         this.share = (sent + share * size) / total;
@@ -67,17 +68,23 @@ export class Uploader {
     onProgress: (share: number) => void,
   ): Promise<boolean> {
     try {
-      const report = await this.#send(batch, choices, onProgress, this.#calls.signal);
+      const placed = { ...choices, folders: batch.map(folderOf) };
+      const report = await this.#send(batch, placed, onProgress, this.#calls.signal);
       this.report = addReports(this.report, report);
       return true;
     } catch (error) {
       this.error = wasAborted(error) ? "The import was stopped." : messageOf(error);
       const refused = error instanceof ApiError && error.status >= 400 && error.status < 500;
       if (!refused || error.status === 401 || error.status === 403) return false;
-      const failed = batch.map(({ name }) => ({ file: name, message: messageOf(error) }));
+      const failed = batch.map((file) => ({ file: pathOf(file), message: messageOf(error) }));
       this.report = addReports(this.report, { ...emptyReport(), failed });
       this.error = null;
       return true;
     }
   }
+}
+
+function pathOf(file: File): string {
+  const folder = folderOf(file);
+  return folder === "" ? file.name : `${folder}/${file.name}`;
 }

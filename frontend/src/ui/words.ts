@@ -1,5 +1,6 @@
-/** The states of rows as words and colours. */
+/** The states of rows as words and colours; the names of the pages. */
 import type { ImageItem, ImageStatus, RunStatus, Stage } from "../api/types";
+import type { DatasetPageName } from "./router";
 
 export type Tone = "plain" | "good" | "busy" | "warn" | "bad";
 
@@ -25,6 +26,16 @@ const RUN_TONES: Record<RunStatus, Tone> = {
   cancelled: "warn",
 };
 const STAGE_TONES: Record<Stage, Tone> = { candidate: "busy", current: "good", retired: "plain" };
+
+export const PAGE_NAMES: Readonly<Record<DatasetPageName, string>> = {
+  dataset: "Overview",
+  correct: "Correct",
+  upload: "Upload",
+  models: "Models",
+  training: "Training",
+  export: "Export",
+  settings: "Settings",
+};
 
 export const IMAGE_STATUSES = Object.keys(IMAGE_NAMES) as ImageStatus[];
 

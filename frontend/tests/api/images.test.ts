@@ -62,7 +62,7 @@ describe("uploadImages", () => {
     const done = uploadImages(
       7,
       files,
-      { split: "test", culture: "" },
+      { split: "test", culture: "", folders: ["A", ""] },
       (share) => shares.push(share),
       new AbortController().signal,
     );
@@ -76,6 +76,7 @@ describe("uploadImages", () => {
       "a.tif",
       "a_masks.tif",
     ]);
+    expect(sent?.getAll("folders")).toEqual(["A", ""]);
     expect(sent?.get("split")).toBe("test");
     expect(sent?.has("culture")).toBe(false);
     expect(shares).toEqual([0.25]);

@@ -6,6 +6,8 @@ import type { PointerInput, Tool, ToolContext } from "../../src/tools/tool";
 export class Hand {
   state: EditorState;
   readonly panned: [number, number][] = [];
+  /** Screen pixels per image pixel. */
+  scale = 10;
 
   constructor(
     readonly tool: Tool,
@@ -21,6 +23,7 @@ export class Hand {
       get state() {
         return state();
       },
+      scale: this.scale,
       dispatch: (transaction) => {
         this.state = transact(this.state, transaction);
       },
@@ -28,10 +31,9 @@ export class Hand {
     };
   }
 
-  /** One image pixel is ten screen pixels. */
   private input(x: number, y: number, held: { shift?: boolean; alt?: boolean }): PointerInput {
     const { shift = false, alt = false } = held;
-    return { at: { x, y }, screen: { x: x * 10, y: y * 10 }, shift, alt };
+    return { at: { x, y }, screen: { x: x * this.scale, y: y * this.scale }, shift, alt };
   }
 
   down(x: number, y: number, held: { shift?: boolean; alt?: boolean } = {}): this {

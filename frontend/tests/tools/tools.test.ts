@@ -157,6 +157,24 @@ describe("polygon", () => {
     expect(hand.tool.busy).toBe(false);
   });
 
+  it("closes on its first corner after the view was zoomed", () => {
+    const hand = new Hand(new Polygon(), blank(40, 40));
+    hand.click(2, 2).click(12, 2).click(12, 12);
+    hand.scale = 1;
+    hand.click(2, 12).click(4, 4);
+    expect(hand.tool.busy).toBe(false);
+    expect(cellOf(hand.state.doc, 1)?.area).toBe(100);
+  });
+
+  it("does not take a click elsewhere for its first corner after the view was moved", () => {
+    const hand = new Hand(new Polygon(), blank(40, 40));
+    hand.click(2, 2).click(12, 2).click(12, 12);
+    hand.scale = 40;
+    // The same place of the screen as the first corner's, ten pixels of the image away.
+    hand.click(0.5, 0.5);
+    expect(hand.tool.busy).toBe(true);
+  });
+
   it("takes corners back one by one and closes on Enter", () => {
     const hand = new Hand(new Polygon(), blank(20, 20));
     hand.click(0, 0).click(10, 0).click(10, 10).click(19, 19);

@@ -8,6 +8,7 @@ import {
   niceDomain,
   tickText,
   ticks,
+  valueAt,
 } from "../../src/ui/chart";
 import { learningSeries, lossSeries, metricSeries } from "../../src/ui/curves";
 import { epoch } from "./rows";
@@ -68,6 +69,15 @@ describe("reading values", () => {
     expect(nearest([1, 2, 10], -5)).toBe(0);
     expect(nearest([], 1)).toBe(-1);
   });
+  it("of several points at one place shows the newest", () => {
+    const points = [
+      [100, 0.6],
+      [200, 0.7],
+      [200, 0.8],
+    ] as const;
+    expect(valueAt(points, 200)).toBe(0.8);
+    expect(valueAt(points, 150)).toBeNull();
+  });
 });
 
 describe("curves", () => {
@@ -98,10 +108,10 @@ describe("curves", () => {
     ]);
   });
   it("orders the learning curve by annotated cells and leaves out what was not evaluated", () => {
-    const point = (annotated_cells: number, ap50: number | null) => ({
+    const point = (annotated_cells: number, ap50: number | null, day = 1) => ({
       version: "v",
       family: "segmenter" as const,
-      created_at: "",
+      created_at: `2026-02-0${day}T00:00:00Z`,
       annotated_cells,
       images: 1,
       split: "test",
@@ -113,5 +123,7 @@ describe("curves", () => {
       [100, 0.6],
       [300, 0.8],
     ]);
+    const [twice] = learningSeries([point(300, 0.9, 2), point(300, 0.7, 1)]);
+    expect(twice?.points.at(-1)).toEqual([300, 0.9]);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { BINDINGS, bindingOf, keyName } from "../../src/ui/editor/keymap";
+import { ariaKey, BINDINGS, bindingOf, keyName } from "../../src/ui/editor/keymap";
 
 const press = (
   key: string,
@@ -28,4 +28,9 @@ it("the command key of a Mac counts as Ctrl", () => {
   expect(bindingOf(press("z", { metaKey: true }))?.name).toBe("Undo");
   expect(bindingOf(press("y", { ctrlKey: true }))?.name).toBe("Redo");
   expect(bindingOf(press("z"))?.name).toBe("Outlines");
+});
+
+it("screen readers hear Control, which is the name of the key", () => {
+  expect(ariaKey("Ctrl+Z")).toBe("Control+Z");
+  expect(ariaKey("B")).toBe("B");
 });

@@ -4,7 +4,7 @@ import { openImage } from "../../src/ui/editor/opening";
 import { json, stubFetch } from "../api/stubs";
 
 const IMAGE = { id: 7, dataset: 1, culture: "mixed", channels: ["nucleus"] };
-const HEAD = { revision: 0, cells: [], complete_regions: null };
+const HEAD = { revision: 0, cells: [] as object[], complete_regions: null };
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -48,4 +48,41 @@ it("cells of one prediction never meet the labels of another", async () => {
 it("an image whose masks never hold still is not opened", async () => {
   serve([3], 4);
   await expect(openImage(7, new AbortController().signal)).rejects.toThrow("keep changing");
+});
+
+/** A revision whose labels say `etag`, of an image whose prediction has cells 1 and 9. */
+function serveRevision(number: number, labels: number[], etag: string): void {
+  const said = { score: 1, uncertainty: 0.5, probabilities: {}, terms: {}, seen_by: "both" };
+  const cells = [
+    { label: 1, type: "HEK", bbox: [1, 0, 2, 1], ...said },
+    { label: 9, type: "HEK", bbox: [0, 0, 1, 1], ...said },
+  ];
+  stubFetch(({ address }) => {
+    if (address.endsWith("/images/7/")) return json(IMAGE);
+    if (address.endsWith("/datasets/1/")) return json({ id: 1, types: [], role: "annotator" });
+    if (address.endsWith("/pixels/")) return raw([5, 6], "1,1,2");
+    if (address.endsWith("/annotation/")) return json({ ...HEAD, revision: number });
+    if (address.endsWith("/annotation/labels/")) return raw(labels, "1,2", { ETag: etag });
+    return json({ id: 3, cells });
+  });
+}
+
+it("a proxy that packs answers and marks their tags weak is no obstacle", async () => {
+  serveRevision(2, [0, 1], 'W/"2"');
+  const { head, evidence } = await openImage(7, new AbortController().signal);
+  expect(head.etag).toBe('"2"');
+  expect([...evidence.keys()]).toEqual([1]);
+});
+
+it("labels of another revision are not taken for this one's", async () => {
+  serveRevision(2, [0, 1], '"3"');
+  await expect(openImage(7, new AbortController().signal)).rejects.toThrow("keep changing");
+});
+
+it("a revision that deleted every cell has none that a model speaks of", async () => {
+  serveRevision(2, [0, 0], '"2"');
+  const { doc, evidence } = await openImage(7, new AbortController().signal);
+  expect(evidence.size).toBe(0);
+  // The next cell drawn gets a number that no predicted one had.
+  expect(doc.highest).toBe(9);
 });

@@ -9,6 +9,7 @@ import VersionTable from "../../src/ui/components/VersionTable.svelte";
 import { navigation } from "../../src/ui/navigation.svelte";
 import { compare } from "../../src/ui/metrics";
 import { json, stubFetch, type Call } from "../api/stubs";
+import { stubDialogs } from "./dialogs";
 import { dataset, evaluation, parsed, version } from "./rows";
 
 /** jsdom measures nothing. */
@@ -74,6 +75,46 @@ describe("signing in", () => {
   });
 });
 
+describe("going from page to page", () => {
+  beforeEach(() => {
+    stubFetch(({ address }) => {
+      if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
+      if (address === "/api/v1/datasets/1/") return json(dataset());
+      if (address.endsWith("/learning-curve/")) return json({ points: [] });
+      return json({ next: null, previous: null, results: [] });
+    });
+    navigation.go("/datasets/1/settings", { replace: true });
+  });
+
+  it("names each page in the title and takes the focus to its heading", async () => {
+    render(App);
+    await screen.findByRole("heading", { level: 1, name: "Settings" });
+    await fireEvent.click(screen.getByRole("link", { name: "Models" }));
+    await waitFor(() => {
+      expect(document.title).toBe("Models · demo · Cytoloop");
+    });
+    const heading = screen.getByRole("heading", { level: 1, name: "Models" });
+    await waitFor(() => {
+      expect(document.activeElement).toBe(heading);
+    });
+  });
+
+  it("asks before work that the browser cannot keep is left", async () => {
+    stubDialogs();
+    render(App);
+    const link = await screen.findByRole("link", { name: "Models" });
+    const pardon = navigation.guard(() => "The disk is full.");
+    await fireEvent.click(link);
+    expect((await screen.findByRole("dialog")).textContent).toContain("The disk is full.");
+    await fireEvent.click(screen.getByRole("button", { name: "Cancel" }));
+    expect(location.pathname).toBe("/datasets/1/settings");
+    await fireEvent.click(link);
+    await fireEvent.click(await screen.findByRole("button", { name: "Leave" }));
+    expect(location.pathname).toBe("/datasets/1/models");
+    pardon();
+  });
+});
+
 describe("TopBar", () => {
   const tabs = (): string[] =>
     within(screen.getByRole("navigation", { name: "Data set" }))
@@ -117,6 +158,17 @@ describe("LineChart", () => {
     expect(screen.getByText("0.500")).toBeDefined();
     await fireEvent.keyDown(plot, { key: "Escape" });
     expect(screen.getByText("0.250")).toBeDefined();
+  });
+  it("draws two points at one place", () => {
+    const twice = [
+      [200, 0.7],
+      [200, 0.8],
+    ] as const;
+    const line = { name: "AP", color: "red", points: twice };
+    render(LineChart, { title: "Curve", xLabel: "cells", series: [line], dots: true });
+    const plot = screen.getByRole("img", { name: "Curve" });
+    expect(plot.querySelectorAll("circle")).toHaveLength(2);
+    expect(screen.getByText("0.800")).toBeDefined();
   });
   it("draws an axis even before the first value", () => {
     render(LineChart, { title: "Empty", xLabel: "epoch", series: [] });

@@ -70,6 +70,21 @@ describe("batchFiles", () => {
     }
     expect(batches.flat()).toHaveLength(60);
   });
+  it("pairs masks with the image in their own folder, and sends masks without one last", () => {
+    const at = (folder: string, name: string) => ({ name, size: 10, folder });
+    const folders = ["A", "B", "C"].flatMap((folder) =>
+      Array.from({ length: 8 }, (_, i) => [at(folder, `f${i}_masks.tif`), at(folder, `f${i}.tif`)]),
+    );
+    const files = [at("masks", "g_masks.tif"), ...folders.flat(), at("raw", "g.tif")];
+    const batches = batchFiles(files, ({ folder }) => folder);
+    for (const batch of batches.slice(0, -1)) expect(batch).toHaveLength(20);
+    for (const batch of batches) {
+      const inBatch = batch.map(({ folder, name }) => `${folder}/${stemOf(name)}`);
+      const paired = inBatch.filter((key) => !/^(raw|masks)/.test(key));
+      for (const key of paired) expect(paired.filter((each) => each === key)).toHaveLength(2);
+    }
+    expect(names(batches.flat()).slice(-2)).toEqual(["g.tif", "g_masks.tif"]);
+  });
   it("limits the bytes of a portion but sends a single huge file all the same", () => {
     const huge = (name: string) => ({ name, size: 50_000_000 });
     const batches = batchFiles([huge("a.tif"), huge("b.tif"), { name: "c.tif", size: 9e8 }]);
@@ -96,6 +111,22 @@ describe("Uploader", () => {
     imported: files.map(({ name }, id) => ({ id, name })),
   });
 
+  it("says of each file which folder it was picked from", async () => {
+    const picked = (path: string): File => {
+      const made = file(path.split("/").at(-1) ?? "");
+      Object.defineProperty(made, "webkitRelativePath", { value: path });
+      return made;
+    };
+    const sent: (readonly string[] | undefined)[] = [];
+    const uploader = new Uploader((_files, { folders }) => {
+      sent.push(folders);
+      return Promise.reject(new ApiError("No.", 413, "bad_input"));
+    });
+    await uploader.run([picked("day/A/f.tif"), picked("day/B/f.tif"), file("g.tif")], choices);
+    expect(sent).toEqual([["day/A", "day/B", ""]]);
+    const failed = uploader.report.failed.map((row) => row.file);
+    expect(failed).toEqual(["day/A/f.tif", "day/B/f.tif", "g.tif"]);
+  });
   it("adds up the reports of all portions and the bytes sent", async () => {
     const shares: number[] = [];
     const uploader = new Uploader((files, _choices, onProgress) => {

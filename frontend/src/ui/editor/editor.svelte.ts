@@ -78,6 +78,7 @@ export class Editor {
     if (this.readOnly && transaction.kind !== "select" && transaction.kind !== "set") return;
     this.state = transact(this.state, transaction);
     if (this.state.history.open === null) this.settled = this.state;
+    if (transaction.kind === "set" && transaction.options.diameter !== undefined) this.keep();
   };
 
   run(command: Command): boolean {
@@ -164,6 +165,7 @@ export class Editor {
 
   /** Channel `index` alone; all of them when it was alone already. */
   showOnly(index: number): void {
+    if (this.channels[index] === undefined) return;
     const alone = this.channels.every(({ visible }, at) => visible === (at === index));
     this.channels = this.channels.map((channel, at) => ({
       ...channel,
@@ -201,9 +203,13 @@ export class Editor {
 
   private makeContext(): ToolContext {
     const current = (): EditorState => this.state;
+    const scale = (): number => this.camera.scale;
     return {
       get state() {
         return current();
+      },
+      get scale() {
+        return scale();
       },
       dispatch: this.dispatch,
       pan: (dx, dy) => {

@@ -1,10 +1,15 @@
 /** The keyboard over the editor: bindings, digit keys, Space to pan, X held to peek. */
-import { bindingOf, type Desk } from "./keymap";
+import { bindingOf, PAN_KEYS, type Desk } from "./keymap";
 
 /** X held longer than this shows the masks again when it is let go. */
 const PEEK = 350;
 const TEXT_FIELDS =
   "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
+/** What moves a focused slider or radio button. */
+const MOVING = new Set([
+  ...["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
+  ...["Home", "End", "PageUp", "PageDown"],
+]);
 
 export class Keyboard {
   spaceHeld = $state(false);
@@ -45,12 +50,19 @@ export class Keyboard {
       editor.toolVersion++;
       return true;
     }
-    if (this.chooseByDigit(event)) return true;
+    if (this.chooseByDigit(event) || this.pan(event)) return true;
     const binding = event.altKey ? undefined : bindingOf(event);
     if (binding === undefined) return false;
     if (event.repeat && !REPEATABLE.has(binding.name)) return true;
     if (binding.keys.includes("X")) this.peekSince = performance.now();
     binding.act(this.desk);
+    return true;
+  }
+
+  private pan(event: KeyboardEvent): boolean {
+    const step = PAN_KEYS[event.key];
+    if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return false;
+    this.desk.editor.panBy(...step);
     return true;
   }
 
@@ -76,10 +88,25 @@ const REPEATABLE = new Set([
   "Zoom out",
 ]);
 
-/** Text fields keep their keys; a focused button keeps Enter and Space. */
+/**
+ * Text fields keep their keys, a slider what moves it; a focused button keeps Enter and Space,
+ * for which a slider has no use.
+ */
 function belongsElsewhere(event: KeyboardEvent): boolean {
-  if (!(event.target instanceof Element)) return false;
-  if (event.target.matches(TEXT_FIELDS)) return true;
-  const pressing = event.key === "Enter" || event.key === " ";
-  return pressing && !event.ctrlKey && event.target.matches("button, a, summary, input");
+  const { key, target } = event;
+  if (!(target instanceof Element)) return false;
+  if (target.matches(TEXT_FIELDS)) return true;
+  if (MOVING.has(key)) return target.matches("input");
+  const pressing = key === "Enter" || key === " ";
+  return (
+    pressing && !event.ctrlKey && target.matches("button, a, summary, input:not([type=range])")
+  );
+}
+
+/** A slider let go by the pointer gives the keyboard back to the image. */
+export function leaveSlider(): void {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLInputElement && activeElement.type === "range") {
+    activeElement.blur();
+  }
 }

@@ -59,9 +59,11 @@ const overlay =
   };
 
 const channel =
-  (role: string): Act =>
+  (role: string, alone = false): Act =>
   ({ editor }) => {
-    editor.toggleChannel(editor.channels.findIndex((candidate) => candidate.role === role));
+    const index = editor.channels.findIndex((candidate) => candidate.role === role);
+    if (alone) editor.showOnly(index);
+    else editor.toggleChannel(index);
   };
 
 const walk =
@@ -82,11 +84,14 @@ export const mergeOrChoose: Act = ({ editor }) => {
 
 export const startCell: Act = ({ editor }) => {
   editor.run(newCell);
-  if (editor.tool !== "polygon") editor.chooseTool("brush");
+  const { startNew } = editor.state.options;
+  if (startNew && editor.tool !== "polygon") editor.chooseTool("brush");
 };
 
 const cancel: Act = ({ editor }) => {
-  if (!editor.cancelGesture()) editor.run(select([]));
+  if (editor.cancelGesture()) return;
+  if (editor.state.options.startNew) editor.run(newCell);
+  else editor.run(select([]));
 };
 
 const selectAll: Command = (state, dispatch) => {
@@ -108,7 +113,7 @@ const TOOLS: readonly Binding[] = [
 ];
 
 const CELLS: readonly Binding[] = [
-  bind("Cells", "N", "New cell with the next stroke", startCell),
+  bind("Cells", "N", "New cell with the next stroke, or not", startCell),
   bind("Cells", "F", "Fill holes of the selected cells", run(fillHoles)),
   bind("Cells", "Delete Backspace", "Delete the selected cells", run(deleteSelection)),
   bind("Cells", "U", "Next uncertain cell", walk(1)),
@@ -123,6 +128,8 @@ const VIEW: readonly Binding[] = [
   bind("View", "Shift+Z", "Fill", overlay("fill")),
   bind("View", "G", "Cytoplasm channel (green)", channel("cytoplasm")),
   bind("View", "Shift+B R", "Nucleus channel (blue)", channel("nucleus")),
+  bind("View", "Shift+G", "Cytoplasm channel alone", channel("cytoplasm", true)),
+  bind("View", "Shift+R", "Nucleus channel alone", channel("nucleus", true)),
   bind("View", "Home", "Whole image", ({ editor }) => {
     editor.fitImage();
   }),
@@ -158,6 +165,15 @@ const WORK: readonly Binding[] = [
 
 export const BINDINGS: readonly Binding[] = [...TOOLS, ...CELLS, ...VIEW, ...WORK];
 
+/** CSS pixels by which a key moves the image. */
+const PAN_STEP = 80;
+export const PAN_KEYS: Readonly<Record<string, readonly [dx: number, dy: number]>> = {
+  ArrowLeft: [PAN_STEP, 0],
+  ArrowRight: [-PAN_STEP, 0],
+  ArrowUp: [0, PAN_STEP],
+  ArrowDown: [0, -PAN_STEP],
+};
+
 /** Keys handled elsewhere, listed for the overlay. */
 export const GESTURES: readonly { keys: string; name: string; group: Group }[] = [
   {
@@ -168,6 +184,7 @@ export const GESTURES: readonly { keys: string; name: string; group: Group }[] =
   { keys: "0", name: "No type", group: "Cells" },
   { keys: "Shift+click", name: "Add to or take from the selection", group: "Cells" },
   { keys: "Space+drag", name: "Move the view (also middle button)", group: "View" },
+  { keys: "← ↑ → ↓", name: "Look further to one side", group: "View" },
   { keys: "Wheel", name: "Zoom to the cursor", group: "View" },
   { keys: "Alt+wheel", name: "Brush size", group: "Tools" },
   { keys: "Right drag", name: "Erase while the brush is chosen", group: "Tools" },
@@ -188,6 +205,11 @@ export function keyName({ key, ctrlKey, metaKey, shiftKey }: KeyPress): string {
   const prefix =
     (ctrlKey || metaKey ? "Ctrl+" : "") + (shiftKey && (letter || named) ? "Shift+" : "");
   return prefix + (letter ? key.toUpperCase() : key);
+}
+
+/** "Ctrl+Z" in the words of aria-keyshortcuts. */
+export function ariaKey(key: string): string {
+  return key.replace("Ctrl+", "Control+");
 }
 
 const BY_KEY = new Map(BINDINGS.flatMap((binding) => binding.keys.map((key) => [key, binding])));

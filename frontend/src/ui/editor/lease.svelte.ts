@@ -1,11 +1,12 @@
 /**
- * The lease on the image at hand, counted down and renewed each minute, and the time worked. An
- * image opened by its address has no lease: then only the time counts.
+ * The lease on the image at hand, counted down and renewed while somebody works, and the time
+ * worked. An image opened by its address has no lease: then only the time counts.
  */
 import { ApiError, messageOf } from "../../api/client";
 import { holdLease } from "../../api/queue";
 import type { QueueItem } from "../../api/types";
 
+/** At most this long between two heartbeats; a third of a shorter lease. */
 const HEARTBEAT = 60_000;
 /** Longer without a key or pointer is not counted as work. */
 const IDLE_AFTER = 60_000;
@@ -19,6 +20,8 @@ export class Lease {
   secondsSpent = 0;
 
   private until: number | null = null;
+  /** How long one lease lasts, in milliseconds. */
+  private length = Infinity;
   private over = $state(false);
   private lastBeat = Date.now();
   private lastActive = Date.now();
@@ -58,12 +61,15 @@ export class Lease {
 
   private tick(): void {
     const now = Date.now();
-    if (now - this.lastActive < IDLE_AFTER && !document.hidden) this.secondsSpent++;
+    const idle = now - this.lastActive;
+    if (idle < IDLE_AFTER && !document.hidden) this.secondsSpent++;
     if (!this.held) return;
     if (this.until !== null) {
       this.secondsLeft = Math.max(0, Math.round((this.until - now) / 1000));
     }
-    if (now - this.lastBeat >= HEARTBEAT) void this.beat();
+    // Who has been away for a whole lease lets it run out, for others to take the image.
+    const due = now - this.lastBeat >= Math.min(HEARTBEAT, this.length / 3);
+    if (due && idle <= this.length) void this.beat();
   }
 
   private async beat(): Promise<void> {
@@ -84,5 +90,6 @@ export class Lease {
     const left = item.seconds_left;
     this.secondsLeft = left === null ? null : Math.round(left);
     this.until = left === null ? null : Date.now() + left * 1000;
+    this.length = left === null ? Infinity : left * 1000;
   }
 }

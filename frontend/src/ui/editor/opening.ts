@@ -5,22 +5,17 @@ import {
   readPixels,
   readPrediction,
   readPredictionLabels,
+  revisionOf,
   type Head,
 } from "../../api/annotations";
 import { ApiError } from "../../api/client";
 import { readDataset } from "../../api/datasets";
 import { readImage } from "../../api/images";
 import type { RawArray } from "../../api/labels";
-import type {
-  AnnotatedCell,
-  Box,
-  Dataset,
-  ImageDetail,
-  PredictedCell,
-  Prediction,
-} from "../../api/types";
+import type { Dataset, ImageDetail, PredictedCell, Prediction } from "../../api/types";
 import { openDocument, type CellMeta, type MaskDocument } from "../../core/document";
 import type { Evidence } from "../../core/evidence";
+import { intersect, type Box } from "../../core/geometry";
 import type { Pixels } from "../../core/intensity";
 import type { RasterImage } from "../../render/renderer";
 import { hexToRgb, type Rgb } from "../../render/settings";
@@ -34,7 +29,11 @@ export interface Opened {
   readonly evidence: ReadonlyMap<number, Evidence>;
   readonly head: Head;
   readonly prediction: Prediction | null;
+  /** The prediction's cells, numbered as in the document. */
+  readonly predicted: readonly Predicted[];
 }
+
+type Predicted = readonly [label: number, cell: PredictedCell];
 
 /** Labels above this are renumbered: the lookup texture has one texel per label. */
 const HIGHEST_LABEL = 1 << 20;
@@ -53,10 +52,23 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const raster = rasterOf(pixels);
   const { flat, renumbered } = compact(labels?.values ?? null, raster.width * raster.height);
   const metas = metasOf({ image, dataset, head, prediction });
-  const doc = openDocument(flat, raster, renamed(metas, renumbered));
-  const evidence = new Map(renamed(evidenceOf(head.annotation.cells, prediction), renumbered));
+  const predicted = renamed(
+    (prediction?.cells ?? []).map((cell) => [cell.label, cell] as const),
+    renumbered,
+  );
+  const doc = openDocument(flat, raster, renamed(metas, renumbered), highestOf(predicted));
+  const revised = head.annotation.revision > 0;
+  const evidence = evidenceOf(revised ? stillThere(doc, predicted) : predicted);
   const roles = rolesOf(pixels, image, raster.channels.length);
-  return { image, dataset, raster, roles, doc, evidence, head, prediction };
+  return { image, dataset, raster, roles, doc, evidence, head, prediction, predicted };
+}
+
+/** A new cell must not get the number of a predicted one that a revision deleted. */
+function highestOf(predicted: readonly Predicted[]): number {
+  return predicted.reduce(
+    (highest, [label]) => (label <= HIGHEST_LABEL ? Math.max(highest, label) : highest),
+    0,
+  );
 }
 
 interface Masks {
@@ -87,8 +99,10 @@ async function readMasks(
 function belongTogether({ head, prediction }: Masks, labels: RawArray | null): boolean {
   if (labels === null) return true;
   const revised = head.annotation.revision > 0;
-  const said = labels.headers.get(revised ? "ETag" : "X-Prediction");
-  return said === null || said === (revised ? head.etag : String(prediction?.id));
+  const said = revised
+    ? revisionOf(labels.headers.get("ETag"))
+    : labels.headers.get("X-Prediction");
+  return said === null || said === (revised ? head.annotation.revision : String(prediction?.id));
 }
 
 function readLabels(imageId: number, from: Masks, signal: AbortSignal): Promise<RawArray | null> {
@@ -171,17 +185,17 @@ function metasOf({ image, dataset, head, prediction }: Sources): [number, CellMe
   });
 }
 
-function evidenceOf(
-  revised: readonly AnnotatedCell[],
-  prediction: Prediction | null,
-): [number, Evidence][] {
-  const boxes = new Map(revised.map(({ label, bbox }) => [label, bbox]));
-  return (prediction?.cells ?? [])
-    .filter(({ label, bbox }) => {
-      const box = boxes.get(label);
-      return revised.length === 0 || (box !== undefined && boxIou(box, bbox) >= SAME_BOX_IOU);
-    })
-    .map((cell) => [cell.label, toEvidence(cell)]);
+/** The predicted cells that a document still has, by number and place. */
+export function stillThere(doc: MaskDocument, predicted: readonly Predicted[]): Predicted[] {
+  return predicted.filter(([label, { bbox }]) => {
+    const box = doc.geometry.get(label)?.box;
+    const [x0, y0, x1, y1] = bbox;
+    return box !== undefined && boxIou(box, { x0, y0, x1, y1 }) >= SAME_BOX_IOU;
+  });
+}
+
+export function evidenceOf(predicted: readonly Predicted[]): ReadonlyMap<number, Evidence> {
+  return new Map(predicted.map(([label, cell]) => [label, toEvidence(cell)]));
 }
 
 function toEvidence(cell: PredictedCell): Evidence {
@@ -190,9 +204,8 @@ function toEvidence(cell: PredictedCell): Evidence {
 }
 
 function boxIou(a: Box, b: Box): number {
-  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
-  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
-  const common = Math.max(0, width) * Math.max(0, height);
-  const area = ([x0, y0, x1, y1]: Box): number => (x1 - x0) * (y1 - y0);
+  const area = ({ x0, y0, x1, y1 }: Box): number => (x1 - x0) * (y1 - y0);
+  const overlap = intersect(a, b);
+  const common = overlap === null ? 0 : area(overlap);
   return common / (area(a) + area(b) - common);
 }

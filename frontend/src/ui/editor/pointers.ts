@@ -7,6 +7,7 @@ import type { Editor } from "./editor.svelte";
 const WHEEL_ZOOM = 0.0016;
 /** A trackpad's pinch arrives as a wheel with Ctrl and small steps. */
 const PINCH_ZOOM = 0.012;
+const WHEEL_BRUSH = 0.0015;
 
 export class Pointers {
   /** Held down: the pointer pans whatever the tool. */
@@ -113,9 +114,9 @@ export class Pointers {
 
   private resizeBrush(delta: number): void {
     const { diameter } = this.editor.state.options;
-    const next = Math.min(400, Math.max(1, Math.round(diameter * Math.exp(-delta * 0.0015))));
-    const changed = next === diameter ? diameter - Math.sign(delta) : next;
-    this.editor.dispatch({ kind: "set", options: { diameter: Math.max(1, changed) } });
+    const scaled = Math.round(diameter * Math.exp(-delta * WHEEL_BRUSH));
+    const next = scaled === diameter ? diameter - Math.sign(delta) : scaled;
+    this.editor.dispatch({ kind: "set", options: { diameter: next } });
   }
 
   private place(event: MouseEvent): Point {

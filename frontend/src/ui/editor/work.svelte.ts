@@ -13,11 +13,18 @@ import {
 import { ApiError, messageOf } from "../../api/client";
 import { decodeLabels, encodeLabels } from "../../api/labels";
 import type { QueueItem } from "../../api/types";
-import { cellsOf, openDocument, type CellMeta, type TypeSource } from "../../core/document";
-import type { Gesture } from "../../core/history";
-import { openState, type EditorState } from "../../core/state";
+import {
+  cellsOf,
+  openDocument,
+  sameDocument,
+  type CellMeta,
+  type MaskDocument,
+  type TypeSource,
+} from "../../core/document";
+import { openState } from "../../core/state";
 import type { Editor } from "./editor.svelte";
 import { Lease } from "./lease.svelte";
+import { evidenceOf, stillThere } from "./opening";
 
 export type Trouble =
   | { readonly kind: "stale"; readonly message: string }
@@ -37,30 +44,52 @@ export class Work {
   /** Number of the head revision this work began with or became; 0: none. */
   revision = $state(0);
   readonly lease: Lease;
-  readonly unsaved = $derived.by(() => this.restored || this.top !== this.submittedTop);
+  /** What the server has of this work; null: something else than the restored draft. */
+  private saved = $state.raw<MaskDocument | null>(null);
+  private readonly doc = $derived.by(() => this.editor.settled.doc);
+  readonly unsaved = $derived.by(() => this.saved === null || !sameDocument(this.doc, this.saved));
+  /** Submitting would only repeat the revision there is. */
+  readonly nothingNew = $derived.by(() => {
+    const confirming = this.lease.held && this.submittedAt === null;
+    return !this.unsaved && this.revision > 0 && !confirming;
+  });
 
-  private restored = $state(false);
-  private submittedTop = $state.raw<Gesture | undefined>(undefined);
-  private readonly top = $derived.by(() => this.editor.settled.history.done.at(-1));
+  /** Edits of the draft this work went on with. */
+  private editsBefore = $state(0);
+  /** Length of the history when the server had all of it. */
+  private savedLength = $state(0);
   private etag: string;
+  /** The prediction this work began with; null once there is a revision. */
+  private prediction: number | null;
   private readonly key: string;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private drafted: EditorState | null = null;
+  private drafted: MaskDocument | null = null;
+  /** Drafts are written and dropped one after the other: an old one never comes back. */
+  private writes: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly editor: Editor,
     username: string,
     readonly item: QueueItem | null,
   ) {
-    const { head, image } = editor.opened;
+    const { doc, head, image, prediction } = editor.opened;
+    this.saved = doc;
     this.etag = head.etag;
     this.revision = head.annotation.revision;
+    this.prediction = this.revision === 0 ? (prediction?.id ?? null) : null;
     this.key = draftKey(username, image.id);
     this.lease = new Lease(item);
   }
 
   get image(): { readonly id: number; readonly name: string } {
     return this.editor.opened.image;
+  }
+
+  /** How many edits the server does not have. */
+  get edits(): number {
+    if (!this.unsaved) return 0;
+    const since = this.editor.settled.history.done.length - this.savedLength;
+    return Math.max(1, this.editsBefore + Math.abs(since));
   }
 
   // --- drafts --------------------------------------------------------------------------------
@@ -81,21 +110,26 @@ export class Work {
       label,
       { type, source: source as TypeSource },
     ]);
-    const doc = openDocument(flat, draft, metas);
-    const { evidence, options } = this.editor.state;
-    this.editor.state = openState(doc, evidence, options);
+    const { opened, state } = this.editor;
+    const doc = openDocument(flat, draft, metas, Math.max(draft.highest, opened.doc.highest));
+    // Another prediction may be shown by now: its opinions stay with the cells it has in common.
+    const evidence = evidenceOf(stillThere(doc, opened.predicted));
+    this.editor.state = openState(doc, evidence, state.options);
     this.editor.settled = this.editor.state;
     // The draft's own base: had somebody saved since, submitting says so instead of overwriting.
     this.etag = draft.etag;
+    this.prediction = draft.prediction;
     this.lease.addSeconds(draft.secondsSpent);
     this.draftedAt = draft.savedAt;
-    this.restored = true;
+    this.editsBefore = draft.edits;
+    this.savedLength = 0;
+    this.saved = null;
     this.offered = null;
   }
 
   async discardOffered(): Promise<void> {
-    this.offered = null;
     await dropDraft(this.key);
+    this.offered = null;
   }
 
   /** Call when the settled state has changed. */
@@ -104,42 +138,44 @@ export class Work {
     this.timer = setTimeout(() => void this.draftNow(), DRAFT_DELAY);
   }
 
-  /** Keep the work in this browser; does nothing when nothing is unsaved. */
-  async draftNow(): Promise<void> {
+  /** Keep the work in this browser, or forget an earlier draft when nothing is unsaved. */
+  draftNow(): Promise<void> {
     clearTimeout(this.timer);
-    const { settled } = this.editor;
-    if (this.offered !== null) return;
-    if (!this.unsaved) return this.forgetDraft();
-    if (this.drafted?.doc === settled.doc) return;
-    try {
-      await keepDraft(await this.draftOf(settled));
-      this.drafted = settled;
+    return this.inTurn(async () => {
+      const { doc } = this;
+      if (this.offered !== null) return;
+      // All was undone or submitted: an earlier draft would only offer the same again.
+      if (!this.unsaved) return this.draftedAt === null ? undefined : this.drop();
+      if (this.drafted === doc) return;
+      await keepDraft(await this.draftOf(doc));
+      this.drafted = doc;
       this.draftedAt = Date.now();
       this.draftError = null;
-    } catch (error) {
-      this.draftError = messageOf(error);
-    }
+    });
   }
 
-  /** All was undone: an earlier draft would only offer the same again. */
-  private async forgetDraft(): Promise<void> {
-    if (this.draftedAt === null) return;
+  private inTurn(write: () => Promise<void>): Promise<void> {
+    this.writes = this.writes.then(write).catch((error: unknown) => {
+      this.draftError = messageOf(error);
+    });
+    return this.writes;
+  }
+
+  private async drop(): Promise<void> {
+    await dropDraft(this.key);
     this.draftedAt = null;
     this.drafted = null;
-    try {
-      await dropDraft(this.key);
-    } catch (error) {
-      this.draftError = messageOf(error);
-    }
+    this.draftError = null;
   }
 
-  private async draftOf({ doc }: EditorState): Promise<Draft> {
+  private async draftOf(doc: MaskDocument): Promise<Draft> {
     const { width, height } = doc.labels;
     const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
+    const { key, etag, prediction, edits } = this;
+    const { secondsSpent } = this.lease;
+    const base = { key, etag, prediction, edits, secondsSpent, highest: doc.highest };
     const labels = await encodeLabels(doc.labels.flat());
-    const { key, etag } = this;
-    const secondsSpent = this.lease.secondsSpent;
-    return { key, etag, width, height, labels, cells, secondsSpent, savedAt: Date.now() };
+    return { ...base, width, height, labels, cells, savedAt: Date.now() };
   }
 
   // --- submitting ----------------------------------------------------------------------------
@@ -150,16 +186,19 @@ export class Work {
     this.editor.cancelGesture();
     this.submitting = true;
     this.trouble = null;
-    const top = this.top;
     try {
       await this.draftNow();
-      const submission = await this.submission();
+      const { doc } = this;
+      const length = this.editor.settled.history.done.length;
+      const submission = await this.submission(doc);
       const held = this.lease.held ? this.item : null;
       const head =
         held === null
           ? await putAnnotation(this.image.id, submission, this.etag)
           : await submitItem(held, submission, this.etag);
-      await this.submitted(head, top);
+      this.lease.addSeconds(-submission.secondsSpent);
+      this.savedLength = length;
+      await this.submitted(head, doc);
       return true;
     } catch (error) {
       this.trouble = troubleOf(error, this.lease);
@@ -183,9 +222,8 @@ export class Work {
   /** After a conflict: forget the draft; the page then loads the newer revision. */
   async takeTheirs(): Promise<void> {
     clearTimeout(this.timer);
-    this.restored = false;
-    this.submittedTop = this.top;
-    await dropDraft(this.key);
+    this.saved = this.doc;
+    await this.inTurn(() => this.drop());
   }
 
   /** The lease is lost: save as a revision all the same. */
@@ -194,9 +232,8 @@ export class Work {
     return this.submit();
   }
 
-  private async submission(): Promise<Submission> {
-    const { doc } = this.editor.settled;
-    const { head, prediction } = this.editor.opened;
+  private async submission(doc: MaskDocument): Promise<Submission> {
+    const { head } = this.editor.opened;
     return {
       labels: await encodeLabels(doc.labels.flat()),
       shape: [doc.labels.height, doc.labels.width],
@@ -205,19 +242,21 @@ export class Work {
       ),
       completeRegions: head.annotation.complete_regions,
       secondsSpent: this.lease.secondsSpent,
-      prediction: head.annotation.revision === 0 ? (prediction?.id ?? null) : null,
+      prediction: this.prediction,
     };
   }
 
-  private async submitted(head: Head, top: Gesture | undefined): Promise<void> {
+  private async submitted(head: Head, doc: MaskDocument): Promise<void> {
     this.etag = head.etag;
     this.revision = head.annotation.revision;
-    this.restored = false;
-    this.submittedTop = top;
+    this.prediction = null;
+    this.editsBefore = 0;
+    this.saved = doc;
     this.submittedAt = Date.now();
     this.lease.giveUp();
-    clearTimeout(this.timer);
-    await this.forgetDraft();
+    // What was drawn meanwhile is a draft on the new revision.
+    this.drafted = null;
+    await this.draftNow();
   }
 }
 

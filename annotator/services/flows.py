@@ -1,0 +1,67 @@
+"""What the segmenter said of an image, kept so that masks can be made again without it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from annotator import storage
+from annotator.exceptions import NotHere, Unavailable
+from annotator.models import Prediction
+from inference.flow_cache import CachedFlows, FlowCacheError, unpack
+
+if TYPE_CHECKING:
+    from inference.redecode import FoundCell
+
+_KEPT_BYTES = 192 * 2**20  # of unpacked flows in one process: ten images of 2048²
+_kept: OrderedDict[str, CachedFlows] = OrderedDict()
+_lock = threading.Lock()
+
+
+def prediction_flows(prediction: Prediction) -> CachedFlows:
+    """The flows of a prediction, from this process's memory if it was asked lately.
+
+    Raises ``NotHere`` for a prediction made before flows were kept, ``Unavailable`` when storage
+    fails.
+    """
+    key = prediction.flows_key
+    if not key:
+        raise NotHere(
+            f"The flows of {prediction.image.name} were not kept; its next prediction keeps them."
+        )
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    try:
+        flows = unpack(storage.get(key))
+    except FlowCacheError as error:
+        raise Unavailable(f"The stored flows of {prediction.image.name} are damaged.") from error
+    with _lock:
+        _kept[key] = flows
+        while sum(each.values.nbytes for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
+            _kept.popitem(last=False)
+    return flows
+
+
+def prediction_masks(
+    *, prediction: Prediction, cellprob_threshold: float, flow_threshold: float, min_size: int
+) -> NDArray[Any]:
+    """The segmenter's label image (H, W) at other thresholds; nothing is stored."""
+    from inference.redecode import masks_of  # numba takes a second to load
+
+    flows = prediction_flows(prediction)
+    return masks_of(flows, cellprob_threshold, flow_threshold, min_size)
+
+
+def prediction_cell_at(*, prediction: Prediction, x: int, y: int) -> FoundCell:
+    """The cell the segmenter's flows hold under pixel (x, y). Raises ``NotHere``."""
+    from inference.redecode import cell_at  # numba takes a second to load
+
+    found = cell_at(prediction_flows(prediction), x, y, prediction.diameter)
+    if found is None:
+        raise NotHere("The segmenter sees no cell there. Draw it with the brush or the polygon.")
+    return found

@@ -1,0 +1,153 @@
+// @vitest-environment jsdom
+/** What becomes of a leased image that cannot be opened, or whose page is left. */
+import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { deleteCells } from "../../src/core/commands";
+import CorrectPage from "../../src/ui/editor/CorrectPage.svelte";
+import type * as editing from "../../src/ui/editor/editor.svelte";
+import type { Editor } from "../../src/ui/editor/editor.svelte";
+import * as opening from "../../src/ui/editor/opening";
+import { navigation } from "../../src/ui/navigation.svelte";
+import { toasts } from "../../src/ui/toasts.svelte";
+import { json, stubFetch, type Call } from "../api/stubs";
+import { stubDialogs } from "./dialogs";
+import { item, opened } from "./opened";
+
+const dataset = { ...opened().dataset, role: "annotator" } as never;
+const built = vi.hoisted(() => ({ editors: [] as Editor[] }));
+
+vi.mock("../../src/ui/editor/opening", async (original) => ({
+  ...(await original<typeof opening>()),
+  openImage: vi.fn(),
+}));
+vi.mock("../../src/ui/editor/editor.svelte", async (original) => {
+  const { Editor: Real } = await original<typeof editing>();
+  class Noted extends Real {
+    constructor(...given: ConstructorParameters<typeof Real>) {
+      super(...given);
+      built.editors.push(this);
+    }
+  }
+  return { Editor: Noted };
+});
+
+class NoResize {
+  observe = (): void => undefined;
+  disconnect = (): void => undefined;
+}
+
+let calls: Call[] = [];
+let lease: () => Promise<Response> | Response;
+
+beforeEach(() => {
+  stubDialogs();
+  vi.stubGlobal("ResizeObserver", NoResize);
+  vi.stubGlobal("scrollTo", () => undefined);
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
+  lease = () => json(item);
+  calls = stubFetch(({ address }) => {
+    if (address.endsWith("/queue/next/")) return lease();
+    if (address.includes("/images/?")) throw new TypeError("Failed to fetch");
+    return json({});
+  });
+  vi.mocked(opening.openImage).mockReset();
+  vi.mocked(opening.openImage).mockResolvedValue(opened({ dataset }));
+  built.editors.length = 0;
+  toasts.length = 0;
+  navigation.go("/datasets/1/correct", { replace: true });
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const sent = (): string[] =>
+  calls.filter(({ method }) => method === "POST").map(({ address }) => address.slice(8));
+const open = (): Promise<HTMLElement> => screen.findByRole("application");
+
+describe("an image that cannot be opened", () => {
+  beforeEach(() => {
+    vi.mocked(opening.openImage).mockRejectedValue(new Error("Its file is gone."));
+  });
+
+  it("can be skipped with a reason, for the queue to go on", async () => {
+    render(CorrectPage, { datasetId: 1 });
+    expect((await screen.findByRole("alert")).textContent).toContain("mixed_b1_1.tif");
+    await fireEvent.click(screen.getByRole("button", { name: "Skip it" }));
+    const reason = screen.getByLabelText("In your words");
+    await fireEvent.input(reason, { target: { value: "cannot be opened" } });
+    lease = () => json(null);
+    await fireEvent.click(screen.getByRole("button", { name: "Skip and go on" }));
+    await screen.findByText("Nothing to correct right now");
+    expect(sent()).toEqual(["datasets/1/queue/next/", "queue/12/skip/", "datasets/1/queue/next/"]);
+    expect(JSON.parse(calls[1]?.body as string)).toEqual({ reason: "cannot be opened" });
+  });
+
+  it("can be given back", async () => {
+    const { unmount } = render(CorrectPage, { datasetId: 1 });
+    await fireEvent.click(await screen.findByRole("button", { name: "Give it back" }));
+    await waitFor(() => {
+      expect(location.pathname).toBe("/datasets/1");
+    });
+    unmount();
+    expect(sent()).toEqual(["datasets/1/queue/next/", "queue/12/release/"]);
+  });
+
+  it("is given back when the page is left", async () => {
+    const { unmount } = render(CorrectPage, { datasetId: 1 });
+    await screen.findByRole("alert");
+    unmount();
+    expect(sent().at(-1)).toBe("queue/12/release/");
+  });
+});
+
+describe("leaving", () => {
+  it("before the queue has answered gives back what it answers then", async () => {
+    let answer: (response: Response) => void = () => undefined;
+    lease = () => new Promise((resolve) => (answer = resolve));
+    const { unmount } = render(CorrectPage, { datasetId: 1 });
+    await waitFor(() => {
+      expect(sent()).toHaveLength(1);
+    });
+    unmount();
+    answer(json(item));
+    await waitFor(() => {
+      expect(sent().at(-1)).toBe("queue/12/release/");
+    });
+    expect(opening.openImage).not.toHaveBeenCalled();
+  });
+
+  it("gives an untouched image back, and keeps one with work in it", async () => {
+    const untouched = render(CorrectPage, { datasetId: 1 });
+    await open();
+    untouched.unmount();
+    expect(sent().at(-1)).toBe("queue/12/release/");
+    calls.length = 0;
+    const touched = render(CorrectPage, { datasetId: 1 });
+    await open();
+    built.editors.at(-1)?.run(deleteCells(new Set([2])));
+    touched.unmount();
+    expect(sent()).toEqual(["datasets/1/queue/next/"]);
+  });
+
+  it("by closing the window gives the image back too", async () => {
+    render(CorrectPage, { datasetId: 1 });
+    await open();
+    const fetching = vi.fn(() => Promise.resolve(json({})));
+    vi.stubGlobal("fetch", fetching);
+    await fireEvent(window, new Event("pagehide"));
+    expect(fetching).toHaveBeenCalledWith(
+      "/api/v1/queue/12/release/",
+      expect.objectContaining({ keepalive: true }),
+    );
+  });
+});
+
+it("the next image asked for without a network is said to be out of reach", async () => {
+  render(CorrectPage, { imageId: 7 });
+  await open();
+  await fireEvent.keyDown(document.body, { key: "d" });
+  await waitFor(() => {
+    expect(toasts.map(({ tone }) => tone)).toEqual(["bad"]);
+  });
+});

@@ -1,0 +1,18 @@
+/** jsdom knows <dialog> but not how to open one. */
+import { vi } from "vitest";
+
+export function stubDialogs(): void {
+  HTMLDialogElement.prototype.showModal = vi.fn(function (this: HTMLDialogElement) {
+    this.open = true;
+    this.querySelector<HTMLElement>("input, button")?.focus();
+  });
+  HTMLDialogElement.prototype.close = vi.fn(function (this: HTMLDialogElement) {
+    this.open = false;
+    this.dispatchEvent(new Event("close"));
+  });
+}
+
+/** Escape, as a browser tells a modal dialog. True when the dialog may close. */
+export function escape(dialog: HTMLElement): boolean {
+  return dialog.dispatchEvent(new Event("cancel", { cancelable: true }));
+}

@@ -1,0 +1,105 @@
+// @vitest-environment jsdom
+/** Keys over the open image, wherever the focus is. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Editor } from "../../src/ui/editor/editor.svelte";
+import { Keyboard, leaveSlider } from "../../src/ui/editor/keyboard.svelte";
+import { readPreferences } from "../../src/ui/editor/preferences";
+import { opened } from "./opened";
+
+let editor: Editor;
+let keyboard: Keyboard;
+const submit = vi.fn();
+
+beforeEach(() => {
+  localStorage.clear();
+  document.body.innerHTML = `<input type="range" /><input type="radio" /><button>b</button>`;
+  const channels = [new Uint16Array(5), new Uint16Array(5)];
+  const raster = { width: 5, height: 1, channels };
+  editor = new Editor(opened({ raster, roles: ["cytoplasm", "nucleus"] }), false);
+  editor.resize({ width: 500, height: 100 });
+  const rest = { go: vi.fn(), saveDraft: vi.fn(), toggleHelp: vi.fn() };
+  keyboard = new Keyboard({ editor, submit, ...rest }, vi.fn());
+  window.addEventListener("keydown", onKey);
+});
+afterEach(() => {
+  window.removeEventListener("keydown", onKey);
+  submit.mockReset();
+});
+
+const onKey = (event: KeyboardEvent): void => {
+  keyboard.down(event);
+};
+
+/** Press a key on `place`; true when the editor took it. */
+function press(key: string, place = "body", held: KeyboardEventInit = {}): boolean {
+  const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...held });
+  return !(document.querySelector(place) as Element).dispatchEvent(event);
+}
+
+describe("on a slider", () => {
+  it("Enter submits and Space pans, for a slider has no use for them", () => {
+    expect(press("Enter", "[type=range]")).toBe(true);
+    expect(submit).toHaveBeenCalledWith(false);
+    press(" ", "[type=range]");
+    expect(keyboard.spaceHeld).toBe(true);
+  });
+
+  it("Home, End and the arrows are the slider's", () => {
+    const { camera } = editor;
+    for (const key of ["Home", "End", "ArrowLeft", "PageUp"]) {
+      expect(press(key, "[type=range]")).toBe(false);
+    }
+    expect(editor.camera).toBe(camera);
+  });
+
+  it("let go by the pointer the keys are the image's again", () => {
+    const slider = document.querySelector("input") as HTMLInputElement;
+    slider.focus();
+    leaveSlider();
+    expect(document.activeElement).toBe(document.body);
+  });
+});
+
+it("a focused button keeps Enter and Space, a radio button its arrows", () => {
+  expect([press("Enter", "button"), press(" ", "button")]).toEqual([false, false]);
+  expect(press("ArrowDown", "[type=radio]")).toBe(false);
+});
+
+it("arrows look further to one side", () => {
+  const before = editor.camera.centre;
+  press("ArrowRight");
+  expect(editor.camera.centre.x).toBeGreaterThan(before.x);
+  press("ArrowLeft", "button");
+  expect(editor.camera.centre.x).toBeCloseTo(before.x);
+});
+
+it("N asked for by mistake is taken back by N or Escape", () => {
+  press("n");
+  expect([editor.state.options.startNew, editor.tool]).toEqual([true, "brush"]);
+  press("n");
+  expect(editor.state.options.startNew).toBe(false);
+  press("n");
+  press("Escape");
+  expect(editor.state.options.startNew).toBe(false);
+});
+
+it("one key shows a channel alone, and all of them again", () => {
+  const shown = (): boolean[] => editor.channels.map(({ visible }) => visible);
+  press("R", "body", { shiftKey: true });
+  expect(shown()).toEqual([false, true]);
+  press("R", "body", { shiftKey: true });
+  expect(shown()).toEqual([true, true]);
+});
+
+it("a channel that the image has not cannot be shown alone", () => {
+  const grey = new Editor(opened(), false);
+  grey.showOnly(-1);
+  expect(grey.channels.map(({ visible }) => visible)).toEqual([true]);
+});
+
+it("the brush's size is remembered with the data set", () => {
+  press("]");
+  expect(editor.state.options.diameter).toBe(14);
+  expect(readPreferences(1).diameter).toBe(14);
+  expect(new Editor(opened(), false).state.options.diameter).toBe(14);
+});

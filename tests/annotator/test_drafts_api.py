@@ -1,0 +1,131 @@
+"""Drafts over REST: everyone has their own, the newest wins, submitting ends it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import numpy as np
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import TestCase
+
+from annotator import storage
+from annotator.models import Draft
+from tests.annotator.factories import make_dataset, make_image, make_prediction, square_labels
+from tests.people import client_of, make_people
+
+EARLY, LATE = "2026-11-01T10:00:00Z", "2026-11-01T10:00:05Z"
+
+
+class Drafts(TestCase):
+    def setUp(self) -> None:
+        self.dataset = make_dataset()
+        self.people = make_people(self.dataset)
+        self.image = make_image(self.dataset, "mixed_b1_1.tif")
+        self.url = f"/api/v1/images/{self.image.pk}/draft/"
+        self.bob = client_of(self.people.bob)
+
+    def save(self, count: int = 2, at: str = EARLY, client: Any = None, **changes: Any) -> Any:
+        document = {
+            "base": 0,
+            "saved_at": at,
+            "dtype": "uint16",
+            "work": {"cells": [{"label": 1, "type": "HEK", "source": "human"}]},
+        } | changes
+        labels = gzip.compress(square_labels(count).tobytes())
+        parts = {
+            "labels": SimpleUploadedFile("labels", labels),
+            "document": json.dumps(document),
+        }
+        return (client or self.bob).put(self.url, parts, format="multipart")
+
+    def stored(self, client: Any = None) -> int:
+        answer = (client or self.bob).get(self.url + "labels/")
+        labels = np.frombuffer(gzip.decompress(answer.content), answer["X-Dtype"])
+        return int(labels.max())
+
+    def test_a_draft_comes_back_as_it_was_saved(self) -> None:
+        prediction = make_prediction(self.image)
+        self.assertEqual(self.save(prediction=prediction.pk).status_code, 200)
+        found = self.bob.get(self.url).json()
+        self.assertEqual((found["base"], found["prediction"]), (0, prediction.pk))
+        self.assertEqual(found["work"]["cells"][0]["type"], "HEK")
+        self.assertEqual(self.stored(), 2)
+
+    def test_the_newest_wins_and_the_one_before_leaves_no_bytes(self) -> None:
+        self.save(2, LATE)
+        before = Draft.objects.get().labels_key
+        self.save(4, EARLY)
+        self.assertEqual(self.stored(), 2)
+        self.save(3, "2026-11-01T10:00:09Z")
+        self.assertEqual(self.stored(), 3)
+        self.assertFalse(storage.exists(before))
+
+    def test_the_same_draft_twice_is_one(self) -> None:
+        self.save(2, EARLY)
+        self.save(2, LATE)
+        self.save(2, LATE)
+        self.assertEqual(Draft.objects.count(), 1)
+        self.assertEqual(self.stored(), 2)
+
+    def test_each_annotator_sees_only_their_own(self) -> None:
+        alice = client_of(self.people.alice)
+        self.save(2)
+        self.save(3, client=alice)
+        self.assertEqual((self.stored(), self.stored(alice)), (2, 3))
+        rows = self.bob.get(f"/api/v1/datasets/{self.dataset.pk}/drafts/").json()["drafts"]
+        self.assertEqual([row["name"] for row in rows], ["mixed_b1_1.tif"])
+
+    def test_viewers_and_strangers_may_not_save(self) -> None:
+        self.assertEqual(self.save(client=client_of(self.people.vera)).status_code, 403)
+        self.assertEqual(self.save(client=client_of(self.people.charlie)).status_code, 404)
+        self.assertEqual(self.bob.get(self.url).status_code, 404)
+
+    def test_submitting_ends_the_draft(self) -> None:
+        self.save()
+        key = Draft.objects.get().labels_key
+        document = {"shape": [48, 64], "dtype": "uint16", "cells": []}
+        parts = {
+            "labels": SimpleUploadedFile("labels", square_labels(2).tobytes()),
+            "document": json.dumps(document),
+        }
+        url = f"/api/v1/images/{self.image.pk}/annotation/"
+        answer = self.bob.put(url, parts, format="multipart", headers={"If-Match": '"0"'})
+        self.assertEqual(answer.status_code, 201, answer.content)
+        self.assertFalse(Draft.objects.exists())
+        self.assertFalse(storage.exists(key))
+
+    def test_a_draft_can_be_thrown_away(self) -> None:
+        self.save()
+        for _ in range(2):
+            self.assertEqual(self.bob.delete(self.url).status_code, 204)
+        self.assertEqual(self.bob.get(self.url).status_code, 404)
+
+    def test_labels_of_another_size_and_a_broken_document_are_refused(self) -> None:
+        self.assertEqual(self.save(saved_at="yesterday").status_code, 400)
+        parts = {
+            "labels": SimpleUploadedFile("labels", b"\0" * 10),
+            "document": json.dumps({"base": 0, "saved_at": EARLY, "dtype": "uint16", "work": {}}),
+        }
+        answer = self.bob.put(self.url, parts, format="multipart")
+        self.assertEqual(answer.status_code, 400)
+        self.assertIn("64×48", answer.json()["message"])
+        self.assertFalse(Draft.objects.exists())
+
+
+class Preferences(TestCase):
+    def test_each_person_keeps_their_own_per_data_set(self) -> None:
+        dataset = make_dataset()
+        people = make_people(dataset)
+        url = f"/api/v1/datasets/{dataset.pk}/preferences/"
+        bob, vera = client_of(people.bob), client_of(people.vera)
+        self.assertEqual(bob.get(url).json(), {})
+        bob.patch(url, {"palette": "colour-blind"}, format="json")
+        bob.patch(url, {"brush": 20}, format="json")
+        self.assertEqual(bob.get(url).json(), {"palette": "colour-blind", "brush": 20})
+        self.assertEqual(vera.get(url).json(), {})
+        self.assertEqual(bob.patch(url, [1], format="json").status_code, 400)
+        self.assertEqual(client_of(people.charlie).get(url).status_code, 404)
+        many = {f"k{number}": 1 for number in range(80)}
+        self.assertEqual(bob.patch(url, many, format="json").status_code, 413)

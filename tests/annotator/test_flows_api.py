@@ -1,0 +1,73 @@
+"""Masks at other thresholds and cells by a click, over REST, from stored flows."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import numpy as np
+from django.test import TestCase
+
+from annotator import storage
+from inference.flow_cache import pack
+from inference.flows import masks_to_flows
+from tests.annotator.factories import make_dataset, make_image, make_prediction, square_labels
+from tests.people import client_of, make_people
+
+
+class Flows(TestCase):
+    def setUp(self) -> None:
+        self.dataset = make_dataset()
+        self.people = make_people(self.dataset)
+        self.image = make_image(self.dataset, "mixed_b1_1.tif")
+        self.labels = square_labels(6, size=12)
+        logits = np.where(self.labels > 0, 3.0, -6.3).astype(np.float32)
+        logits[self.labels == 6] = -1.0  # one the network was unsure of
+        raw = pack(5 * masks_to_flows(self.labels), logits, 200)
+        self.prediction = make_prediction(self.image, flows_key=storage.put("flows/test", raw))
+        self.bob = client_of(self.people.bob)
+        self.url = f"/api/v1/images/{self.image.pk}/prediction/"
+
+    def masks(self, **thresholds: Any) -> np.ndarray:
+        answer = self.bob.post(self.url + "masks/", thresholds, format="json")
+        self.assertEqual(answer.status_code, 200, answer.content)
+        self.assertEqual(answer["X-Prediction"], str(self.prediction.pk))
+        raw = gzip.decompress(answer.content)
+        return np.frombuffer(raw, answer["X-Dtype"]).reshape(48, 64)
+
+    def test_a_lower_threshold_brings_the_unsure_cell(self) -> None:
+        self.assertEqual(self.masks().max(), 5)
+        self.assertEqual(self.masks(cellprob_threshold=-2).max(), 6)
+        self.assertEqual(self.masks(min_size=10**5).max(), 0)
+
+    def test_a_click_gives_the_pixels_of_that_cell_alone(self) -> None:
+        rows, columns = np.nonzero(self.labels == 6)
+        at = {"x": int(columns.mean()), "y": int(rows.mean())}
+        answer = self.bob.post(self.url + "cell/", at, format="json")
+        drawn = np.zeros(self.labels.shape, bool)
+        for y, x0, x1 in answer.json()["spans"]:
+            drawn[y, x0:x1] = True
+        cell = self.labels == 6
+        self.assertGreater((drawn & cell).sum() / (drawn | cell).sum(), 0.8)
+
+    def test_where_nothing_flows_together_it_says_so(self) -> None:
+        answer = self.bob.post(self.url + "cell/", {"x": 63, "y": 47}, format="json")
+        self.assertEqual(answer.status_code, 404)
+        self.assertIn("no cell there", answer.json()["message"])
+
+    def test_bad_thresholds_strangers_and_predictions_without_flows(self) -> None:
+        url = self.url + "masks/"
+        self.assertEqual(
+            self.bob.post(url, {"cellprob_threshold": 99}, format="json").status_code, 400
+        )
+        charlie = client_of(self.people.charlie)
+        self.assertEqual(charlie.post(url, {}, format="json").status_code, 404)
+        vera = client_of(self.people.vera)
+        self.assertEqual(
+            vera.post(self.url + "cell/", {"x": 1, "y": 1}, format="json").status_code, 403
+        )
+        self.prediction.flows_key = ""
+        self.prediction.save()
+        answer = self.bob.post(url, {}, format="json")
+        self.assertEqual(answer.status_code, 404)
+        self.assertIn("next prediction", answer.json()["message"])
