@@ -7,6 +7,7 @@ import { lookupTable } from "../../render/lookup";
 import { drawOverlay } from "../../render/overlay";
 import { Renderer, type RasterImage } from "../../render/renderer";
 import type { ChannelView, OverlayView, Rgb } from "../../render/settings";
+import { timed } from "./timing";
 
 /** Everything a frame is drawn from. */
 export interface Scene {
@@ -55,8 +56,10 @@ export class Painter {
     const ratio = window.devicePixelRatio;
     const { state, camera, channels, overlay, view, hover, shapes } = scene;
     renderer.resize(view, ratio);
-    const changed = renderer.setLabels(state.doc.labels);
-    const recoloured = this.updateLookup(scene);
+    const { changed, recoloured } = timed("upload", () => ({
+      changed: renderer.setLabels(state.doc.labels),
+      recoloured: this.updateLookup(scene),
+    }));
     const shown = [camera, channels, overlay, view, ratio, hover];
     const moved = shown.some((value, index) => value !== this.shown[index]);
     this.shown = shown;

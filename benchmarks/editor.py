@@ -1,0 +1,291 @@
+"""The mask editor in a real Chromium on a real server, at several sizes and numbers of cells.
+
+    .venv/bin/python -m benchmarks.editor [--strokes 200] [--chromium /usr/bin/chromium]
+
+Each case draws its own two-channel 16-bit image and label image, stores them on a server of its own
+(SQLite, uvicorn, a temporary folder), opens the editor, paints, undoes, edits and submits. The last
+line is one JSON object: the figures of the main case (2048², 3,000 cells) under the contract's keys
+and, under ``growth``, those of every case. Script times come from the page's own performance
+measures (``frontend/src/ui/editor/timing.ts``): a brush sample is the step and the upload of the
+changed tiles; the graphics card's (here: software) raster is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from playwright.sync_api import CDPSession, Page, Response, sync_playwright
+
+PASSWORD = "benchmark"  # noqa: S105
+BROWSER = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+MAIN = (2048, 3000)
+CASES = ((512, 200), (2048, 200), (2048, 1000), MAIN, (2048, 5000))
+BRUSH = 40  # px
+WAIT = 60_000  # ms
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and the folder of its images."""
+
+    address: str
+    environment: dict[str, str]
+
+
+def main() -> None:
+    """Run all cases and print their figures."""
+    parser = argparse.ArgumentParser(description="The mask editor in Chromium.")
+    parser.add_argument("--strokes", type=int, default=200)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="editor-") as folder, served(Path(folder)) as server:
+        images = {case: stored(server, Path(folder), *case) for case in CASES}
+        rows = {case: measured(server, images[case], case, given) for case in CASES}
+    for (side, cells), row in rows.items():
+        print(side, cells, json.dumps(row), file=sys.stderr)
+    growth = {f"{side}/{cells}": row for (side, cells), row in rows.items()}
+    print(json.dumps({"side": MAIN[0], **rows[MAIN], "growth": growth}))
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Server]:
+    """A server with an empty database of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{key: value for key, value in os.environ.items() if key not in UNWANTED},
+        "CYTOLOOP_VAR": str(folder / "var"),
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+    }
+    manage(environment, "migrate", "--verbosity", "0")
+    user = ("--username", "bench", "--email", "bench@example.org")
+    manage(environment, "createsuperuser", "--noinput", *user)
+    manage(environment, "dataset_create", "bench", "--types", "HEK,N2a", "--type-pattern", "")
+    command = [sys.executable, "-m", "uvicorn", "annotator.asgi:application", "--port", str(port)]
+    server = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/health/live")
+        yield Server(address, environment)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+UNWANTED = ("DATABASE_URL", "BROKER_URL", "S3_BUCKET")
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """The output of a management command."""
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def wait_for(address: str) -> None:
+    """Return when the server answers."""
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"nothing answers at {address}")
+
+
+def stored(server: Server, folder: Path, side: int, cells: int) -> int:
+    """Import an image with ``cells`` masks; the id of its row."""
+    part = folder / f"{side}-{cells}"
+    part.mkdir()
+    image, labels = drawn(side, cells)
+    name = f"field_{side}_{cells}"
+    tifffile.imwrite(part / f"{name}.tif", image, imagej=True, metadata={"axes": "CYX"})
+    tifffile.imwrite(part / f"{name}_masks.tif", labels, compression="zlib")
+    manage(server.environment, "images_import", "bench", str(part), "--annotator", "bench")
+    code = f"from annotator.models import Image; print(Image.objects.get(name='{name}.tif').pk)"
+    return int(manage(server.environment, "shell", "-c", code).split()[-1])
+
+
+def drawn(side: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """A (2, side, side) uint16 image and its label image with ``cells`` ellipses."""
+    rng = np.random.default_rng(cells)
+    columns = int(np.ceil(np.sqrt(cells)))
+    pitch = side / columns
+    labels = np.zeros((side, side), np.uint16)
+    image = rng.normal(400, 60, (2, side, side))
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    for number in range(cells):
+        row, column = divmod(number, columns)
+        cy, cx = (row + 0.5) * pitch, (column + 0.5) * pitch
+        top, left = max(0, int(cy - pitch)), max(0, int(cx - pitch))
+        window = np.s_[top : int(cy + pitch), left : int(cx + pitch)]
+        ry, rx = pitch * rng.uniform(0.25, 0.42, 2)
+        distance = ((y[window] - cy) / ry) ** 2 + ((x[window] - cx) / rx) ** 2
+        labels[window][distance < 1] = number + 1
+        image[0][window][distance < 1] += rng.uniform(2000, 9000)
+        image[1][window][distance < 0.2] += rng.uniform(4000, 12000)
+    return image.clip(0, 65535).astype(np.uint16), labels
+
+
+def measured(
+    server: Server, image: int, case: tuple[int, int], given: argparse.Namespace
+) -> dict[str, Any]:
+    """The figures of one case, in a browser of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=given.chromium, args=BROWSER)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(WAIT)
+        page.add_init_script("localStorage.setItem('cytoloop:timing', 'on')")
+        sign_in(page, server)
+        row: dict[str, Any] = {"cells": case[1], "open_seconds": opened(page, server, image)}
+        session = page.context.new_cdp_session(page)
+        row |= painted(page, given.strokes)
+        row["heap_mb"] = heap(session)
+        row |= edited(page)
+        row |= submitted(page)
+        browser.close()
+    return row
+
+
+def sign_in(page: Page, server: Server) -> None:
+    """By the page's own form."""
+    page.goto(f"{server.address}/sign-in")
+    page.get_by_label("User name").fill("bench")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", level=1).wait_for()
+
+
+def opened(page: Page, server: Server, image: int) -> float:
+    """Seconds from asking for the page to the first frame with its masks; best of two."""
+    seconds = []
+    for _ in range(2):
+        page.goto(f"{server.address}/images/{image}")
+        page.wait_for_function("performance.getEntriesByName('cytoloop:upload').length > 0")
+        end = "(e => e.startTime + e.duration)(performance.getEntriesByName('cytoloop:upload')[0])"
+        seconds.append(page.evaluate(end) / 1000)
+    page.wait_for_timeout(500)
+    return round(min(seconds), 3)
+
+
+def painted(page: Page, strokes: int) -> dict[str, float]:
+    """Strokes with a brush of 40 px (image px at 1:1), then undo of a tenth of them."""
+    box = page.get_by_role("application").bounding_box()
+    assert box is not None
+    page.keyboard.press("b")
+    set_brush(page)
+    page.evaluate("performance.clearMeasures()")
+    rng = np.random.default_rng(0)
+    for _ in range(strokes):
+        x, y = rng.uniform(0.2, 0.8, 2) * (box["width"], box["height"]) + (box["x"], box["y"])
+        page.mouse.move(x, y)
+        page.mouse.down()
+        dx, dy = rng.uniform(-90, 90, 2)
+        page.mouse.move(x + dx, y + dy, steps=8)
+        page.mouse.up()
+    samples, uploads = times(page, "sample"), times(page, "upload")
+    page.evaluate("performance.clearMeasures()")
+    for _ in range(max(10, strokes // 10)):
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(30)
+    undo, redraw = times(page, "command"), times(page, "upload")
+    return {
+        "stroke_script_ms_p95": p95(samples) + p95(uploads),
+        "stroke_samples": len(samples),
+        "undo_ms_p95": p95(undo) + p95(redraw),
+    }
+
+
+def set_brush(page: Page) -> None:
+    """To ``BRUSH`` px by its keys, as the status bar shows it."""
+    for _ in range(80):
+        size = page.evaluate(
+            "Number((document.body.innerText.match(/brush\\s+(\\d+)\\s*px/) ?? [])[1] ?? 0)"
+        )
+        if abs(size - BRUSH) <= 2:
+            return
+        page.keyboard.press("]" if size < BRUSH else "[")
+    raise RuntimeError(f"the brush stays at {size} px")
+
+
+def edited(page: Page) -> dict[str, float]:
+    """Merge, split and delete single cells picked in the middle of the view."""
+    box = page.get_by_role("application").bounding_box()
+    assert box is not None
+    rng = np.random.default_rng(1)
+    page.evaluate("performance.clearMeasures()")
+    for keys in (("Delete",), ("j",)) * 15:
+        points = rng.uniform(0.2, 0.8, (2, 2)) * (box["width"], box["height"])
+        page.keyboard.press("v")
+        page.mouse.click(*(points[0] + (box["x"], box["y"])))
+        page.keyboard.down("Shift")
+        if keys != ("Delete",):
+            page.mouse.click(*(points[1] + (box["x"], box["y"])))
+        page.keyboard.up("Shift")
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_timeout(40)
+    commands = [ms for ms in times(page, "command") if ms > 0.05]
+    return {"edit_ms_p95": p95(commands) + p95(times(page, "upload")), "edits": len(commands)}
+
+
+def submitted(page: Page) -> dict[str, float]:
+    """One submit of the whole label image."""
+    began = time.perf_counter()
+    with page.expect_response(is_revision) as got:
+        page.keyboard.press("Enter")
+    response = got.value
+    response.finished()
+    spent = (time.perf_counter() - began) * 1000
+    body = response.request.post_data_buffer or b""
+    if response.status != 201:
+        raise RuntimeError(f"the submit was refused: {response.text()}")
+    return {"submit_ms": round(spent, 1), "submit_bytes": len(body)}
+
+
+def is_revision(response: Response) -> bool:
+    """Whether this answers the writing of a revision."""
+    return response.request.method == "PUT" and "/annotation" in response.url
+
+
+def times(page: Page, name: str) -> list[float]:
+    """Durations in ms of the measures called ``name`` since they were cleared."""
+    found: list[float] = page.evaluate(
+        f"performance.getEntriesByName('cytoloop:{name}').map((entry) => entry.duration)"
+    )
+    return found
+
+
+def heap(session: CDPSession) -> float:
+    """Megabytes of live JavaScript objects."""
+    session.send("HeapProfiler.enable")
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+    return round(metrics["JSHeapUsedSize"] / 2**20, 1)
+
+
+def p95(values: list[float]) -> float:
+    """95th percentile; 0 of nothing."""
+    return round(float(np.percentile(values, 95)), 2) if values else 0.0
+
+
+if __name__ == "__main__":
+    main()
