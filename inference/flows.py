@@ -34,6 +34,7 @@ class DecodeSettings:
     cellprob_threshold: float = 0.0  # logits
     min_size: int = 15  # px²
     niter: int = 200  # Euler steps
+    still: float = 0.0  # px: a point that moves no further in a step rests; 0 = cellpose's result
 
 
 def masks_to_flows(labels: NDArray[Any]) -> NDArray[np.float32]:
@@ -52,26 +53,32 @@ def masks_to_flows(labels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def follow_flows(
-    flows: NDArray[np.float32], inside: NDArray[np.bool_], niter: int
+    flows: NDArray[np.float32], inside: NDArray[np.bool_], niter: int, still: float = 0.0
 ) -> NDArray[np.int32]:
     """Where each pixel of ``inside`` (n, raster order) ends after ``niter`` Euler steps.
 
     ``flows`` are the network's (five times unit length) and count only inside. Bilinear
-    interpolation, end points truncated to whole pixels: (2, n).
+    interpolation, end points truncated to whole pixels: (2, n). Points rest early once a step is
+    no longer than ``still`` px; at 0 the result is that of all steps.
     """
     field = flows * inside / np.float32(_NETWORK_SCALE)
     points = np.stack(np.nonzero(inside)).astype(np.float32)
     _spread(
-        lambda low, high: kernels.euler(field, points, low, high, niter), points.shape[1], _CHUNK
+        lambda low, high: kernels.euler(field, points, low, high, niter, still),
+        points.shape[1],
+        _CHUNK,
     )
     return points.astype(np.int32)
 
 
-def seeds_to_masks(ends: NDArray[np.int32], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+def seeds_to_masks(
+    ends: NDArray[np.int32], inside: NDArray[np.bool_], largest: float = _LARGEST
+) -> NDArray[np.int32]:
     """Label image (H, W) of pixels whose end points share a peak of the end points' histogram.
 
     A peak is a 5 × 5 maximum above 10 points; it grows in five 3 × 3 steps over bins with more
-    than 2 points, larger peaks taking precedence. Masks beyond 0.4 of the image are dropped.
+    than 2 points, larger peaks taking precedence. Masks beyond ``largest``, a share of the image,
+    are dropped.
     """
     height, width = inside.shape
     at = ends + _MARGIN
@@ -84,7 +91,7 @@ def seeds_to_masks(ends: NDArray[np.int32], inside: NDArray[np.bool_]) -> NDArra
     labels[inside] = basins[at[0], at[1]]
     counts = np.bincount(labels.ravel(), minlength=1)
     counts[0] = 0
-    labels[np.isin(labels, np.flatnonzero(counts > _LARGEST * labels.size))] = 0
+    labels[np.isin(labels, np.flatnonzero(counts > largest * labels.size))] = 0
     return kernels.renumber(labels)
 
 
@@ -113,7 +120,7 @@ def decode(
     inside = cellprob > settings.cellprob_threshold
     if not inside.any():
         return np.zeros(cellprob.shape, np.uint16)
-    labels = seeds_to_masks(follow_flows(flows, inside, settings.niter), inside)
+    labels = seeds_to_masks(follow_flows(flows, inside, settings.niter, settings.still), inside)
     if settings.flow_threshold > 0 and labels.max() > 0:
         bad = np.flatnonzero(flow_errors(labels, flows) > settings.flow_threshold) + 1
         labels[np.isin(labels, bad)] = 0

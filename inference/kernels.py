@@ -64,9 +64,17 @@ def diffuse(
 
 @njit(cache=True, nogil=True)
 def euler(
-    field: NDArray[np.float32], points: NDArray[np.float32], low: int, high: int, niter: int
+    field: NDArray[np.float32],
+    points: NDArray[np.float32],
+    low: int,
+    high: int,
+    niter: int,
+    still: float,
 ) -> None:
-    """Move points low … high of (2, n) along ``field`` (2, H, W) in place, inside the image."""
+    """Move points low … high of (2, n) along ``field`` (2, H, W) in place, inside the image.
+
+    A point rests once a step moves it by no more than ``still`` px along either axis.
+    """
     height, width = field.shape[1], field.shape[2]
     bottom, right = np.float32(height - 1), np.float32(width - 1)
     for k in range(low, high):
@@ -91,7 +99,7 @@ def euler(
             )
             py = min(bottom, max(np.float32(0.0), np.float32(py + dy)))
             px = min(right, max(np.float32(0.0), np.float32(px + dx)))
-            if dy == 0.0 and dx == 0.0:
+            if abs(dy) <= still and abs(dx) <= still:
                 break
         points[0, k], points[1, k] = py, px
 

