@@ -104,10 +104,14 @@ class _Residual(nn.Module):
         self.second = nn.Conv2d(outer, outer, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(8, outer)
         same = inner == outer and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(inner, outer, 1, stride, bias=False)
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inner, outer, 1, bias=False)
+        # The shortcut takes every second pixel by slicing: oneDNN 3.12's backward pass of strided
+        # 1 × 1 convolutions writes beyond its memory where channels are no multiple of 16.
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.second(self.first(x))) + self.shortcut(x))
+        beside = self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        return torch.relu(self.norm(self.second(self.first(x))) + beside)
 
 
 class _CellTransform(GeneralizedRCNNTransform):

@@ -36,8 +36,8 @@ SEEDING = "seeding"
 # Small networks and short runs: two CPU cores reach usable predictions in minutes.
 TRAINING = {
     "bootstrap": True,
-    "segmenter": {"minutes": 2.0, "width": 16},
-    "detector": {"minutes": 3.5},
+    "segmenter": {"minutes": 2.5, "width": 16},
+    "detector": {"epochs": 12},
 }
 
 
