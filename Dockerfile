@@ -23,4 +23,4 @@ COPY training/ training/
 COPY --from=frontend /src/frontend/dist frontend/dist
 USER cytoloop
 EXPOSE 8000
-CMD ["uvicorn", "annotator.asgi:application", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["uvicorn", "annotator.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers"]

@@ -264,16 +264,18 @@ def _usable_dtype(array: Array) -> Array:
         return array.astype(np.uint16 if fits else np.float32)
     if array.dtype.kind != "f":
         raise TiffRefused(f"holds {array.dtype} values, which are no pixels")
-    return _finite(array.astype(np.float32))
+    with np.errstate(over="ignore"):  # doubles beyond float32 become infinite
+        return _finite(array.astype(np.float32))
 
 
 def _finite(array: Array) -> Array:
-    """Pixels that are NaN or infinite take their channel's smallest value."""
+    """NaN and −∞ become their channel's smallest value, ∞ (a saturated pixel) its largest."""
     good = np.isfinite(array)
     if good.all():
         return array
     for plane, usable in zip(array, good, strict=True):
         if not usable.any():
             raise TiffRefused("has a channel without a single number (all NaN or infinite)")
-        plane[~usable] = plane[usable].min()
+        low, high = plane[usable].min(), plane[usable].max()
+        plane[:] = np.nan_to_num(plane, nan=low, posinf=high, neginf=low)
     return array

@@ -100,15 +100,27 @@ _FINE_TUNE: dict[str, dict[str, Any]] = {
 
 def _cast(key: str, kind: str, value: Any) -> Any:
     """``value`` as the field's type; True is no number and 1.5 is no integer."""
-    if kind == "str" and isinstance(value, str):
+    if kind == "str" and isinstance(value, str) and _is_text(value):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         if kind == "float":
             return float(value)
         if kind == "int" and float(value).is_integer():
             return int(value)
     words = {"int": "a whole number", "float": "a number", "str": "a text"}[kind]
-    raise TrainingError(f"The training setting {key} is {words}, not {value!r}.")
+    raise TrainingError(f"The training setting {key} is {words}, not {str(value)[:40]!r}.")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _is_text(value: str) -> bool:
+    """Neither NUL nor half a character, which databases and file systems refuse."""
+    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 # Beyond these a slip of the finger takes the machine's memory with it.

@@ -106,10 +106,10 @@ def base_number(request: Request) -> int:
         raise NoBaseRevision(
             'Say which revision you began with: If-Match: "3", or "0" for an image without any.'
         )
-    found = re.fullmatch(r'(?:W/)?"?(\d{1,9})"?', header)
+    found = re.fullmatch(r'(?:W/)?"(\d{1,9})"|(\d{1,9})', header)
     if found is None:
         raise BadInput(f"If-Match: {header} is no revision number in quotes.")
-    return int(found[1])
+    return int(found[1] or found[2])
 
 
 def submission_of(request: Request, image: Image) -> Submission:

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from annotator.api.access import LARGEST_ID
 
 
-def _row_id(text: str) -> bool:
+def is_row_id(text: str) -> bool:
+    """Whether ``text`` can be the id of a row: ASCII digits within the database's integers."""
     return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_ID
 
 
@@ -27,7 +28,7 @@ def is_number(text: str) -> bool:
 class CheckedCursor(CursorPagination):
     """Refuses a cursor that somebody wrote by hand: its position must suit the order's column."""
 
-    fits: Callable[[str], bool] = staticmethod(_row_id)
+    fits: Callable[[str], bool] = staticmethod(is_row_id)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """The cursor of ``?cursor=``, if any. Raises NotFound for one that we did not give."""

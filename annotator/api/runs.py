@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for, require, user_of
 from annotator.api.events import run_events
+from annotator.api.pagination import is_row_id
 from annotator.exceptions import NotHere
 from annotator.models import Family, Role, RunStatus, TrainingRun
 from annotator.selectors.datasets import datasets_of
@@ -117,8 +118,8 @@ def asked_datasets(request: Request) -> list[int]:
     number = request.query_params.get("dataset")
     if not number:
         return list(datasets_of(request.user).values_list("pk", flat=True))
-    if not number.isdecimal():
-        raise NotHere(f"There is no data set {number}.")
+    if not is_row_id(number):
+        raise NotHere(f"There is no data set {number[:40]}.")
     return [dataset_for(request.user, int(number)).pk]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
+from django.db import DataError, OperationalError, ProgrammingError
 
 from annotator.exceptions import CytoloopError, NotHere
 from annotator.models import Dataset
@@ -23,6 +23,10 @@ def one_sentence() -> Iterator[None]:
         yield
     except (CytoloopError, InferenceError, TrainingError) as error:
         raise CommandError(error.message) from error
+    except (DataError, UnicodeEncodeError) as error:
+        raise CommandError(
+            "A name or value is too long, too large, or holds a character that is no text."
+        ) from error
     except (OperationalError, ProgrammingError) as error:
         raise CommandError(
             f"The database cannot be used ({error}); is it up, and was manage.py migrate run?"

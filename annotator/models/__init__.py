@@ -4,6 +4,7 @@ from annotator.models.annotations import Cell, Revision, TypeSource
 from annotator.models.datasets import CellType, Dataset
 from annotator.models.drafts import Draft, Preference
 from annotator.models.exports import Export, ExportStatus
+from annotator.models.flags import Flag
 from annotator.models.images import Image, Split
 from annotator.models.people import Membership, Role
 from annotator.models.predictions import PredictedCell, Prediction, PredictionAttempt
@@ -28,6 +29,7 @@ __all__ = [
     "Export",
     "ExportStatus",
     "Family",
+    "Flag",
     "Image",
     "Membership",
     "ModelVersion",

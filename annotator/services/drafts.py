@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotator import storage
-from annotator.exceptions import TooLarge, Unavailable, UnusableLabels
+from annotator.exceptions import Conflict, TooLarge, Unavailable, UnusableLabels
 from annotator.models import Dataset, Draft, Image, Prediction, Preference
 
 log = logging.getLogger(__name__)
 
-LARGEST_PREFERENCES = 64  # keys; the browser sends a dozen
+LARGEST_PREFERENCES = 1 << 16  # bytes of JSON; the browser sends a few hundred
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class DraftContent:
 
 
 def draft_save(*, image: Image, author: User, content: DraftContent) -> Draft:
-    """Replace ``author``'s draft of ``image``; an older one arriving late changes nothing.
+    """Replace ``author``'s draft of ``image``; the same draft sent twice is stored once.
 
-    The same draft sent twice is stored once. Raises ``UnusableLabels`` when the labels do not
-    have the image's size, and ``Unavailable`` when object storage fails; the draft before then
-    stays.
+    A time that is still to come counts as now, lest a clock that runs ahead keep later work out.
+
+    Raises:
+        Conflict: a draft saved later is there already, from another window or computer.
+        UnusableLabels: the labels do not have the image's size.
+        Unavailable: object storage failed; the draft before then stays.
     """
+    content = replace(content, saved_at=min(content.saved_at, timezone.now()))
     if content.labels.shape != (image.height, image.width):
         raise UnusableLabels(
             f"The draft's labels are {content.labels.shape[1]}×{content.labels.shape[0]} px, "
@@ -47,8 +54,31 @@ def draft_save(*, image: Image, author: User, content: DraftContent) -> Draft:
         )
     known = Draft.objects.filter(image=image, author=author).first()
     if known is not None and known.saved_at >= content.saved_at:
-        return known
-    key = storage.labels_put(content.labels, folder=f"drafts/{image.pk}-{author.pk}")
+        return _same_or_conflict(known, content)
+    # A key of this save alone: what another save removes is never what this one points to.
+    folder = f"drafts/{image.pk}-{author.pk}/{uuid.uuid4().hex}"
+    key = storage.labels_put(content.labels, folder=folder)
+    try:
+        draft, dropped = _replaced(image, author, content, key)
+    except BaseException:
+        storage.delete(key)
+        raise
+    if dropped:
+        storage.delete(dropped)
+    return _same_or_conflict(draft, content)
+
+
+def _same_or_conflict(draft: Draft, content: DraftContent) -> Draft:
+    if draft.saved_at > content.saved_at:
+        raise Conflict(
+            f"A draft of {draft.image.name} saved at {draft.saved_at:%H:%M:%S} UTC is newer; open "
+            "the image again to go on with it."
+        )
+    return draft
+
+
+def _replaced(image: Image, author: User, content: DraftContent, key: str) -> tuple[Draft, str]:
+    """The draft that stands now, and the key of the labels that nobody needs any more."""
     with transaction.atomic():
         replaced = Draft.objects.select_for_update().filter(image=image, author=author).first()
         dropped = key
@@ -67,9 +97,7 @@ def draft_save(*, image: Image, author: User, content: DraftContent) -> Draft:
                     "saved_at": content.saved_at,
                 },
             )
-    if dropped and dropped != draft.labels_key:
-        storage.delete(dropped)
-    return draft
+    return draft, dropped
 
 
 def draft_labels(draft: Draft) -> NDArray[np.unsignedinteger[Any]]:
@@ -95,8 +123,8 @@ def preferences_save(*, dataset: Dataset, user: User, values: Mapping[str, Any])
     with transaction.atomic():
         known, _ = Preference.objects.select_for_update().get_or_create(dataset=dataset, user=user)
         merged = {**known.values, **values}
-        if len(merged) > LARGEST_PREFERENCES:
-            raise TooLarge(f"Preferences have at most {LARGEST_PREFERENCES} keys.")
+        if len(json.dumps(merged)) > LARGEST_PREFERENCES:
+            raise TooLarge(f"Preferences are at most {LARGEST_PREFERENCES // 1024} KB of JSON.")
         known.values = merged
         known.save(update_fields=["values", "updated_at"])
     return known

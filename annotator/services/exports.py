@@ -30,6 +30,7 @@ from annotator.services.images import image_array, image_stem
 log = logging.getLogger(__name__)
 
 FORMATS = ("coco", "cellpose", "csv")
+_LONGEST_STEM = 230  # bytes: file systems take 255 for a name, endings included
 REVISIONS, PREDICTIONS = "revisions", "predictions"
 
 
@@ -96,7 +97,9 @@ def export_write(
         else:
             write_tables(counted, types, out)
     except OSError as error:
-        raise Unavailable(f"{out} cannot be written: {error.strerror or error}.") from error
+        raise Unavailable(
+            f"The export cannot be written to {out.name}: {error.strerror or error}."
+        ) from error
     return Exported(counted.images, counted.cells, out)
 
 
@@ -194,6 +197,10 @@ def unique_stems(exported: Iterable[Image]) -> dict[int, str]:
     wished = {image_stem(image).casefold() for image in images}
     for image in images:
         stem = image_stem(image)
+        if len(stem.encode()) > _LONGEST_STEM:
+            # At a character's end, with the id in the place of what is lost.
+            short = stem.encode()[: _LONGEST_STEM - 24].decode(errors="ignore")
+            stem = f"{short}_{image.pk}"
         if stem.casefold() in taken:
             stem = f"{stem}_{image.pk}"
             while stem.casefold() in taken | wished:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from annotator import naming, readers, storage
 from annotator.exceptions import BadInput, Unavailable
-from annotator.models import CellType, Dataset, Image, Split
+from annotator.models import CellType, Dataset, Draft, Image, Prediction, Split
 from annotator.models.images import MIXED
 
 THUMBNAIL_PX = 256
@@ -144,13 +144,21 @@ def image_culture_set(*, image: Image, culture: str) -> None:
 
 
 def image_delete(*, image: Image) -> None:
-    """Delete an image with its predictions and revisions.
+    """Delete an image with its predictions, revisions and drafts.
 
-    Its bytes go too, unless another data set holds the same file.
+    Its bytes go too, unless another data set holds the same file. Label images of revisions stay:
+    they are addressed by content, and snapshots may name them.
     """
     keys = [image.key, _thumbnail_key(image)]
+    drafts = list(Draft.objects.filter(image=image).values_list("labels_key", flat=True))
+    flows = set(image.predictions.exclude(flows_key="").values_list("flows_key", flat=True))
     with transaction.atomic():
         image.delete()
+    for key in drafts:
+        storage.delete(key)
+    for key in flows:
+        if not Prediction.objects.filter(flows_key=key).exists():
+            storage.delete(key)
     for key in keys:
         if not Image.objects.filter(sha256=image.sha256).exists():
             storage.delete(key)

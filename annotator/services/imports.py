@@ -165,6 +165,11 @@ def _bundles(files: Iterable[ImportFile], report: ImportReport) -> list[_Bundle]
             bundle.types.append(file)
         elif not file.name.lower().endswith((*EXTENSIONS, ".npy")) and file.name[0] != ".":
             report.fail(file, BadInput(f"{base_name(file.name)} is not one of {_known_endings()}."))
+        elif file.name[0] != ".":
+            report.notes.append(
+                f"{base_name(file.name)} was not used: such names are by-products of cellpose."
+                " Rename it if it is an image."
+            )
     # Masks in a folder of their own come after the image that they may belong to.
     return [found[key] for key in sorted(found, key=lambda key: (not found[key].images, key))]
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from annotator.exceptions import BadInput, Conflict, NotHere
-from annotator.models import Dataset, Membership, Role
+from annotator.models import Dataset, Membership, QueueItem, Role
 
 
 def user_by_name(username: str) -> User:
@@ -37,6 +37,8 @@ def member_set(*, dataset: Dataset, username: str, role: str) -> Membership:
     membership, _ = Membership.objects.update_or_create(
         dataset=dataset, user=user, defaults={"role": role}
     )
+    if role == Role.VIEWER:
+        _free_leases(dataset, user)
     return membership
 
 
@@ -48,6 +50,14 @@ def member_remove(*, dataset: Dataset, username: str) -> None:
         raise NotHere(f"{username} is no member of this data set.")
     _keep_a_manager(dataset, membership.user)
     membership.delete()
+    _free_leases(dataset, membership.user)
+
+
+def _free_leases(dataset: Dataset, user: User) -> None:
+    """Who may not correct any more must not keep images from those who may."""
+    QueueItem.objects.filter(image__dataset=dataset, annotator=user, closed_at__isnull=True).update(
+        annotator=None, leased_until=None
+    )
 
 
 def _keep_a_manager(dataset: Dataset, leaving: User) -> None:

@@ -179,6 +179,22 @@ class Members(TestCase):
         rows = self.alice.get(self.url).json()["results"]
         return {row["username"]: row["role"] for row in rows}
 
+    def test_who_is_removed_or_made_a_viewer_frees_the_images_they_held(self) -> None:
+        url = f"/api/v1/datasets/{self.dataset.pk}/"
+        image = make_image(self.dataset)
+        for change in ("delete", "post"):
+            client_of(self.people.alice).post(
+                url + "members/", {"username": "bob", "role": "annotator"}, format="json"
+            )
+            held = client_of(self.people.bob).post(url + "queue/next/")
+            self.assertEqual(held.json()["image"]["id"], image.pk)
+            send = getattr(client_of(self.people.alice), change)
+            send(url + "members/", {"username": "bob", "role": "viewer"}, format="json")
+            again = client_of(self.people.alice).post(url + "queue/next/")
+            self.assertEqual(again.status_code, 200, change)
+            item = again.json()["id"]
+            client_of(self.people.alice).post(f"/api/v1/queue/{item}/release/")
+
     def test_members_are_invited_promoted_and_removed(self) -> None:
         self.alice.post(self.url, {"username": "charlie", "role": "viewer"}, format="json")
         self.alice.post(self.url, {"username": "bob", "role": "manager"}, format="json")

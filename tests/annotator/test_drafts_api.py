@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import DataError
 from django.test import TestCase
+from django.utils import timezone
 
 from annotator import storage
 from annotator.models import Draft
@@ -56,11 +62,29 @@ class Drafts(TestCase):
     def test_the_newest_wins_and_the_one_before_leaves_no_bytes(self) -> None:
         self.save(2, LATE)
         before = Draft.objects.get().labels_key
-        self.save(4, EARLY)
+        self.assertEqual(self.save(4, EARLY).status_code, 409)
         self.assertEqual(self.stored(), 2)
         self.save(3, "2026-11-01T10:00:09Z")
         self.assertEqual(self.stored(), 3)
         self.assertFalse(storage.exists(before))
+
+    def test_a_clock_that_runs_ahead_does_not_keep_later_work_out(self) -> None:
+        self.assertEqual(self.save(2, "9999-12-31T23:59:59Z").status_code, 200)
+        later = (timezone.now() + timedelta(seconds=2)).isoformat()
+        self.assertEqual(self.save(3, later).status_code, 200)
+        self.assertEqual(self.stored(), 3)
+
+    def test_a_draft_that_goes_back_to_what_it_was_stays_readable(self) -> None:
+        for second, count in enumerate((2, 3, 2, 3, 2)):
+            self.save(count, f"2026-11-01T10:00:0{second}Z")
+            self.assertEqual(self.stored(), count)
+
+    def test_a_document_the_database_refuses_leaves_no_bytes(self) -> None:
+        before = {path.name for path in (Path(settings.VAR_DIR) / "objects").rglob("*.npy.gz")}
+        with mock.patch.object(Draft.objects, "update_or_create", side_effect=DataError("no")):
+            self.assertEqual(self.save(5).status_code, 400)
+        after = {path.name for path in (Path(settings.VAR_DIR) / "objects").rglob("*.npy.gz")}
+        self.assertEqual(before, after)
 
     def test_the_same_draft_twice_is_one(self) -> None:
         self.save(2, EARLY)
@@ -127,5 +151,5 @@ class Preferences(TestCase):
         self.assertEqual(vera.get(url).json(), {})
         self.assertEqual(bob.patch(url, [1], format="json").status_code, 400)
         self.assertEqual(client_of(people.charlie).get(url).status_code, 404)
-        many = {f"k{number}": 1 for number in range(80)}
-        self.assertEqual(bob.patch(url, many, format="json").status_code, 413)
+        self.assertEqual(bob.patch(url, {"long": "x" * 70_000}, format="json").status_code, 413)
+        self.assertNotIn("long", bob.get(url).json())

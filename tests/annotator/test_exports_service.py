@@ -236,6 +236,15 @@ class AskingTest(ExportCase):
                 "annotations_export", self.dataset.name, "csv", str(self.out), source="predictions"
             )
 
+    def test_a_name_as_long_as_file_systems_take_does_not_break_the_export(self) -> None:
+        image = make_image(self.dataset, "HEK_b1_1.tif")
+        image.name = "HEK_b1_" + "細胞" * 40 + ".tif"
+        image.save()
+        make_revision(image)
+        export_write(request=ExportRequest(self.dataset, "cellpose"), out=self.out)
+        (written,) = self.out.glob("*_masks.tif")
+        self.assertIn(f"_{image.pk}_masks", written.name)
+
     def test_a_worker_packs_the_zip_once(self) -> None:
         make_revision(make_image(self.dataset, "HEK_a_1.tif"))
         request = ExportRequest(self.dataset, "cellpose")

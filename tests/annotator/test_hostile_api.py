@@ -104,6 +104,20 @@ class Hostile(TestCase):
         answer = self.alice.post(url, fields, format="multipart")
         self.assert_error(answer, 413, "too_large")
 
+    def test_a_data_set_number_of_thousands_of_digits_is_absent(self) -> None:
+        for number in ("9" * 5000, "٣"):
+            for noun in ("training-runs", "model-versions"):
+                answer = self.alice.get(f"/api/v1/{noun}/", {"dataset": number})
+                self.assert_error(answer, 404, "not_found")
+
+    def test_an_etag_with_half_its_quotes_is_refused(self) -> None:
+        image = make_image(self.dataset)
+        for match in ('"0', '0"', "W/0"):
+            answer = self.alice.put(
+                f"/api/v1/images/{image.pk}/annotation/", {}, headers={"If-Match": match}
+            )
+            self.assert_error(answer, 400, "bad_input")
+
     def test_more_files_than_the_server_can_hold_open(self) -> None:
         full = OSError(errno.EMFILE, "Too many open files", "/tmp/x.upload")
         url = f"/api/v1/datasets/{self.dataset.pk}/images/"

@@ -71,6 +71,11 @@ class SettledTest(unittest.TestCase):
         self.assertEqual(config.minutes, 1.5)
         self.assertGreater(config.epochs, 1000)
 
+    def test_a_number_beyond_all_floats_and_text_that_is_none_are_refused(self):
+        for key, value in (("epochs", 10**400), ("device", "a\0b"), ("start", "\ud800")):
+            with self.assertRaisesRegex(TrainingError, key):
+                TrainConfig.for_family("segmenter", {key: value})
+
     def test_both_asked_for_are_both_kept(self):
         config = TrainConfig.for_family("segmenter", {"minutes": 2, "epochs": 4}).settled(True)
         self.assertEqual((config.minutes, config.epochs), (2.0, 4))

@@ -95,13 +95,13 @@ export interface EncodedLabels {
 /** The smallest dtype that holds all labels, as gzipped bytes. */
 export async function encodeLabels(flat: Uint32Array<ArrayBuffer>): Promise<EncodedLabels> {
   let highest = 0;
-  for (const label of flat) if (label > highest) highest = label;
+  for (let at = 0; at < flat.length; at++) highest = Math.max(highest, flat[at] ?? 0);
   const dtype = highest < 65_536 ? "uint16" : "uint32";
-  const raw = dtype === "uint16" ? Uint16Array.from(flat) : flat;
+  const raw = dtype === "uint16" ? new Uint16Array(flat) : flat;
   return { dtype, bytes: await zip(raw.buffer) };
 }
 
 export async function decodeLabels({ dtype, bytes }: EncodedLabels): Promise<Uint32Array> {
   const raw = await unzip(bytes);
-  return dtype === "uint16" ? Uint32Array.from(new Uint16Array(raw)) : new Uint32Array(raw);
+  return dtype === "uint16" ? new Uint32Array(new Uint16Array(raw)) : new Uint32Array(raw);
 }

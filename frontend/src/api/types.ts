@@ -58,6 +58,9 @@ export type Annotation = But<
   { complete_regions: Box[] | null; cells: AnnotatedCell[] }
 >;
 export type QueueItem = Said["QueueItemOutput"];
+export type Flag = Said["FlagOutput"];
+export type DraftSaid = Said["DraftOutput"];
+export type DraftRow = Said["DraftRowOutput"];
 
 export type Epoch = But<Said["EpochOutput"], { metrics: Record<string, number | null> }>;
 export type Run = But<Said["RunOutput"], { epochs_log: Epoch[] }>;

@@ -3,7 +3,7 @@
  * that a button knows whether it is enabled.
  */
 import { cellOf, type Cell, type CellMeta } from "./document";
-import { background, anyLabel, paintSpans, relabelCells } from "./paint";
+import { paintable, paintSpans, relabelCells } from "./paint";
 import { holeSpans } from "./regions";
 import { brushDiameter, type Dispatch, type EditorState } from "./state";
 import { CellsStep, typeStep, type Step } from "./steps";
@@ -76,7 +76,7 @@ function mergedMeta(cells: readonly Cell[]): CellMeta {
  * another one is filled first, and each on what the ones before left: no pixel goes to two cells.
  */
 export const fillHoles: Command = (state, dispatch) => {
-  const rule = state.options.mode === "protect" ? background : anyLabel;
+  const rule = paintable(state.options.mode);
   const steps: Step[] = [];
   let { doc } = state;
   for (const { label } of livingCells(state, state.selection).sort(bySize)) {
@@ -176,27 +176,6 @@ export function byUncertainty(state: EditorState): number[] {
 
 function isAlive(state: EditorState, label: number): boolean {
   return state.doc.geometry.get(label) !== undefined;
-}
-
-/**
- * Select the next (1) or previous (−1) cell in the order of doubt; wraps around. It goes on from
- * the selected cell, else from where the walk was last, even if that cell is gone.
- */
-export function nextUncertain(direction: 1 | -1): Command {
-  return (state, dispatch) => {
-    const order = orderOfDoubt(state);
-    const from = [...state.selection].find((label) => state.evidence.has(label)) ?? state.walked;
-    const at = from === null ? -1 : order.indexOf(from);
-    const start = at === -1 && direction === -1 ? 0 : at;
-    for (let step = 1; step <= order.length; step++) {
-      const index = (start + direction * step + 2 * order.length) % order.length;
-      const next = order[index] as number;
-      if (!isAlive(state, next)) continue;
-      dispatch?.({ kind: "select", selection: new Set([next]) });
-      return true;
-    }
-    return false;
-  };
 }
 
 /** The step that enters a new cell into the table, before its first pixel is painted. */

@@ -1,5 +1,5 @@
 /** What is being corrected: a label image and its cells, as one immutable value. */
-import { unite, type Box } from "./geometry";
+import { sameBox, unite, type Box } from "./geometry";
 import { LabelImage } from "./labelImage";
 import { Table } from "./table";
 
@@ -31,6 +31,8 @@ export interface MaskDocument {
   readonly meta: Table<CellMeta>;
   readonly geometry: Table<CellGeometry>;
   readonly highest: number;
+  /** Where every cell is marked: what the models may learn from. Null: everywhere. */
+  readonly regions: readonly Box[] | null;
 }
 
 export const UNTYPED: CellMeta = { type: null, source: "" };
@@ -82,13 +84,14 @@ function widen(
 
 /**
  * A document from a row-major label image and what is known of its cells. `used` is the highest
- * label that was ever given here, also to a cell that is gone.
+ * label that was ever given here, also to a cell that is gone. Without regions all is complete.
  */
 export function openDocument(
   flat: ArrayLike<number>,
   size: { width: number; height: number },
   cells: Iterable<readonly [number, CellMeta]>,
   used = 0,
+  regions: readonly Box[] | null = null,
 ): MaskDocument {
   const geometry = measure(flat, size.width);
   const known = new Map(cells);
@@ -99,19 +102,26 @@ export function openDocument(
     highest = Math.max(highest, label);
   }
   const labels = LabelImage.from(flat, size.width, size.height);
-  return { labels, meta: Table.from(metas), geometry, highest };
+  return { labels, meta: Table.from(metas), geometry, highest, regions };
 }
 
-/** Have two documents the same pixels and the same types? */
+/** Have two documents the same pixels, the same types and the same complete regions? */
 export function sameDocument(a: MaskDocument, b: MaskDocument): boolean {
   if (a === b) return true;
-  if (!a.labels.equals(b.labels)) return false;
+  if (!a.labels.equals(b.labels) || !sameRegions(a.regions, b.regions)) return false;
   return a.meta.changedSince(b.meta).every((label) => {
     if (a.geometry.get(label) === undefined) return true;
     const { type, source } = a.meta.get(label) ?? UNTYPED;
     const other = b.meta.get(label) ?? UNTYPED;
     return type === other.type && source === other.source;
   });
+}
+
+/** Are the same regions complete? In any order. */
+export function sameRegions(a: MaskDocument["regions"], b: MaskDocument["regions"]): boolean {
+  if (a === b) return true;
+  if (a === null || b === null || a.length !== b.length) return false;
+  return a.every((box) => b.some((other) => sameBox(box, other)));
 }
 
 /** The cell with this label, or null when it has no pixels. */

@@ -49,6 +49,16 @@ export function intersect(a: Box, b: Box): Box | null {
   return box.x0 < box.x1 && box.y0 < box.y1 ? box : null;
 }
 
+export function sameBox(a: Box, b: Box): boolean {
+  return a.x0 === b.x0 && a.y0 === b.y0 && a.x1 === b.x1 && a.y1 === b.y1;
+}
+
+export function holds(outer: Box, inner: Box): boolean {
+  return (
+    outer.x0 <= inner.x0 && outer.y0 <= inner.y0 && inner.x1 <= outer.x1 && inner.y1 <= outer.y1
+  );
+}
+
 export function grow(box: Box, by: number): Box {
   return { x0: box.x0 - by, y0: box.y0 - by, x1: box.x1 + by, y1: box.y1 + by };
 }

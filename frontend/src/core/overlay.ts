@@ -1,5 +1,5 @@
-/** What a tool shows while it works, in image coordinates; drawn by the renderer. */
-import type { Box, Point } from "./geometry";
+/** What lies over the image, in image coordinates; drawn by the renderer. */
+import type { Box, Point, Span } from "./geometry";
 
 export type Tone = "add" | "remove" | "select";
 
@@ -12,4 +12,14 @@ export type OverlayShape =
       readonly vertices: boolean;
       readonly tone: Tone;
     }
-  | { readonly kind: "box"; readonly box: Box; readonly tone: Tone };
+  | { readonly kind: "box"; readonly box: Box; readonly tone: Tone }
+  /** To be clicked: as large at any zoom. */
+  | { readonly kind: "cross"; readonly at: Point; readonly tone: Tone }
+  /** All of an image but its complete regions is dimmed. */
+  | { readonly kind: "dimmed"; readonly image: Box; readonly regions: readonly Box[] }
+  /** Pixels of the model that the correction no longer has. */
+  | {
+      readonly kind: "area";
+      readonly spans: readonly Span[];
+      readonly change: "removed" | "former";
+    };

@@ -14,6 +14,11 @@ export type Mode = "protect" | "overwrite";
 export const anyLabel: Rule = () => true;
 export const background: Rule = (label) => label === 0;
 
+/** Where a cell may be painted. */
+export function paintable(mode: Mode): Rule {
+  return mode === "protect" ? background : anyLabel;
+}
+
 export function only(labels: ReadonlySet<number>): Rule {
   return (label) => labels.has(label);
 }

@@ -107,13 +107,14 @@ export function holeSpans(doc: MaskDocument, label: number): Span[] {
   if (geometry === undefined) return [];
   const box = intersect(grow(geometry.box, 1), doc.labels.box) ?? geometry.box;
   const cell = cutOut(doc, label, box);
-  const outside = { ...cell, values: cell.values.map((inside) => 1 - inside) };
-  const { pieces } = components(outside, false);
-  return spansWhere(cell, box, enclosed(pieces, cell));
+  return spansWhere(cell, box, holesIn(cell));
 }
 
-/** Which pieces do not reach the window's border. */
-function enclosed(pieces: Int32Array, { width, height }: Window): (index: number) => boolean {
+/** Which pixels outside cannot reach the window's border, up, down, left and right. */
+export function holesIn(window: Window): (index: number) => boolean {
+  const { width, height } = window;
+  const outside = { ...window, values: window.values.map((inside) => 1 - inside) };
+  const { pieces } = components(outside, false);
   const open = new Set<number>();
   for (let x = 0; x < width; x++) {
     open.add(pieces[x] as number).add(pieces[(height - 1) * width + x] as number);
@@ -124,7 +125,12 @@ function enclosed(pieces: Int32Array, { width, height }: Window): (index: number
   return (index) => pieces[index] !== 0 && !open.has(pieces[index] as number);
 }
 
-function spansWhere(window: Window, box: Box, chosen: (index: number) => boolean): Span[] {
+/** The pixels of a window, which lies at `box`, for which `chosen` holds. */
+export function spansWhere(
+  window: Pick<Window, "width" | "height">,
+  box: Box,
+  chosen: (index: number) => boolean,
+): Span[] {
   const spans: Span[] = [];
   for (let y = 0; y < window.height; y++) {
     let x = 0;

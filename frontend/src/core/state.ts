@@ -10,6 +10,7 @@ import {
   type History,
 } from "./history";
 import type { Mode } from "./paint";
+import { NO_REFERENCE, type Reference } from "./reference";
 import { fragmented, pieceCount } from "./regions";
 import type { Step } from "./steps";
 
@@ -29,8 +30,8 @@ export interface EditorState {
   readonly history: History;
   readonly options: Options;
   readonly evidence: ReadonlyMap<number, Evidence>;
-  /** The cell the walk through doubt was at last; stays when that cell is deleted. */
-  readonly walked: number | null;
+  /** The image and the model's masks; the same as long as the image is open. */
+  readonly reference: Reference;
   /** Cells that lie in more than one piece. */
   readonly fragments: ReadonlySet<number>;
   /** Rises with every change of the document, undo included. */
@@ -74,6 +75,7 @@ export function openState(
   doc: MaskDocument,
   evidence: ReadonlyMap<number, Evidence> = new Map(),
   options: Partial<Options> = {},
+  reference: Reference = NO_REFERENCE,
 ): EditorState {
   return {
     doc,
@@ -81,7 +83,7 @@ export function openState(
     history: EMPTY_HISTORY,
     options: withinLimits({ ...DEFAULT_OPTIONS, ...options }),
     evidence,
-    walked: null,
+    reference,
     fragments: fragmented(doc.labels.flat(), doc.labels.width),
     revision: 0,
   };
@@ -128,8 +130,7 @@ function edit(
   const doc = applySteps(state.doc, transaction.steps);
   const history = { ...state.history, open: gesture };
   const revision = state.revision + Number(doc !== state.doc);
-  const walked = walkedTo(state, selection);
-  const next = { ...state, doc, selection, history, revision, walked };
+  const next = { ...state, doc, selection, history, revision };
   return transaction.open === true ? next : end(next);
 }
 
@@ -189,14 +190,7 @@ function redo(state: EditorState): EditorState {
 function withSelection(state: EditorState, wanted: ReadonlySet<number>): EditorState {
   const selection = kept(state.selection, living(state.doc, wanted));
   if (selection === state.selection) return state;
-  return { ...state, selection, walked: walkedTo(state, selection) };
-}
-
-/** One cell selected that a model has an opinion of: the walk goes on from there. */
-function walkedTo(state: EditorState, selection: ReadonlySet<number>): number | null {
-  const [label] = selection;
-  const one = selection.size === 1 && label !== undefined && state.evidence.has(label);
-  return one ? label : state.walked;
+  return { ...state, selection };
 }
 
 /** The present set where the wanted one is equal: who compares references sees no change. */

@@ -2,13 +2,16 @@
  * Steps change a document and nothing else does. A step applies, inverts, merges with the step
  * after it and serializes; undo applies inverted steps.
  */
-import type { CellMeta, MaskDocument, TypeSource } from "./document";
+import { sameRegions, type CellMeta, type MaskDocument, type TypeSource } from "./document";
 import { remeasure } from "./remeasure";
 import { composeRuns, FIELDS, invertRuns, type Runs } from "./runs";
 
 export type StepJson =
   | { readonly kind: "paint"; readonly width: number; readonly runs: readonly number[] }
-  | { readonly kind: "cells"; readonly changes: readonly MetaChange[] };
+  | { readonly kind: "cells"; readonly changes: readonly MetaChange[] }
+  | { readonly kind: "regions"; readonly before: Regions; readonly after: Regions };
+
+type Regions = MaskDocument["regions"];
 
 export interface MetaChange {
   readonly label: number;
@@ -56,7 +59,7 @@ export class PaintStep implements Step {
     }
     const labels = draft.finish();
     const geometry = remeasure(doc.geometry, labels, this.runs);
-    return { labels, meta: doc.meta, geometry, highest };
+    return { ...doc, labels, geometry, highest };
   }
 
   invert(): PaintStep {
@@ -133,14 +136,55 @@ export class CellsStep implements Step {
   }
 }
 
+/** Other regions are complete. */
+export class RegionsStep implements Step {
+  constructor(
+    readonly before: Regions,
+    readonly after: Regions,
+  ) {}
+
+  get bytes(): number {
+    return this.isEmpty ? 0 : 32 * (1 + (this.before?.length ?? 0) + (this.after?.length ?? 0));
+  }
+
+  get isEmpty(): boolean {
+    return sameRegions(this.before, this.after);
+  }
+
+  apply(doc: MaskDocument): MaskDocument {
+    return { ...doc, regions: this.after };
+  }
+
+  invert(): RegionsStep {
+    return new RegionsStep(this.after, this.before);
+  }
+
+  merge(next: Step): RegionsStep | null {
+    return next instanceof RegionsStep ? new RegionsStep(this.before, next.after) : null;
+  }
+
+  touched(): Set<number> {
+    return new Set();
+  }
+
+  toJson(): StepJson {
+    return { kind: "regions", before: this.before, after: this.after };
+  }
+}
+
 function sameMeta(a: CellMeta | null, b: CellMeta | null): boolean {
   return a === b || (a !== null && b !== null && a.type === b.type && a.source === b.source);
 }
 
 export function stepFromJson(json: StepJson): Step {
-  return json.kind === "paint"
-    ? new PaintStep(json.width, Uint32Array.from(json.runs))
-    : new CellsStep(json.changes);
+  switch (json.kind) {
+    case "paint":
+      return new PaintStep(json.width, Uint32Array.from(json.runs));
+    case "cells":
+      return new CellsStep(json.changes);
+    case "regions":
+      return new RegionsStep(json.before, json.after);
+  }
 }
 
 /** The step that gives cells a type; cells that have it from the same source are left out. */

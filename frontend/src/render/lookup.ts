@@ -1,7 +1,8 @@
 /** The colour of every label, as the pixels of a lookup texture (four bytes per label). */
 import type { MaskDocument, TypeSource } from "../core/document";
+import type { Difference } from "../core/diff";
 import type { Evidence } from "../core/evidence";
-import type { ColourBy, Rgb } from "./settings";
+import { DIFF_COLOURS, UNCHANGED, type ColourBy, type Rgb } from "./settings";
 
 export const LOOKUP_WIDTH = 1024;
 
@@ -10,6 +11,8 @@ export const SHOWN = 1;
 export const SELECTED = 2;
 /** The type is the model's guess: its outline is dashed. */
 export const GUESSED = 4;
+/** The type is what the file name says: its outline is dotted. */
+export const FILE_NAMED = 8;
 
 export interface LookupInput {
   readonly doc: MaskDocument;
@@ -17,7 +20,16 @@ export interface LookupInput {
   readonly evidence: ReadonlyMap<number, Evidence>;
   readonly typeColours: ReadonlyMap<string, Rgb>;
   readonly colourBy: ColourBy;
+  /** Colours say what the correction changed, whatever they say otherwise. */
+  readonly difference?: Difference | null;
 }
+
+const SOURCE_FLAGS: Readonly<Record<TypeSource, number>> = {
+  model: GUESSED,
+  file_name: FILE_NAMED,
+  human: 0,
+  "": 0,
+};
 
 const UNTYPED: Rgb = [0.82, 0.86, 0.88];
 const UNKNOWN: Rgb = [0.45, 0.5, 0.55];
@@ -38,10 +50,11 @@ export function lookupTable(input: LookupInput): Uint8Array<ArrayBuffer> {
 }
 
 function flagsOf({ selection }: LookupInput, label: number, source: TypeSource): number {
-  return SHOWN | (selection.has(label) ? SELECTED : 0) | (source === "model" ? GUESSED : 0);
+  return SHOWN | (selection.has(label) ? SELECTED : 0) | SOURCE_FLAGS[source];
 }
 
 function colourOf(input: LookupInput, label: number, type: string | null): Rgb {
+  if (input.difference) return changeColour(input.difference, label);
   switch (input.colourBy) {
     case "type":
       return (type === null ? undefined : input.typeColours.get(type)) ?? UNTYPED;
@@ -52,6 +65,12 @@ function colourOf(input: LookupInput, label: number, type: string | null): Rgb {
       return evidence === undefined ? UNKNOWN : uncertaintyColour(evidence.uncertainty);
     }
   }
+}
+
+function changeColour({ added, reshaped, retyped }: Difference, label: number): Rgb {
+  if (added.has(label)) return DIFF_COLOURS.added;
+  if (reshaped.has(label)) return DIFF_COLOURS.reshaped;
+  return retyped.has(label) ? DIFF_COLOURS.retyped : UNCHANGED;
 }
 
 /** Hues a golden section apart: neighbours in number differ clearly. */

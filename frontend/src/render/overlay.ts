@@ -1,10 +1,14 @@
-/** Draws what tools show (brush ring, path, box) on a 2-D canvas above the image. */
-import type { Point } from "../core/geometry";
+/** Draws what tools show (brush ring, path, box) and marked areas on a 2-D canvas above the image. */
+import type { Box, Point, Span } from "../core/geometry";
 import type { OverlayShape, Tone } from "../core/overlay";
 import { toScreen, type Camera, type Size } from "./camera";
+import { DIFF_COLOURS, rgbToCss } from "./settings";
 
 const COLOURS: Record<Tone, string> = { add: "#3ddc97", remove: "#ff8080", select: "#ffffff" };
 const SHADE = "rgb(0 0 0 / 70%)";
+const DIM = "rgb(4 8 10 / 58%)";
+/** Of a cross, in CSS pixels. */
+const CROSS = { radius: 8, arm: 3.5 };
 
 export interface OverlayFrame {
   readonly camera: Camera;
@@ -26,12 +30,60 @@ export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): voi
   // Chromium shows an older frame when nothing is drawn after a clear: draw an invisible dot.
   brush.fillStyle = "rgb(0 0 0 / 1%)";
   brush.fillRect(0, 0, 1, 1);
-  for (const shape of shapes) drawShape(brush, shape, frame);
+  for (const shape of shapes) {
+    if (shape.kind === "dimmed") drawDimmed(brush, shape, frame);
+    else if (shape.kind === "area") drawArea(brush, shape, frame);
+    else drawShape(brush, shape, frame);
+  }
+}
+
+/** Comes before all else: it clears what lies under the regions. */
+function drawDimmed(
+  brush: CanvasRenderingContext2D,
+  { image, regions }: OverlayShape & { kind: "dimmed" },
+  { camera, view }: OverlayFrame,
+): void {
+  const onScreen = (box: Box): [x: number, y: number, width: number, height: number] => {
+    const { x, y } = toScreen(camera, view, { x: box.x0, y: box.y0 });
+    return [x, y, (box.x1 - box.x0) * camera.scale, (box.y1 - box.y0) * camera.scale];
+  };
+  brush.fillStyle = DIM;
+  brush.fillRect(...onScreen(image));
+  for (const region of regions) brush.clearRect(...onScreen(region));
+  brush.lineWidth = 1.5;
+  brush.strokeStyle = COLOURS.add;
+  for (const region of regions) brush.strokeRect(...onScreen(region));
+}
+
+const areas = new WeakMap<readonly Span[], Path2D>();
+
+function areaOf(spans: readonly Span[]): Path2D {
+  let path = areas.get(spans);
+  if (path === undefined) {
+    path = new Path2D();
+    for (const { y, x0, x1 } of spans) path.rect(x0, y, x1 - x0, 1);
+    areas.set(spans, path);
+  }
+  return path;
+}
+
+function drawArea(
+  brush: CanvasRenderingContext2D,
+  { spans, change }: OverlayShape & { kind: "area" },
+  { camera, view }: OverlayFrame,
+): void {
+  const { x, y } = toScreen(camera, view, { x: 0, y: 0 });
+  brush.save();
+  brush.transform(camera.scale, 0, 0, camera.scale, x, y);
+  brush.globalAlpha = change === "removed" ? 0.6 : 0.25;
+  brush.fillStyle = change === "removed" ? rgbToCss(DIFF_COLOURS.removed) : "#ffffff";
+  brush.fill(areaOf(spans));
+  brush.restore();
 }
 
 function drawShape(
   brush: CanvasRenderingContext2D,
-  shape: OverlayShape,
+  shape: Exclude<OverlayShape, { kind: "dimmed" | "area" }>,
   { camera, view }: OverlayFrame,
 ): void {
   const place = (point: Point): Point => toScreen(camera, view, point);
@@ -44,6 +96,10 @@ function drawShape(
     const b = place({ x: shape.box.x1, y: shape.box.y1 });
     path.rect(a.x, a.y, b.x - a.x, b.y - a.y);
     brush.fillStyle = "rgb(255 255 255 / 8%)";
+    brush.fill(path);
+  } else if (shape.kind === "cross") {
+    traceCross(path, place(shape.at));
+    brush.fillStyle = SHADE;
     brush.fill(path);
   } else {
     tracePath(path, shape.points.map(place), shape.closed);
@@ -65,6 +121,15 @@ function tracePath(path: Path2D, points: readonly Point[], closed: boolean): voi
     else path.lineTo(x, y);
   });
   if (closed) path.closePath();
+}
+
+function traceCross(path: Path2D, { x, y }: Point): void {
+  const { radius, arm } = CROSS;
+  path.arc(x, y, radius, 0, 2 * Math.PI);
+  for (const slope of [1, -1]) {
+    path.moveTo(x - arm, y - slope * arm);
+    path.lineTo(x + arm, y + slope * arm);
+  }
 }
 
 function drawCorners(brush: CanvasRenderingContext2D, points: readonly Point[]): void {

@@ -1,4 +1,5 @@
 /** How an image and its labels are shown. */
+import type { Change } from "../core/diff";
 import type { Contrast } from "../core/intensity";
 
 export type Rgb = readonly [red: number, green: number, blue: number];
@@ -48,6 +49,41 @@ export function channelColour(role: string, index: number, count: number, palett
   if (role === "nucleus") return palette === "colour-blind" ? MAGENTA : BLUE;
   return SPARE[index % SPARE.length] ?? GREY;
 }
+
+/** Told apart by every kind of colour vision (Okabe and Ito, its black replaced). */
+const SAFE_TYPES: readonly Rgb[] = [
+  [0.9, 0.62, 0],
+  [0.34, 0.71, 0.91],
+  [0.95, 0.9, 0.25],
+  [0.8, 0.47, 0.65],
+  [0, 0.62, 0.45],
+  [0.84, 0.37, 0],
+  [0.2, 0.5, 0.85],
+];
+
+/** The colour of a cell type: its own, or one of those that the colour-blind tell apart. */
+export function typeColour(own: string, index: number, palette: Palette): Rgb {
+  if (palette === "fluorescence") return hexToRgb(own);
+  return SAFE_TYPES[index % SAFE_TYPES.length] ?? GREY;
+}
+
+/** Channels as they are drawn: one alone in grey, where that is wanted. */
+export function drawnChannels(
+  channels: readonly ChannelView[],
+  greyAlone: boolean,
+): readonly ChannelView[] {
+  const alone = channels.filter(({ visible }) => visible).length === 1;
+  return alone && greyAlone ? channels.map((channel) => ({ ...channel, colour: GREY })) : channels;
+}
+
+export const DIFF_COLOURS: Readonly<Record<Change, Rgb>> = {
+  added: [0.1, 0.8, 0.6],
+  removed: [1, 0.42, 0.1],
+  reshaped: [0.42, 0.72, 1],
+  retyped: [0.95, 0.9, 0.25],
+};
+/** A cell that is as the model has it, while changes are shown. */
+export const UNCHANGED: Rgb = [0.5, 0.55, 0.58];
 
 export function hexToRgb(hex: string): Rgb {
   const value = Number.parseInt(hex.replace("#", ""), 16);

@@ -95,9 +95,12 @@ void main() {
     colour = mix(colour, entry.rgb, (flags & 1) != 0 ? min(u_fill + lift, 1.0) : 0.0);
     float width = selected ? max(u_outline, 1.0) * 1.7 : u_outline;
     if (width > 0.0 && onEdge(v_at, label, width / u_scale)) {
-      bool gap = (flags & 4) != 0 && !selected && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0) > 5.0;
+      // Who gave the type: the model draws dashes, the file name dots, a person an unbroken line.
+      float along = gl_FragCoord.x + gl_FragCoord.y;
+      bool gap = !selected && (((flags & 4) != 0 && mod(along, 11.0) > 6.5)
+          || ((flags & 8) != 0 && mod(along, 5.0) > 2.2));
       vec3 line = selected ? vec3(1.0) : mix(entry.rgb, vec3(1.0), hovered ? 0.6 : 0.0);
-      colour = mix(colour, line, gap ? 0.35 : 0.95);
+      colour = mix(colour, line, gap ? 0.25 : 0.95);
     }
   }
   // A dark rim outside lifts outlines off bright cytoplasm.

@@ -2,15 +2,20 @@
 import { newCellStep } from "../core/commands";
 import type { Point } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";
-import { anyLabel, background, labelsUnder, paintSpans } from "../core/paint";
+import { labelsUnder, paintable, paintSpans } from "../core/paint";
 import { diskSpans, strokeSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
 import type { Step } from "../core/steps";
-import { labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+import { brushRadius, labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
 
 type Phase =
   | { readonly kind: "idle" }
-  | { readonly kind: "painting"; readonly label: number; readonly last: Point };
+  | {
+      readonly kind: "painting";
+      readonly label: number;
+      readonly last: Point;
+      readonly radius: number;
+    };
 
 export class Brush implements Tool {
   readonly name = "brush";
@@ -21,17 +26,18 @@ export class Brush implements Tool {
     return this.phase.kind === "painting";
   }
 
-  pointerDown(context: ToolContext, { at }: PointerInput): void {
+  pointerDown(context: ToolContext, input: PointerInput): void {
     const { state } = context;
-    const existing = targetOf(state, at);
+    const radius = brushRadius(state.options, input);
+    const existing = targetOf(state, input.at, radius);
     const label = existing ?? state.doc.highest + 1;
     const opening = existing === null ? [newCellStep(label, state.options.brushMeta)] : [];
-    this.phase = { kind: "painting", label, last: at };
-    this.paint(context, at, opening);
+    this.phase = { kind: "painting", label, last: input.at, radius };
+    this.paint(context, input, opening);
   }
 
-  pointerMove(context: ToolContext, { at }: PointerInput): void {
-    if (this.phase.kind === "painting") this.paint(context, at, []);
+  pointerMove(context: ToolContext, input: PointerInput): void {
+    if (this.phase.kind === "painting") this.paint(context, input, []);
   }
 
   pointerUp(context: ToolContext): void {
@@ -56,17 +62,18 @@ export class Brush implements Tool {
 
   overlay(state: EditorState, pointer: Point | null): OverlayShape[] {
     if (pointer === null) return [];
-    return [{ kind: "ring", centre: pointer, radius: state.options.diameter / 2, tone: "add" }];
+    const radius = this.phase.kind === "painting" ? this.phase.radius : state.options.diameter / 2;
+    return [{ kind: "ring", centre: pointer, radius, tone: "add" }];
   }
 
-  private paint(context: ToolContext, at: Point, opening: readonly Step[]): void {
+  private paint(context: ToolContext, input: PointerInput, opening: readonly Step[]): void {
     if (this.phase.kind !== "painting") return;
     const { label, last } = this.phase;
     const { doc, options } = context.state;
-    const spans = strokeSpans(last, at, options.diameter / 2, doc.labels.box);
-    const rule = options.mode === "protect" ? background : anyLabel;
-    const step = paintSpans(doc.labels, spans, label, rule);
-    this.phase = { kind: "painting", label, last: at };
+    const radius = brushRadius(options, input);
+    const spans = strokeSpans(last, input.at, radius, doc.labels.box);
+    const step = paintSpans(doc.labels, spans, label, paintable(options.mode));
+    this.phase = { kind: "painting", label, last: input.at, radius };
     const steps = step.isEmpty ? opening : [...opening, step];
     if (steps.length === 0) return;
     context.dispatch({
@@ -80,12 +87,12 @@ export class Brush implements Tool {
 }
 
 /** The cell a stroke that starts here extends; null: it draws a new one. */
-function targetOf(state: EditorState, at: Point): number | null {
+function targetOf(state: EditorState, at: Point, radius: number): number | null {
   if (state.options.startNew) return null;
   const started = labelUnder(state, at);
   if (started !== 0) return started;
   // One pixel more than the brush: a stroke beside the selected cell extends it too.
-  const disk = diskSpans(at, state.options.diameter / 2 + 1, state.doc.labels.box);
+  const disk = diskSpans(at, radius + 1, state.doc.labels.box);
   const touched = labelsUnder(state.doc.labels, disk);
   for (const label of state.selection) if (touched.has(label)) return label;
   return null;

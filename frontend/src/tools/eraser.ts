@@ -7,13 +7,14 @@ import type { OverlayShape } from "../core/overlay";
 import { anyLabel, labelsUnder, only, paintSpans, type Rule } from "../core/paint";
 import { diskSpans, strokeSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
-import { labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+import { brushRadius, labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
 
 type Phase =
   | { readonly kind: "idle" }
   | {
       readonly kind: "painting";
       readonly last: Point;
+      readonly radius: number;
       readonly targets: ReadonlySet<number> | null;
     };
 
@@ -26,13 +27,14 @@ export class Eraser implements Tool {
     return this.phase.kind === "painting";
   }
 
-  pointerDown(context: ToolContext, { at }: PointerInput): void {
-    this.phase = { kind: "painting", last: at, targets: null };
-    this.erase(context, at);
+  pointerDown(context: ToolContext, input: PointerInput): void {
+    const radius = brushRadius(context.state.options, input);
+    this.phase = { kind: "painting", last: input.at, radius, targets: null };
+    this.erase(context, input);
   }
 
-  pointerMove(context: ToolContext, { at }: PointerInput): void {
-    if (this.phase.kind === "painting") this.erase(context, at);
+  pointerMove(context: ToolContext, input: PointerInput): void {
+    if (this.phase.kind === "painting") this.erase(context, input);
   }
 
   pointerUp(context: ToolContext): void {
@@ -53,15 +55,18 @@ export class Eraser implements Tool {
 
   overlay(state: EditorState, pointer: Point | null): OverlayShape[] {
     if (pointer === null) return [];
-    return [{ kind: "ring", centre: pointer, radius: state.options.diameter / 2, tone: "remove" }];
+    const radius = this.phase.kind === "painting" ? this.phase.radius : state.options.diameter / 2;
+    return [{ kind: "ring", centre: pointer, radius, tone: "remove" }];
   }
 
-  private erase(context: ToolContext, at: Point): void {
+  private erase(context: ToolContext, input: PointerInput): void {
     if (this.phase.kind !== "painting") return;
+    const { at } = input;
     const { doc, options } = context.state;
-    const targets = this.phase.targets ?? firstTouched(context.state, at);
-    const spans = strokeSpans(this.phase.last, at, options.diameter / 2, doc.labels.box);
-    this.phase = { kind: "painting", last: at, targets };
+    const radius = brushRadius(options, input);
+    const targets = this.phase.targets ?? firstTouched(context.state, at, radius);
+    const spans = strokeSpans(this.phase.last, at, radius, doc.labels.box);
+    this.phase = { kind: "painting", last: at, radius, targets };
     const step = paintSpans(doc.labels, spans, 0, ruleOf(options.mode === "overwrite", targets));
     if (step.isEmpty) return;
     context.dispatch({ kind: "edit", name: "Erase", steps: [step], open: true });
@@ -74,8 +79,8 @@ function ruleOf(all: boolean, targets: ReadonlySet<number> | null): Rule {
 }
 
 /** What the eraser takes hold of here; null while it touches nothing. */
-function firstTouched(state: EditorState, at: Point): ReadonlySet<number> | null {
-  const disk = diskSpans(at, state.options.diameter / 2, state.doc.labels.box);
+function firstTouched(state: EditorState, at: Point, radius: number): ReadonlySet<number> | null {
+  const disk = diskSpans(at, radius, state.doc.labels.box);
   const touched = labelsUnder(state.doc.labels, disk);
   if ([...state.selection].some((label) => touched.has(label))) return state.selection;
   const centred = labelUnder(state, at);

@@ -4,18 +4,29 @@ import { Delete } from "./delete";
 import { Eraser } from "./eraser";
 import { Merge } from "./merge";
 import { Pan } from "./pan";
+import { Pick } from "./pick";
 import { Polygon } from "./polygon";
+import { RegionTool } from "./region";
 import { Select } from "./select";
+import { Split } from "./split";
 import type { Tool, ToolName } from "./tool";
+import { TypeBrush } from "./typeBrush";
+import { Wand } from "./wand";
 
 export function createTools(): Record<ToolName, Tool> {
   return {
     select: new Select(),
+    lasso: new Select("lasso"),
     brush: new Brush(),
     eraser: new Eraser(),
     polygon: new Polygon(),
+    wand: new Wand(),
+    pick: new Pick(),
+    split: new Split(),
     merge: new Merge(),
+    type: new TypeBrush(),
     delete: new Delete(),
+    region: new RegionTool(),
     pan: new Pan(),
   };
 }

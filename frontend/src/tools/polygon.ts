@@ -6,7 +6,7 @@
 import { newCellStep } from "../core/commands";
 import { distance, type Point } from "../core/geometry";
 import type { OverlayShape, Tone } from "../core/overlay";
-import { anyLabel, background, only, paintSpans } from "../core/paint";
+import { only, paintable, paintSpans } from "../core/paint";
 import { polygonSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
 import { DRAG_THRESHOLD, type PointerInput, type Tool, type ToolContext } from "./tool";
@@ -109,8 +109,7 @@ export class Polygon implements Tool {
       steps.push(paintSpans(doc.labels, spans, 0, only(selection)));
     } else {
       if (shape.tone === "add" || selected === undefined) label = doc.highest + 1;
-      const rule = options.mode === "protect" ? background : anyLabel;
-      steps.push(paintSpans(doc.labels, spans, label, rule));
+      steps.push(paintSpans(doc.labels, spans, label, paintable(options.mode)));
     }
     if (steps.every((step) => step.isEmpty)) return;
     const opening = label > doc.highest ? [newCellStep(label, options.brushMeta)] : [];

@@ -2,9 +2,9 @@
  * A tool is a small state machine driven by pointer events in image coordinates. It reads the
  * state, dispatches transactions and describes what it shows; it knows neither DOM nor camera.
  */
-import type { Point } from "../core/geometry";
+import type { Point, Span } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";
-import type { Dispatch, EditorState } from "../core/state";
+import type { Dispatch, EditorState, Options } from "../core/state";
 
 export interface PointerInput {
   /** Image pixels; may lie outside the image. */
@@ -13,6 +13,16 @@ export interface PointerInput {
   readonly screen: Point;
   readonly shift: boolean;
   readonly alt: boolean;
+  /** 0 … 1; what a device without pressure reports means nothing. */
+  readonly pressure: number;
+  /** Held by a pen, whose pressure counts. */
+  readonly pen: boolean;
+}
+
+/** What tools ask of the world outside the document. */
+export interface ToolServices {
+  /** The cell that the segmenter sees at a pixel; null, and the reason said, when there is none. */
+  readonly cellAt: (pixel: Point) => Promise<readonly Span[] | null>;
 }
 
 export interface ToolContext {
@@ -23,9 +33,26 @@ export interface ToolContext {
   readonly scale: number;
   /** Move the view by CSS pixels. */
   readonly pan: (dx: number, dy: number) => void;
+  /** Missing where nothing can be asked, as on an image that is only looked at. */
+  readonly services?: ToolServices;
+  /** To be called when what the tool shows changed outside a gesture. */
+  readonly refresh?: () => void;
 }
 
-export type ToolName = "select" | "brush" | "eraser" | "polygon" | "merge" | "delete" | "pan";
+export type ToolName =
+  | "select"
+  | "lasso"
+  | "brush"
+  | "eraser"
+  | "polygon"
+  | "wand"
+  | "pick"
+  | "split"
+  | "merge"
+  | "type"
+  | "delete"
+  | "region"
+  | "pan";
 
 export interface Tool {
   readonly name: ToolName;
@@ -46,6 +73,20 @@ export interface Tool {
 
 /** A drag starts when the pointer has moved this far, in CSS pixels. */
 export const DRAG_THRESHOLD = 4;
+
+/** A pen held as one writes reports about a half. */
+const USUAL_PRESSURE = 0.5;
+const PRESSURE_SCALES = { least: 0.2, most: 1.5 };
+
+/** The radius of brush and eraser now: as set, but a pen's pressure makes it smaller or larger. */
+export function brushRadius(
+  { diameter }: Pick<Options, "diameter">,
+  { pen, pressure }: PointerInput,
+): number {
+  const { least, most } = PRESSURE_SCALES;
+  const scale = pen ? Math.min(most, Math.max(least, pressure / USUAL_PRESSURE)) : 1;
+  return (diameter / 2) * scale;
+}
 
 export function pixelUnder(point: Point): Point {
   return { x: Math.floor(point.x), y: Math.floor(point.y) };

@@ -8,11 +8,41 @@ class Session {
   /** False until the server has said whether somebody is signed in. */
   known = $state(false);
   error = $state<string | null>(null);
+  /** The sign-in has ended while somebody was at work: it can be renewed where they are. */
+  expired = $state(false);
+  /** Pages with work in them, which must not make way for the sign-in page. */
+  #holders = 0;
 
   constructor() {
     onSignedOut(() => {
-      this.me = null;
+      if (this.#holders > 0 && this.me !== null) this.expired = true;
+      else this.me = null;
     });
+  }
+
+  /** Stay on the page when the sign-in expires; returns the way out. */
+  hold(): () => void {
+    this.#holders++;
+    return () => {
+      this.#holders--;
+      if (!this.expired || this.#holders > 0) return;
+      this.expired = false;
+      this.me = null;
+    };
+  }
+
+  /**
+   * The same person signs in again where they are; with `password` null they have done so in
+   * another tab.
+   */
+  async renew(password: string | null): Promise<void> {
+    const before = this.me?.username ?? "";
+    const me = password === null ? await readMe() : await signIn(before, password);
+    if (me.username !== before) {
+      throw new Error(`You are signed in as ${me.username} now. This work belongs to ${before}.`);
+    }
+    this.me = me;
+    this.expired = false;
   }
 
   async start(): Promise<void> {

@@ -6,7 +6,6 @@ import {
   fillHoles,
   mergeSelection,
   newCell,
-  nextUncertain,
   redo,
   resizeBrush,
   toggleMode,
@@ -15,7 +14,6 @@ import {
   type Command,
 } from "../../src/core/commands";
 import { measure, openDocument, type MaskDocument } from "../../src/core/document";
-import type { Evidence } from "../../src/core/evidence";
 import { openState, transact, type EditorState } from "../../src/core/state";
 import { chance, picture, rowsOf } from "./drawing";
 
@@ -92,20 +90,6 @@ it("filling over other cells leaves no cell without pixels", () => {
   expect([...state.doc.geometry.entries()].map(([label, { area }]) => [label, area])).toEqual([
     [1, 49],
   ]);
-  expect([...state.selection]).toEqual([1]);
-});
-
-it("the walk through doubt goes on where the cell it was at was deleted", () => {
-  const evidence = new Map<number, Evidence>(
-    [0.9, 0.7, 0.5, 0.3].map((uncertainty, index) => [
-      index + 1,
-      { score: 1, probabilities: {}, uncertainty, terms: {}, seenBy: "both" },
-    ]),
-  );
-  let state = openState(picture(["1.2.3.4"]), evidence);
-  state = run(state, nextUncertain(1), nextUncertain(1), deleteSelection, nextUncertain(1));
-  expect([...state.selection]).toEqual([3]);
-  state = run(state, deleteSelection, nextUncertain(-1));
   expect([...state.selection]).toEqual([1]);
 });
 

@@ -105,10 +105,28 @@ function answer(
   }
   if (path === "images/7/prediction/") return json(prediction(drawing));
   if (path === "images/7/prediction/labels/") return raw(drawing.labels, [size, size]);
+  if (path === "images/7/prediction/cell/") return cellUnder(drawing, size, init);
   if (path === "images/7/annotation/") {
     return json(annotation(0), 200, { ETag: `"${harness.revision}"` });
   }
   return json({ message: `The harness has no ${path}.`, code: "not_found" }, 404);
+}
+
+/** The drawn cell under a click, as the segmenter's flows would hold it. */
+function cellUnder({ labels }: Drawing, size: number, init: RequestInit | undefined): Response {
+  const { x, y } = JSON.parse(init?.body as string) as { x: number; y: number };
+  const label = labels[y * size + x] ?? 0;
+  if (label === 0) {
+    const message = "The segmenter sees no cell there. Draw it with the brush or the polygon.";
+    return json({ message, code: "not_here" }, 404);
+  }
+  const spans: [number, number, number][] = [];
+  for (let row = 0; row < size; row++) {
+    const line = labels.subarray(row * size, (row + 1) * size);
+    const x0 = line.indexOf(label);
+    if (x0 >= 0) spans.push([row, x0, line.lastIndexOf(label) + 1]);
+  }
+  return json({ spans });
 }
 
 function submit(init: RequestInit | undefined): Response {

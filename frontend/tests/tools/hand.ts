@@ -1,13 +1,18 @@
 /** A hand that drives a tool the way the view does. */
 import type { MaskDocument } from "../../src/core/document";
 import { openState, transact, type EditorState, type Options } from "../../src/core/state";
-import type { PointerInput, Tool, ToolContext } from "../../src/tools/tool";
+import type { PointerInput, Tool, ToolContext, ToolServices } from "../../src/tools/tool";
+
+/** What is held down besides the pointer, and how hard a pen is pressed. */
+type Held = Partial<Pick<PointerInput, "shift" | "alt" | "pen" | "pressure">>;
 
 export class Hand {
   state: EditorState;
   readonly panned: [number, number][] = [];
   /** Screen pixels per image pixel. */
   scale = 10;
+  services: ToolServices | undefined;
+  refreshed = 0;
 
   constructor(
     readonly tool: Tool,
@@ -28,30 +33,32 @@ export class Hand {
         this.state = transact(this.state, transaction);
       },
       pan: (dx, dy) => this.panned.push([dx, dy]),
+      ...(this.services === undefined ? {} : { services: this.services }),
+      refresh: () => this.refreshed++,
     };
   }
 
-  private input(x: number, y: number, held: { shift?: boolean; alt?: boolean }): PointerInput {
-    const { shift = false, alt = false } = held;
-    return { at: { x, y }, screen: { x: x * this.scale, y: y * this.scale }, shift, alt };
+  private input(x: number, y: number, held: Held): PointerInput {
+    const screen = { x: x * this.scale, y: y * this.scale };
+    return { at: { x, y }, screen, shift: false, alt: false, pen: false, pressure: 0.5, ...held };
   }
 
-  down(x: number, y: number, held: { shift?: boolean; alt?: boolean } = {}): this {
+  down(x: number, y: number, held: Held = {}): this {
     this.tool.pointerDown(this.context(), this.input(x, y, held));
     return this;
   }
 
-  move(x: number, y: number, held: { shift?: boolean } = {}): this {
+  move(x: number, y: number, held: Held = {}): this {
     this.tool.pointerMove(this.context(), this.input(x, y, held));
     return this;
   }
 
-  up(x: number, y: number, held: { shift?: boolean } = {}): this {
+  up(x: number, y: number, held: Held = {}): this {
     this.tool.pointerUp(this.context(), this.input(x, y, held));
     return this;
   }
 
-  click(x: number, y: number, held: { shift?: boolean; alt?: boolean } = {}): this {
+  click(x: number, y: number, held: Held = {}): this {
     return this.down(x, y, held).up(x, y, held);
   }
 

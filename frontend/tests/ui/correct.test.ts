@@ -1,7 +1,9 @@
 // @vitest-environment jsdom
 /** What becomes of a leased image that cannot be opened, or whose page is left. */
+import "fake-indexeddb/auto";
 import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { dropJournal, journalKey } from "../../src/api/journal";
 import { deleteCells } from "../../src/core/commands";
 import CorrectPage from "../../src/ui/editor/CorrectPage.svelte";
 import type * as editing from "../../src/ui/editor/editor.svelte";
@@ -39,7 +41,8 @@ class NoResize {
 let calls: Call[] = [];
 let lease: () => Promise<Response> | Response;
 
-beforeEach(() => {
+beforeEach(async () => {
+  await dropJournal(journalKey("", 7));
   stubDialogs();
   vi.stubGlobal("ResizeObserver", NoResize);
   vi.stubGlobal("scrollTo", () => undefined);
@@ -47,6 +50,7 @@ beforeEach(() => {
   lease = () => json(item);
   calls = stubFetch(({ address }) => {
     if (address.endsWith("/queue/next/")) return lease();
+    if (address.includes("/draft/")) return json({ message: "You have no draft." }, 404);
     if (address.includes("/images/?")) throw new TypeError("Failed to fetch");
     return json({});
   });

@@ -1,12 +1,14 @@
 // @vitest-environment jsdom
 /** The editor's dialogs and what Enter does; jsdom has no graphics card, so nothing is painted. */
+import "fake-indexeddb/auto";
 import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Draft } from "../../src/api/autosave";
+import { dropJournal, journalKey } from "../../src/api/journal";
 import { deleteCells } from "../../src/core/commands";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import EditorView from "../../src/ui/editor/EditorView.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
+import type { Offer } from "../../src/ui/editor/restoring";
 import { Work } from "../../src/ui/editor/work.svelte";
 import { navigation } from "../../src/ui/navigation.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
@@ -21,7 +23,8 @@ class NoResize {
 
 let calls: Call[] = [];
 
-beforeEach(() => {
+beforeEach(async () => {
+  await dropJournal(journalKey("alice", 7));
   stubDialogs();
   vi.stubGlobal("ResizeObserver", NoResize);
   vi.stubGlobal("scrollTo", () => undefined);
@@ -113,7 +116,7 @@ it("work that the browser cannot keep is not left without a question", () => {
   const { editor, work, unmount } = show();
   navigation.go("/datasets/1", { replace: true });
   editor.run(deleteCells(new Set([2])));
-  work.draftError = "The disk is full.";
+  work.recorder.error = "The disk is full.";
   navigation.go("/datasets/1/models");
   expect(navigation.asking?.reason).toContain("The disk is full.");
   navigation.asking?.answer(false);
@@ -124,8 +127,9 @@ it("work that the browser cannot keep is not left without a question", () => {
 
 it("a draft that cannot be read is offered until the person discards it", async () => {
   const { work } = show();
-  const bytes = new ArrayBuffer(4);
-  work.offered = { labels: { dtype: "uint16", bytes }, cells: [], savedAt: 0 } as unknown as Draft;
+  const labels = { dtype: "uint16", bytes: new ArrayBuffer(4) };
+  const journal = { base: { labels, cells: [] }, mark: { edits: 1 }, entries: [] };
+  work.offered = { where: "browser", journal } as unknown as Offer;
   const dialog = await screen.findByRole("dialog");
   expect(escape(dialog)).toBe(false);
   await within(dialog).findByRole("alert");

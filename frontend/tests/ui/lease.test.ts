@@ -50,3 +50,18 @@ it("who is away for longer than a lease lets it run out, and takes it up again w
   expect(beats.length).toBe(renewed + 1);
   expect(lease.secondsLeft).toBeGreaterThan(100);
 });
+
+it("an image in other hands blocks until it is given up; an expired sign-in does not", async () => {
+  const lease = begin(60);
+  const answers = [
+    json({ message: "Sign in.", code: "not_authenticated" }, 403),
+    json({ message: "It is in the hands of bob.", code: "conflict" }, 409),
+  ];
+  stubFetch(() => answers.shift() ?? json(item));
+  await pass(lease, 20, true);
+  expect([lease.blocking, lease.held, lease.unreachable]).toEqual([false, true, true]);
+  await pass(lease, 20, true);
+  expect([lease.blocking, lease.lost]).toEqual([true, "It is in the hands of bob."]);
+  lease.giveUp();
+  expect([lease.blocking, lease.held]).toEqual([false, false]);
+});

@@ -51,7 +51,12 @@ it("an image whose masks never hold still is not opened", async () => {
 });
 
 /** A revision whose labels say `etag`, of an image whose prediction has cells 1 and 9. */
-function serveRevision(number: number, labels: number[], etag: string): void {
+function serveRevision(
+  number: number,
+  labels: number[],
+  etag: string,
+  predicted: number[] | null = null,
+): void {
   const said = { score: 1, uncertainty: 0.5, probabilities: {}, terms: {}, seen_by: "both" };
   const cells = [
     { label: 1, type: "HEK", bbox: [1, 0, 2, 1], ...said },
@@ -63,6 +68,9 @@ function serveRevision(number: number, labels: number[], etag: string): void {
     if (address.endsWith("/pixels/")) return raw([5, 6], "1,1,2");
     if (address.endsWith("/annotation/")) return json({ ...HEAD, revision: number });
     if (address.endsWith("/annotation/labels/")) return raw(labels, "1,2", { ETag: etag });
+    if (address.endsWith("/prediction/labels/") && predicted !== null) {
+      return raw(predicted, "1,2", { "X-Prediction": "3" });
+    }
     return json({ id: 3, cells });
   });
 }
@@ -85,4 +93,23 @@ it("a revision that deleted every cell has none that a model speaks of", async (
   expect(evidence.size).toBe(0);
   // The next cell drawn gets a number that no predicted one had.
   expect(doc.highest).toBe(9);
+});
+
+it("a revision is opened beside what the model predicted", async () => {
+  serveRevision(2, [1, 1], '"2"', [0, 1]);
+  const { doc, model } = await openImage(7, new AbortController().signal);
+  expect([...doc.labels.flat()]).toEqual([1, 1]);
+  expect([...(model?.labels.flat() ?? [])]).toEqual([0, 1]);
+  expect(model?.meta.get(1)).toEqual({ type: "HEK", source: "model" });
+});
+
+it("a prediction that cannot be read is no obstacle to opening a revision", async () => {
+  serveRevision(2, [0, 1], '"2"');
+  expect((await openImage(7, new AbortController().signal)).model).toBeNull();
+});
+
+it("an image that nobody revised is the model's own", async () => {
+  serve([4], 4);
+  const { doc, model } = await openImage(7, new AbortController().signal);
+  expect(model).toBe(doc);
 });

@@ -1,61 +1,27 @@
 // @vitest-environment jsdom
 /** What becomes of the work when it is submitted; the server's answers are written out here. */
+import "fake-indexeddb/auto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type * as autosave from "../../src/api/autosave";
-import type { Draft } from "../../src/api/autosave";
+import { dropJournal, journalKey } from "../../src/api/journal";
 import { assignType, deleteCells, redo, undo } from "../../src/core/commands";
 import { cellsOf } from "../../src/core/document";
+import { disagreements } from "../../src/core/merge";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import { evidenceOf, type Opened } from "../../src/ui/editor/opening";
 import { Work } from "../../src/ui/editor/work.svelte";
+import { json } from "../api/stubs";
 import { item, opened, predictedCell, revision } from "./opened";
+import { FakeServer } from "./server";
 
-/** The browser's storage: what is in it, and why it refuses to write. */
-const kept = vi.hoisted(() => ({
-  drafts: new Map<string, Draft>(),
-  refusal: null as string | null,
-}));
+let server: FakeServer;
 
-vi.mock("../../src/api/autosave", async (original) => ({
-  ...(await original<typeof autosave>()),
-  keepDraft: (draft: Draft) => {
-    if (kept.refusal !== null) return Promise.reject(new Error(kept.refusal));
-    kept.drafts.set(draft.key, draft);
-    return Promise.resolve();
-  },
-  findDraft: (key: string) => Promise.resolve(kept.drafts.get(key) ?? null),
-  dropDraft: (key: string) => Promise.resolve(void kept.drafts.delete(key)),
-}));
-
-interface Asked {
-  readonly method: string;
-  readonly path: string;
-  readonly etag: string | null;
-  readonly form: FormData;
-}
-
-let asked: Asked[] = [];
-let answers: Response[] = [];
-
-beforeEach(() => {
-  asked = [];
-  answers = [];
-  kept.drafts.clear();
-  kept.refusal = null;
-  vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
-    const etag = new Headers(init.headers).get("If-Match");
-    asked.push({ method: init.method ?? "GET", path, etag, form: init.body as FormData });
-    const answer = answers.shift();
-    return answer ? Promise.resolve(answer) : Promise.reject(new TypeError("Failed to fetch"));
-  });
+beforeEach(async () => {
+  await dropJournal(journalKey("alice", 7));
+  server = new FakeServer();
 });
-
 afterEach(() => {
   vi.unstubAllGlobals();
 });
-
-const json = (value: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  new Response(JSON.stringify(value), { status, headers });
 
 function begin(leased: boolean, readOnly = false): { editor: Editor; work: Work } {
   return beginOn(opened(), leased, readOnly);
@@ -67,7 +33,7 @@ function beginOn(image: Opened, leased = false, readOnly = false) {
 }
 
 const sentDocument = (at: number): unknown =>
-  JSON.parse(asked.at(at)?.form.get("document") as string);
+  JSON.parse(server.asked.at(at)?.form.get("document") as string);
 
 it("the lease counts whole seconds, whatever the server sends", () => {
   const fraction = { ...item, seconds_left: 1799.9832 };
@@ -79,9 +45,9 @@ describe("submitting", () => {
     const { editor, work } = begin(true);
     editor.run(deleteCells(new Set([2])));
     expect(work.unsaved).toBe(true);
-    answers = [json({ annotation: revision(1), item: {} }, 201)];
+    server.answers = [json({ annotation: revision(1), item: {} }, 201)];
     expect(await work.submit()).toBe(true);
-    const [sent] = asked;
+    const [sent] = server.asked;
     expect(sent).toMatchObject({ method: "POST", path: "/api/v1/queue/12/submit/", etag: '"0"' });
     expect(JSON.parse(sent?.form.get("document") as string)).toMatchObject({
       shape: [1, 5],
@@ -95,11 +61,11 @@ describe("submitting", () => {
 
   it("again after it, without the lease, builds on the new revision", async () => {
     const { editor, work } = begin(true);
-    answers = [json({ annotation: revision(1), item: {} }, 201), json(revision(2), 201)];
+    server.answers = [json({ annotation: revision(1), item: {} }, 201), json(revision(2), 201)];
     await work.submit();
     editor.run(deleteCells(new Set([2])));
     expect(await work.submit()).toBe(true);
-    expect(asked[1]).toMatchObject({
+    expect(server.asked[1]).toMatchObject({
       method: "PUT",
       path: "/api/v1/images/7/annotation/",
       etag: '"1"',
@@ -113,39 +79,60 @@ describe("submitting", () => {
     expect(work.trouble).toMatchObject({ kind: "failed" });
     expect(work.unsaved).toBe(true);
     expect(editor.can(undo)).toBe(true);
-    answers = [json(revision(1), 201)];
+    server.answers = [json(revision(1), 201)];
     expect(await work.submit()).toBe(true);
     expect(work.trouble).toBeNull();
   });
 
-  it("over somebody's newer revision asks first; keeping mine makes it the next one", async () => {
+  it("over somebody's newer revision asks first; the cells of each can be handed in then", async () => {
     const { editor, work } = begin(false);
-    editor.run(deleteCells(new Set([2])));
-    answers = [json({ message: "Saved by bob.", code: "stale_revision" }, 412)];
+    editor.run(assignType([1], "N2a"));
+    server.answers = [json({ message: "Saved by bob.", code: "stale_revision" }, 412)];
     expect(await work.submit()).toBe(false);
     expect(work.trouble).toEqual({ kind: "stale", message: "Saved by bob." });
-    answers = [json(revision(4), 200, { ETag: '"4"' }), json(revision(5), 201)];
-    expect(await work.keepMine()).toBe(true);
-    expect(asked.at(-1)).toMatchObject({ method: "PUT", etag: '"4"' });
-    expect(work.revision).toBe(5);
+    const headers = { ETag: '"4"', "X-Shape": "1,5", "X-Dtype": "uint16" };
+    const labels = new Response(Uint16Array.of(1, 1, 6, 0, 0).buffer, { headers });
+    server.answers = [json(revision(4)), labels];
+    await work.compare();
+    const { theirs } = work;
+    if (theirs === null) throw new Error("nothing to compare with");
+    // They drew a cell of their own and removed the second.
+    const found = disagreements(editor.state.doc, theirs.doc);
+    const added = found.filter(({ mine }) => mine === null);
+    server.answers = [json(revision(5), 201)];
+    expect(await work.submitMerged(theirs, added)).toBe(true);
+    expect(server.asked.at(-1)).toMatchObject({ method: "PUT", etag: '"4"' });
+    expect(sentDocument(-1)).toMatchObject({
+      cells: [
+        { label: 1, type: "N2a" },
+        { label: 2, type: null },
+        { label: 3, type: null },
+      ],
+    });
+    expect([work.revision, work.unsaved]).toEqual([5, false]);
+    editor.run(undo);
+    expect([...cellsOf(editor.state.doc)]).toHaveLength(2);
   });
 
   it("after the lease went to somebody else offers to save without it", async () => {
     const { editor, work } = begin(true);
     editor.run(deleteCells(new Set([2])));
-    answers = [json({ message: "It is in the hands of bob.", code: "conflict" }, 409)];
+    server.answers = [json({ message: "It is in the hands of bob.", code: "conflict" }, 409)];
     expect(await work.submit()).toBe(false);
     expect(work.trouble).toMatchObject({ kind: "lease" });
-    answers = [json(revision(1), 201)];
+    expect([work.locked, editor.readOnly]).toEqual(["lease", true]);
+    editor.run(deleteCells(new Set([1])));
+    expect(editor.state.doc.geometry.size).toBe(1);
+    server.answers = [json(revision(1), 201)];
     expect(await work.submitWithoutLease()).toBe(true);
-    expect(asked.at(-1)?.path).toBe("/api/v1/images/7/annotation/");
+    expect(server.asked.at(-1)?.path).toBe("/api/v1/images/7/annotation/");
   });
 });
 
 it("the time worked is sent once", async () => {
   const { editor, work } = begin(false);
   work.lease.addSeconds(40);
-  answers = [json(revision(1), 201), json(revision(2), 201)];
+  server.answers = [json(revision(1), 201), json(revision(2), 201)];
   await work.submit();
   work.lease.addSeconds(5);
   editor.run(deleteCells(new Set([2])));
@@ -211,7 +198,7 @@ describe("a draft", () => {
     expect([...cellsOf(editor.state.doc)].map(({ label }) => label)).toEqual([1]);
     // The new model's opinion of cell 1 is of the same cell; its cell 2 is not in the draft.
     expect([...editor.state.evidence.keys()]).toEqual([1]);
-    answers = [json(revision(1), 201)];
+    server.answers = [json(revision(1), 201)];
     await work.submit();
     expect(sentDocument(-1)).toMatchObject({ prediction: 3 });
   });
@@ -234,45 +221,20 @@ describe("a draft", () => {
     expect(work.edits).toBe(2);
   });
 
-  it("of what was drawn during the submit is kept, on the revision that came of it", async () => {
-    const { editor, work } = begin(false);
-    editor.run(deleteCells(new Set([2])));
-    let answer: (response: Response) => void = () => undefined;
-    const fetching = vi.fn(() => new Promise<Response>((resolve) => (answer = resolve)));
-    vi.stubGlobal("fetch", fetching);
-    const submitting = work.submit();
-    await vi.waitFor(() => {
-      expect(fetching).toHaveBeenCalled();
-    });
-    expect(kept.drafts.get("alice/7")?.etag).toBe('"0"');
-    editor.run(assignType([1], null));
-    answer(json(revision(1), 201));
-    expect(await submitting).toBe(true);
-    expect(work.unsaved).toBe(true);
-    expect(kept.drafts.get("alice/7")).toMatchObject({ etag: '"1"', edits: 1, prediction: null });
-  });
-
-  it("still being written when the work is submitted does not come back", async () => {
-    const { editor, work } = begin(false);
-    editor.run(deleteCells(new Set([2])));
-    answers = [json(revision(1), 201)];
-    const drafting = work.draftNow();
-    await work.submit();
-    await drafting;
-    expect(kept.drafts.size).toBe(0);
-  });
-
   it("that cannot be written is said so, and tried again with the next edit", async () => {
     const { editor, work } = begin(false);
-    kept.refusal = "The disk is full.";
+    server.down = true;
+    const opening = vi.spyOn(IDBDatabase.prototype, "transaction");
+    opening.mockImplementation(() => {
+      throw new Error("The disk is full.");
+    });
     editor.run(deleteCells(new Set([2])));
     await work.draftNow();
-    expect(work.draftError).toBe("The disk is full.");
-    kept.refusal = null;
+    expect([work.recorder.error, work.atRisk]).toEqual(["The disk is full.", true]);
+    opening.mockRestore();
     editor.run(assignType([1], null));
     await work.draftNow();
-    expect(work.draftError).toBeNull();
-    expect(kept.drafts.size).toBe(1);
+    expect([work.recorder.error, work.atRisk]).toEqual([null, false]);
   });
 });
 
@@ -281,5 +243,5 @@ it("who may only look changes nothing and submits nothing", async () => {
   editor.run(deleteCells(new Set([2])));
   expect(editor.state.doc.geometry.size).toBe(2);
   expect(await work.submit()).toBe(false);
-  expect(asked).toEqual([]);
+  expect(server.asked).toEqual([]);
 });

@@ -1,12 +1,18 @@
 /** One open image: the core's state as runes, the tools, and how the image is looked at. */
+import { messageOf } from "../../api/client";
+import { cellAt } from "../../api/flows";
 import { type Command } from "../../core/commands";
+import { differenceOf } from "../../core/diff";
 import { boxOfCells } from "../../core/document";
-import { centreOf, type Box, type Point } from "../../core/geometry";
-import { autoContrast, sortedSample, type Contrast } from "../../core/intensity";
+import { centreOf, type Box, type Point, type Span } from "../../core/geometry";
+import { autoContrast, type Contrast } from "../../core/intensity";
+import type { OverlayShape } from "../../core/overlay";
+import { referenceOf } from "../../core/reference";
 import { openState, transact, type EditorState, type Transaction } from "../../core/state";
 import { clamped, fit, panned, zoomed, type Camera, type Size } from "../../render/camera";
 import {
   channelColour,
+  drawnChannels,
   type ChannelView,
   type OverlayView,
   type Palette,
@@ -14,8 +20,11 @@ import {
 } from "../../render/settings";
 import { createTools } from "../../tools";
 import type { ToolContext, ToolName } from "../../tools/tool";
+import { toast } from "../toasts.svelte";
 import { cultureType, typeColours, type Opened } from "./opening";
 import { keepPreferences, readPreferences } from "./preferences";
+import { Reviewing } from "./review.svelte";
+import { timed } from "./timing";
 
 /** A cell walked to is shown at least this large, in CSS pixels. */
 const COMFORTABLE_CELL = 120;
@@ -28,6 +37,10 @@ export class Editor {
   channels = $state.raw<ChannelView[]>([]);
   overlay = $state.raw() as OverlayView;
   palette = $state<Palette>("fluorescence");
+  /** One channel alone is shown in grey. */
+  greyAlone = $state(true);
+  /** Colours say what was changed in the model's cells. */
+  comparing = $state(false);
   view = $state.raw<Size>({ width: 1, height: 1 });
   camera = $state.raw<Camera>({ centre: { x: 0, y: 0 }, scale: 1 });
   /** Image point under the pointer; null outside the view. */
@@ -36,7 +49,26 @@ export class Editor {
   toolVersion = $state(0);
 
   readonly tools = createTools();
-  readonly typeColours: ReadonlyMap<string, Rgb>;
+  readonly reviewing = new Reviewing(this);
+  readonly typeColours: ReadonlyMap<string, Rgb> = $derived.by(() =>
+    typeColours(this.opened.dataset, this.palette),
+  );
+  readonly drawn = $derived.by(() => drawnChannels(this.channels, this.greyAlone));
+  readonly difference = $derived.by(() => {
+    const { doc, reference } = this.settled;
+    return this.comparing && reference.model !== null ? differenceOf(doc, reference.model) : null;
+  });
+  /** What lies over the image whatever the tool. */
+  readonly backdrop = $derived.by(() => {
+    const { regions, labels } = this.state.doc;
+    const shapes: OverlayShape[] = [];
+    if (regions !== null) shapes.push({ kind: "dimmed", image: labels.box, regions });
+    if (this.difference === null) return shapes;
+    const { formerSpans, removedSpans } = this.difference;
+    shapes.push({ kind: "area", spans: formerSpans, change: "former" });
+    shapes.push({ kind: "area", spans: removedSpans, change: "removed" });
+    return shapes;
+  });
   /** Per channel, sorted sample of its values. */
   readonly samples: readonly Float32Array[];
   readonly hover = $derived.by(() => {
@@ -44,45 +76,57 @@ export class Editor {
     return this.state.doc.labels.at(Math.floor(this.pointer.x), Math.floor(this.pointer.y));
   });
   readonly context: ToolContext;
+  /** Why not to change anything just now is asked here; whoever has a reason says so. */
+  locked: () => boolean = () => false;
   private fitted = false;
 
   constructor(
     readonly opened: Opened,
-    readonly readOnly: boolean,
+    /** This person may look, not annotate. */
+    readonly viewOnly: boolean,
   ) {
-    const { dataset, doc, evidence, image, raster } = opened;
+    const { dataset, doc, evidence, image, raster, roles } = opened;
     const preferences = readPreferences(dataset.id);
     const culture = cultureType(image, dataset);
     const brushMeta =
       culture === null
         ? ({ type: null, source: "" } as const)
         : ({ type: culture, source: "file_name" } as const);
-    this.state = openState(doc, evidence, { brushMeta, diameter: preferences.diameter });
+    const { diameter } = preferences;
+    const reference = referenceOf({ ...raster, roles }, opened.model);
+    this.state = openState(doc, evidence, { brushMeta, diameter }, reference);
     this.settled = this.state;
     this.overlay = preferences.overlay;
     this.palette = preferences.palette;
-    this.typeColours = typeColours(dataset);
-    this.samples = raster.channels.map(sortedSample);
+    this.greyAlone = preferences.greyAlone;
+    this.samples = opened.samples;
     this.channels = opened.roles.map((role, index) => ({
       role,
       visible: preferences.channels[role]?.visible ?? true,
       gamma: preferences.channels[role]?.gamma ?? 1,
-      contrast: this.autoContrastOf(index),
+      contrast: preferences.channels[role]?.contrast ?? this.autoContrastOf(index),
       colour: channelColour(role, index, opened.roles.length, this.palette),
     }));
     this.context = this.makeContext();
-    if (readOnly) this.tool = "select";
+    if (viewOnly) this.tool = "select";
+  }
+
+  /** Nothing can be changed, for good or until the reason is gone. */
+  get readOnly(): boolean {
+    return this.viewOnly || this.locked();
   }
 
   readonly dispatch = (transaction: Transaction): void => {
-    if (this.readOnly && transaction.kind !== "select" && transaction.kind !== "set") return;
+    // What was begun before may end: half a stroke is no harm, an open one would be.
+    if (this.readOnly && ["edit", "undo", "redo"].includes(transaction.kind)) return;
     this.state = transact(this.state, transaction);
     if (this.state.history.open === null) this.settled = this.state;
+    this.reviewing.noticed(transaction);
     if (transaction.kind === "set" && transaction.options.diameter !== undefined) this.keep();
   };
 
   run(command: Command): boolean {
-    return command(this.state, this.dispatch);
+    return timed("command", () => command(this.state, this.dispatch));
   }
 
   can(command: Command): boolean {
@@ -183,6 +227,17 @@ export class Editor {
     this.keep();
   }
 
+  setGreyAlone(greyAlone: boolean): void {
+    this.greyAlone = greyAlone;
+    this.keep();
+  }
+
+  /** Show what was changed in the model's cells, or no longer; false where no model saw them. */
+  compare(comparing = !this.comparing): boolean {
+    this.comparing = comparing && this.settled.reference.model !== null;
+    return this.comparing === comparing;
+  }
+
   setOverlay(change: Partial<OverlayView>): void {
     this.overlay = { ...this.overlay, ...change };
     this.keep();
@@ -190,11 +245,16 @@ export class Editor {
 
   keep(): void {
     const channels = Object.fromEntries(
-      this.channels.map(({ role, visible, gamma }) => [role, { visible, gamma }]),
+      this.channels.map(({ role, visible, gamma, contrast }, index) => {
+        const auto = this.autoContrastOf(index);
+        const own = contrast.black !== auto.black || contrast.white !== auto.white;
+        return [role, { visible, gamma, ...(own ? { contrast } : {}) }];
+      }),
     );
-    const { palette, overlay } = this;
+    const { palette, overlay, greyAlone } = this;
     const { diameter } = this.state.options;
-    keepPreferences(this.opened.dataset.id, { palette, overlay, channels, diameter });
+    const kept = { palette, overlay, greyAlone, channels, diameter };
+    keepPreferences(this.opened.dataset.id, kept);
   }
 
   get box(): Box {
@@ -215,6 +275,19 @@ export class Editor {
       pan: (dx, dy) => {
         this.panBy(dx, dy);
       },
+      refresh: () => {
+        this.toolVersion++;
+      },
+      ...(this.readOnly ? {} : { services: { cellAt: (pixel) => this.segmentedAt(pixel) } }),
     };
+  }
+
+  private async segmentedAt(pixel: Point): Promise<Span[] | null> {
+    try {
+      return await cellAt(this.opened.image.id, pixel);
+    } catch (error) {
+      toast(messageOf(error), "bad");
+      return null;
+    }
   }
 }

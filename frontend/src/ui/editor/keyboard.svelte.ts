@@ -1,7 +1,8 @@
-/** The keyboard over the editor: bindings, digit keys, Space to pan, X held to peek. */
-import { bindingOf, PAN_KEYS, type Desk } from "./keymap";
+/** The keyboard over the editor: bindings, digit keys, Space to pan, keys held to peek. */
+import { PAN_KEYS, type Binding, type Desk } from "./keymap";
+import { keys } from "./keys.svelte";
 
-/** X held longer than this shows the masks again when it is let go. */
+/** Held longer than this, what a peeking key did is undone when it is let go. */
 const PEEK = 350;
 const TEXT_FIELDS =
   "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
@@ -13,7 +14,8 @@ const MOVING = new Set([
 
 export class Keyboard {
   spaceHeld = $state(false);
-  private peekSince: number | null = null;
+  private peek: { readonly key: string; readonly binding: Binding; readonly since: number } | null =
+    null;
 
   constructor(
     private readonly desk: Desk,
@@ -27,17 +29,16 @@ export class Keyboard {
 
   up(event: KeyboardEvent): void {
     if (event.key === " ") this.spaceHeld = false;
-    if (event.key.toUpperCase() !== "X" || this.peekSince === null) return;
-    const held = performance.now() - this.peekSince;
-    this.peekSince = null;
-    const { editor } = this.desk;
-    if (held > PEEK) editor.setOverlay({ shown: !editor.overlay.shown });
+    if (event.key.toUpperCase() !== this.peek?.key) return;
+    const { binding, since } = this.peek;
+    this.peek = null;
+    if (performance.now() - since > PEEK) binding.act(this.desk);
   }
 
   /** The window lost the focus: no key is held any more. */
   release(): void {
     this.spaceHeld = false;
-    this.peekSince = null;
+    this.peek = null;
   }
 
   private handle(event: KeyboardEvent): boolean {
@@ -51,10 +52,13 @@ export class Keyboard {
       return true;
     }
     if (this.chooseByDigit(event) || this.pan(event)) return true;
-    const binding = event.altKey ? undefined : bindingOf(event);
+    const reviewing = editor.reviewing.current !== null;
+    const binding = event.altKey ? undefined : keys.bindingOf(event, reviewing);
     if (binding === undefined) return false;
-    if (event.repeat && !REPEATABLE.has(binding.name)) return true;
-    if (binding.keys.includes("X")) this.peekSince = performance.now();
+    if (event.repeat && binding.repeats !== true) return true;
+    if (binding.peeks) {
+      this.peek = { key: event.key.toUpperCase(), binding, since: performance.now() };
+    }
     binding.act(this.desk);
     return true;
   }
@@ -78,15 +82,6 @@ export class Keyboard {
     return true;
   }
 }
-
-const REPEATABLE = new Set([
-  "Undo",
-  "Redo",
-  "Smaller brush",
-  "Larger brush",
-  "Zoom in",
-  "Zoom out",
-]);
 
 /**
  * Text fields keep their keys, a slider what moves it; a focused button keeps Enter and Space,

@@ -2,7 +2,7 @@
  * The lease on the image at hand, counted down and renewed while somebody works, and the time
  * worked. An image opened by its address has no lease: then only the time counts.
  */
-import { ApiError, messageOf } from "../../api/client";
+import { ApiError, isSignedOut, messageOf } from "../../api/client";
 import { holdLease } from "../../api/queue";
 import type { QueueItem } from "../../api/types";
 
@@ -44,6 +44,16 @@ export class Lease {
     this.secondsSpent += seconds;
   }
 
+  /** Gone, and not given up yet: whoever has the image now should not be worked against. */
+  get blocking(): boolean {
+    return this.lost !== null && !this.over;
+  }
+
+  /** The server says that the image is in other hands. */
+  lose(why: string): void {
+    if (!this.over) this.lost = why;
+  }
+
   giveUp(): void {
     this.over = true;
     this.secondsLeft = null;
@@ -79,8 +89,11 @@ export class Lease {
       this.take(await holdLease(this.item.id));
       this.unreachable = false;
     } catch (error) {
-      const refused = error instanceof ApiError && [403, 404, 409].includes(error.status);
-      if (refused && !this.over) this.lost = messageOf(error);
+      // Who has to sign in again still has the lease.
+      const signedOut = isSignedOut(error);
+      const refused =
+        !signedOut && error instanceof ApiError && [403, 404, 409].includes(error.status);
+      if (refused) this.lose(messageOf(error));
       else this.unreachable = true;
     }
   }

@@ -13,17 +13,20 @@ import { readDataset } from "../../api/datasets";
 import { readImage } from "../../api/images";
 import type { RawArray } from "../../api/labels";
 import type { Dataset, ImageDetail, PredictedCell, Prediction } from "../../api/types";
+import { regionsOf } from "../../core/completeness";
 import { openDocument, type CellMeta, type MaskDocument } from "../../core/document";
 import type { Evidence } from "../../core/evidence";
 import { intersect, type Box } from "../../core/geometry";
-import type { Pixels } from "../../core/intensity";
+import { sortedSample, type Pixels } from "../../core/intensity";
 import type { RasterImage } from "../../render/renderer";
-import { hexToRgb, type Rgb } from "../../render/settings";
+import { typeColour, type Palette, type Rgb } from "../../render/settings";
 
 export interface Opened {
   readonly image: ImageDetail;
   readonly dataset: Dataset;
   readonly raster: RasterImage;
+  /** Per channel, sorted sample of its values. */
+  readonly samples: readonly Float32Array[];
   readonly roles: readonly string[];
   readonly doc: MaskDocument;
   readonly evidence: ReadonlyMap<number, Evidence>;
@@ -31,6 +34,8 @@ export interface Opened {
   readonly prediction: Prediction | null;
   /** The prediction's cells, numbered as in the document. */
   readonly predicted: readonly Predicted[];
+  /** What the model predicted, also beside a revision; null when it could not be read. */
+  readonly model: MaskDocument | null;
 }
 
 type Predicted = readonly [label: number, cell: PredictedCell];
@@ -43,7 +48,7 @@ const SAME_BOX_IOU = 0.5;
 const READS = 3;
 
 export async function openImage(imageId: number, signal: AbortSignal): Promise<Opened> {
-  const [image, pixels, { head, prediction, labels }] = await Promise.all([
+  const [image, pixels, { head, prediction, labels, modelled }] = await Promise.all([
     readImage(imageId, signal),
     readPixels(imageId, signal),
     readMasks(imageId, signal),
@@ -51,16 +56,31 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const dataset = await readDataset(image.dataset, signal);
   const raster = rasterOf(pixels);
   const { flat, renumbered } = compact(labels?.values ?? null, raster.width * raster.height);
-  const metas = metasOf({ image, dataset, head, prediction });
+  const sources = { image, dataset, head, prediction };
+  const metas = metasOf(sources);
   const predicted = renamed(
     (prediction?.cells ?? []).map((cell) => [cell.label, cell] as const),
     renumbered,
   );
-  const doc = openDocument(flat, raster, renamed(metas, renumbered), highestOf(predicted));
+  const regions = regionsOf(head.annotation.complete_regions);
+  const cells = renamed(metas, renumbered);
+  const doc = openDocument(flat, raster, cells, highestOf(predicted), regions);
   const revised = head.annotation.revision > 0;
   const evidence = evidenceOf(revised ? stillThere(doc, predicted) : predicted);
   const roles = rolesOf(pixels, image, raster.channels.length);
-  return { image, dataset, raster, roles, doc, evidence, head, prediction, predicted };
+  const model = revised ? modelOf(sources, modelled, raster) : prediction && doc;
+  const samples = raster.channels.map(sortedSample);
+  return { ...sources, raster, samples, roles, doc, evidence, predicted, model };
+}
+
+function modelOf(
+  sources: Sources,
+  modelled: RawArray | null,
+  { width, height }: RasterImage,
+): MaskDocument | null {
+  if (modelled === null || modelled.values.length !== width * height) return null;
+  const { flat, renumbered } = compact(modelled.values, width * height);
+  return openDocument(flat, { width, height }, renamed(predictedMetas(sources), renumbered));
 }
 
 /** A new cell must not get the number of a predicted one that a revision deleted. */
@@ -76,21 +96,28 @@ interface Masks {
   readonly prediction: Prediction | null;
 }
 
+interface ReadMasks extends Masks {
+  readonly labels: RawArray | null;
+  /** The predicted label image beside a revision. */
+  readonly modelled: RawArray | null;
+}
+
 /**
  * Cells and labels come by two requests: when a revision or a prediction came in between, the
  * types would go to the wrong cells, so both are read again.
  */
-async function readMasks(
-  imageId: number,
-  signal: AbortSignal,
-): Promise<Masks & { labels: RawArray | null }> {
+async function readMasks(imageId: number, signal: AbortSignal): Promise<ReadMasks> {
   for (let left = READS; left > 0; left--) {
     const [head, prediction] = await Promise.all([
       readHead(imageId, signal),
       readPrediction(imageId, signal),
     ]);
-    const labels = await readLabels(imageId, { head, prediction }, signal);
-    if (belongTogether({ head, prediction }, labels)) return { head, prediction, labels };
+    const masks = { head, prediction };
+    const [labels, modelled] = await Promise.all([
+      readLabels(imageId, masks, signal),
+      readModelled(imageId, masks, signal),
+    ]);
+    if (belongTogether(masks, labels)) return { ...masks, labels, modelled };
   }
   const message = "The masks of this image keep changing on the server. Open it again in a moment.";
   throw new ApiError(message, 0, "bad_answer");
@@ -108,6 +135,23 @@ function belongTogether({ head, prediction }: Masks, labels: RawArray | null): b
 function readLabels(imageId: number, from: Masks, signal: AbortSignal): Promise<RawArray | null> {
   if (from.head.annotation.revision > 0) return readHeadLabels(imageId, signal);
   return from.prediction === null ? Promise.resolve(null) : readPredictionLabels(imageId, signal);
+}
+
+/** Null where it cannot be had: then only copying cells back from the model is impossible. */
+async function readModelled(
+  imageId: number,
+  { head, prediction }: Masks,
+  signal: AbortSignal,
+): Promise<RawArray | null> {
+  if (head.annotation.revision === 0 || prediction === null) return null;
+  try {
+    const labels = await readPredictionLabels(imageId, signal);
+    const said = labels.headers.get("X-Prediction");
+    return said === null || said === String(prediction.id) ? labels : null;
+  } catch (error) {
+    if (error instanceof ApiError) return null;
+    throw error;
+  }
 }
 
 function rasterOf({ shape, values }: RawArray): RasterImage {
@@ -159,8 +203,10 @@ function renamed<T>(
   });
 }
 
-export function typeColours(dataset: Dataset): ReadonlyMap<string, Rgb> {
-  return new Map(dataset.types.map(({ name, color }) => [name, hexToRgb(color)]));
+export function typeColours(dataset: Dataset, palette: Palette): ReadonlyMap<string, Rgb> {
+  return new Map(
+    dataset.types.map(({ name, color }, index) => [name, typeColour(color, index, palette)]),
+  );
 }
 
 type Sources = Pick<Opened, "image" | "dataset" | "head" | "prediction">;
@@ -170,13 +216,16 @@ export function cultureType(image: ImageDetail, dataset: Dataset): string | null
   return dataset.types.some(({ name }) => name === image.culture) ? image.culture : null;
 }
 
-function metasOf({ image, dataset, head, prediction }: Sources): [number, CellMeta][] {
-  if (head.annotation.revision > 0) {
-    return head.annotation.cells.map(({ label, type, type_source }) => [
-      label,
-      { type, source: type === null ? "" : type_source },
-    ]);
-  }
+function metasOf(sources: Sources): [number, CellMeta][] {
+  const { annotation } = sources.head;
+  if (annotation.revision === 0) return predictedMetas(sources);
+  return annotation.cells.map(({ label, type, type_source }) => [
+    label,
+    { type, source: type === null ? "" : type_source },
+  ]);
+}
+
+function predictedMetas({ image, dataset, prediction }: Sources): [number, CellMeta][] {
   const culture = cultureType(image, dataset);
   return (prediction?.cells ?? []).map(({ label, type }) => {
     // On a single-type culture the file name knows better than the model.

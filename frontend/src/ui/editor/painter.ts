@@ -1,4 +1,5 @@
 /** Puts the editor's present state on the two canvases, once per frame and only what changed. */
+import type { Difference } from "../../core/diff";
 import { grow } from "../../core/geometry";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState } from "../../core/state";
@@ -16,6 +17,9 @@ export interface Scene {
   readonly view: Size;
   readonly channels: readonly ChannelView[];
   readonly overlay: OverlayView;
+  readonly typeColours: ReadonlyMap<string, Rgb>;
+  /** What the correction changed, where that is shown. */
+  readonly difference: Difference | null;
   readonly hover: number;
   readonly shapes: readonly OverlayShape[];
 }
@@ -31,7 +35,6 @@ export class Painter {
     canvas: HTMLCanvasElement,
     private readonly above: HTMLCanvasElement,
     raster: RasterImage,
-    private readonly typeColours: ReadonlyMap<string, Rgb>,
   ) {
     this.renderer = new Renderer(canvas);
     this.renderer.setImage(raster);
@@ -70,14 +73,15 @@ export class Painter {
     drawOverlay(this.above, { camera, view, ratio, shapes });
   }
 
-  private updateLookup({ state, overlay }: Scene): boolean {
+  private updateLookup({ state, overlay, typeColours, difference }: Scene): boolean {
     const { doc, selection, evidence } = state;
     const { colourBy } = overlay;
-    const inputs = [doc.meta, doc.highest, selection, evidence, colourBy];
+    const inputs = [doc.meta, doc.highest, selection, evidence, colourBy, typeColours, difference];
     if (inputs.every((value, index) => value === this.lookedUp[index])) return false;
     this.lookedUp = inputs;
-    const { typeColours } = this;
-    this.renderer.setLookup(lookupTable({ doc, selection, evidence, typeColours, colourBy }));
+    this.renderer.setLookup(
+      lookupTable({ doc, selection, evidence, typeColours, colourBy, difference }),
+    );
     return true;
   }
 }

@@ -3,11 +3,14 @@ import type { Point } from "../../core/geometry";
 import { pinched, toImage } from "../../render/camera";
 import type { PointerInput, Tool, ToolName } from "../../tools/tool";
 import type { Editor } from "./editor.svelte";
+import { timed } from "./timing";
 
 const WHEEL_ZOOM = 0.0016;
 /** A trackpad's pinch arrives as a wheel with Ctrl and small steps. */
 const PINCH_ZOOM = 0.012;
 const WHEEL_BRUSH = 0.0015;
+/** What a pen turned round reports. */
+const PEN_ERASER = 5;
 
 export class Pointers {
   /** Held down: the pointer pans whatever the tool. */
@@ -45,7 +48,9 @@ export class Pointers {
     const samples = event.getCoalescedEvents();
     const { tool } = this.active;
     for (const sample of samples.length > 0 ? samples : [event]) {
-      tool.pointerMove(this.editor.context, this.input(sample));
+      timed("sample", () => {
+        tool.pointerMove(this.editor.context, this.input(sample));
+      });
     }
     this.editor.toolVersion++;
   }
@@ -91,6 +96,7 @@ export class Pointers {
   private toolOf(event: PointerEvent): Tool | null {
     const { tools, tool, readOnly } = this.editor;
     if (event.button === 1 || this.spaceHeld) return tools.pan;
+    if (event.button === PEN_ERASER) return readOnly ? null : tools.eraser;
     if (event.button === 2) return tool === "brush" && !readOnly ? tools.eraser : null;
     return event.button === 0 ? tools[tool] : null;
   }
@@ -127,6 +133,7 @@ export class Pointers {
   private input(event: PointerEvent): PointerInput {
     const screen = this.place(event);
     const at = toImage(this.editor.camera, this.editor.view, screen);
-    return { at, screen, shift: event.shiftKey, alt: event.altKey };
+    const { altKey: alt, shiftKey: shift, pressure } = event;
+    return { at, screen, shift, alt, pressure, pen: event.pointerType === "pen" };
   }
 }

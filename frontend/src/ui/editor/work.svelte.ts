@@ -1,71 +1,69 @@
 /**
- * The way of one image's work to the server and its safety until it is there: lease, drafts in
- * the browser, submitting, and what to do when somebody else was faster.
+ * The way of one image's work to the server and its safety until it is there: lease, what is
+ * kept in the browser and as a draft, submitting, and what to do when somebody else was faster.
  */
-import { dropDraft, draftKey, findDraft, keepDraft, type Draft } from "../../api/autosave";
-import {
-  putAnnotation,
-  readHead,
-  submitItem,
-  type Head,
-  type Submission,
-} from "../../api/annotations";
+import { putAnnotation, submitItem, type Head, type Submission } from "../../api/annotations";
 import { ApiError, messageOf } from "../../api/client";
-import { decodeLabels, encodeLabels } from "../../api/labels";
+import { readDraft, type ServerDraft as Draft } from "../../api/drafts";
+import { journalKey } from "../../api/journal";
+import { encodeLabels, type EncodedLabels } from "../../api/labels";
 import type { QueueItem } from "../../api/types";
-import {
-  cellsOf,
-  openDocument,
-  sameDocument,
-  type CellMeta,
-  type MaskDocument,
-  type TypeSource,
-} from "../../core/document";
-import { openState } from "../../core/state";
+import { cellsOf, sameDocument, type MaskDocument } from "../../core/document";
+import { mergedSteps, type Disagreement } from "../../core/merge";
 import type { Editor } from "./editor.svelte";
 import { Lease } from "./lease.svelte";
-import { evidenceOf, stillThere } from "./opening";
+import { Recorder, type Session } from "./recorder.svelte";
+import { newest, originOf, restoredState, type Offer } from "./restoring";
+import { ServerDraft } from "./serverDraft.svelte";
+import { readTheirs, type Theirs } from "./theirs";
 
 export type Trouble =
   | { readonly kind: "stale"; readonly message: string }
   | { readonly kind: "lease"; readonly message: string }
   | { readonly kind: "failed"; readonly message: string };
 
-const DRAFT_DELAY = 700;
-
 export class Work {
   submitting = $state(false);
   trouble = $state.raw<Trouble | null>(null);
-  /** An unsubmitted draft of an earlier visit, waiting for a decision. */
-  offered = $state.raw<Draft | null>(null);
-  draftedAt = $state<number | null>(null);
-  draftError = $state<string | null>(null);
+  /** Somebody's newer revision, while it is compared with the work at hand. */
+  theirs = $state.raw<Theirs | null>(null);
+  /** Unsubmitted work of an earlier visit, waiting for a decision. */
+  offered = $state.raw<Offer | null>(null);
+  /** The server's draft, where the browser's work is offered. */
+  private spare: Offer | null = null;
   submittedAt = $state<number | null>(null);
   /** Number of the head revision this work began with or became; 0: none. */
   revision = $state(0);
   readonly lease: Lease;
+  readonly recorder: Recorder;
+  readonly server: ServerDraft;
   /** What the server has of this work; null: something else than the restored draft. */
   private saved = $state.raw<MaskDocument | null>(null);
   private readonly doc = $derived.by(() => this.editor.settled.doc);
   readonly unsaved = $derived.by(() => this.saved === null || !sameDocument(this.doc, this.saved));
+  /** Neither this browser nor the server keeps what was done last. */
+  readonly atRisk = $derived.by(
+    () => this.unsaved && this.recorder.error !== null && this.server.saved !== this.doc,
+  );
   /** Submitting would only repeat the revision there is. */
   readonly nothingNew = $derived.by(() => {
     const confirming = this.lease.held && this.submittedAt === null;
     return !this.unsaved && this.revision > 0 && !confirming;
   });
+  /** Why nothing can be changed just now, though this person may annotate. */
+  readonly locked = $derived.by<"lease" | "window" | null>(() => {
+    if (this.recorder.taken) return "window";
+    return this.lease.blocking ? "lease" : null;
+  });
 
-  /** Edits of the draft this work went on with. */
-  private editsBefore = $state(0);
-  /** Length of the history when the server had all of it. */
+  /** Length of the history when the server had all of it; negative when that was before it. */
   private savedLength = $state(0);
   private etag: string;
   /** The prediction this work began with; null once there is a revision. */
   private prediction: number | null;
-  private readonly key: string;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private drafted: MaskDocument | null = null;
-  /** Drafts are written and dropped one after the other: an old one never comes back. */
-  private writes: Promise<void> = Promise.resolve();
+  /** When the document last changed: the stamp by which the newest draft is known. */
+  private editedAt = 0;
+  private stamped: MaskDocument;
 
   constructor(
     private readonly editor: Editor,
@@ -74,108 +72,124 @@ export class Work {
   ) {
     const { doc, head, image, prediction } = editor.opened;
     this.saved = doc;
+    this.stamped = doc;
     this.etag = head.etag;
     this.revision = head.annotation.revision;
     this.prediction = this.revision === 0 ? (prediction?.id ?? null) : null;
-    this.key = draftKey(username, image.id);
     this.lease = new Lease(item);
+    this.recorder = new Recorder(journalKey(username, image.id), doc, () => this.session());
+    this.server = new ServerDraft(image.id, () => {
+      if (!this.mayDraft) return null;
+      const { doc, unsaved } = this;
+      return { doc, unsaved, pack: () => this.packDraft(doc) };
+    });
+    editor.locked = () => this.locked !== null;
   }
 
   get image(): { readonly id: number; readonly name: string } {
     return this.editor.opened.image;
   }
 
-  /** How many edits the server does not have. */
+  /** How many edits the server does not have as a revision. */
   get edits(): number {
     if (!this.unsaved) return 0;
-    const since = this.editor.settled.history.done.length - this.savedLength;
-    return Math.max(1, this.editsBefore + Math.abs(since));
+    return Math.max(1, Math.abs(this.editor.settled.history.done.length - this.savedLength));
   }
 
   // --- drafts --------------------------------------------------------------------------------
 
+  private get mayDraft(): boolean {
+    return this.offered === null && !this.recorder.taken && !this.editor.viewOnly;
+  }
+
   async lookForDraft(): Promise<void> {
-    try {
-      this.offered = this.editor.readOnly ? null : await findDraft(this.key);
-    } catch (error) {
-      this.draftError = messageOf(error);
-    }
+    if (this.editor.viewOnly) return;
+    const [journal, draft] = await Promise.all([
+      this.recorder.find().catch((error: unknown) => {
+        this.recorder.error = messageOf(error);
+        return null;
+      }),
+      // Without an answer the work in this browser is the only one known.
+      readDraft(this.image.id).catch(() => null),
+    ]);
+    if (draft !== null) this.server.found();
+    this.offered = newest(journal, draft);
+    if (this.offered === null) void this.recorder.prepare();
+    this.spare = draft === null ? null : { where: "server", draft };
   }
 
   async restore(): Promise<void> {
-    const draft = this.offered;
-    if (draft === null) return;
-    const flat = await decodeLabels(draft.labels);
-    const metas = draft.cells.map(({ label, type, source }): [number, CellMeta] => [
-      label,
-      { type, source: source as TypeSource },
-    ]);
-    const { opened, state } = this.editor;
-    const doc = openDocument(flat, draft, metas, Math.max(draft.highest, opened.doc.highest));
-    // Another prediction may be shown by now: its opinions stay with the cells it has in common.
-    const evidence = evidenceOf(stillThere(doc, opened.predicted));
-    this.editor.state = openState(doc, evidence, state.options);
-    this.editor.settled = this.editor.state;
+    const offer = this.offered;
+    if (offer === null) return;
+    const { state, root } = await restoredState(offer, this.editor).catch((error: unknown) => {
+      // A damaged journal must not cost what the server has.
+      if (this.spare !== null) this.offered = this.spare;
+      throw error;
+    });
+    const { etag, prediction, edits, savedAt, secondsSpent } = originOf(offer);
+    const { opened } = this.editor;
+    this.editor.state = state;
+    this.editor.settled = state;
     // The draft's own base: had somebody saved since, submitting says so instead of overwriting.
-    this.etag = draft.etag;
-    this.prediction = draft.prediction;
-    this.lease.addSeconds(draft.secondsSpent);
-    this.draftedAt = draft.savedAt;
-    this.editsBefore = draft.edits;
-    this.savedLength = 0;
-    this.saved = null;
+    this.saved = etag === opened.head.etag ? opened.doc : null;
+    this.etag = etag;
+    this.prediction = prediction;
+    this.lease.addSeconds(secondsSpent);
+    this.savedLength = state.history.done.length - edits;
+    this.editedAt = savedAt;
+    this.stamped = state.doc;
     this.offered = null;
+    if (offer.where === "browser") await this.recorder.adopt(offer.journal, root);
+    else this.recorder.begin(root);
+    this.keep();
   }
 
   async discardOffered(): Promise<void> {
-    await dropDraft(this.key);
+    await this.dropDrafts();
     this.offered = null;
   }
 
-  /** Call when the settled state has changed. */
-  draftSoon(): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.draftNow(), DRAFT_DELAY);
+  /** Call when the settled state has changed: the gesture is written down at once. */
+  keep(): void {
+    if (!this.mayDraft) return;
+    this.stamp();
+    void this.recorder.record();
+    if (this.unsaved || this.server.savedAt !== null) this.server.soon();
   }
 
-  /** Keep the work in this browser, or forget an earlier draft when nothing is unsaved. */
+  /** Everything that is not safe yet, now. Resolves when the browser has it. */
   draftNow(): Promise<void> {
-    clearTimeout(this.timer);
-    return this.inTurn(async () => {
-      const { doc } = this;
-      if (this.offered !== null) return;
-      // All was undone or submitted: an earlier draft would only offer the same again.
-      if (!this.unsaved) return this.draftedAt === null ? undefined : this.drop();
-      if (this.drafted === doc) return;
-      await keepDraft(await this.draftOf(doc));
-      this.drafted = doc;
-      this.draftedAt = Date.now();
-      this.draftError = null;
-    });
+    if (!this.mayDraft) return Promise.resolve();
+    this.stamp();
+    void this.server.now();
+    return this.recorder.record();
   }
 
-  private inTurn(write: () => Promise<void>): Promise<void> {
-    this.writes = this.writes.then(write).catch((error: unknown) => {
-      this.draftError = messageOf(error);
-    });
-    return this.writes;
+  private stamp(): void {
+    if (this.doc === this.stamped) return;
+    this.stamped = this.doc;
+    this.editedAt = Math.max(Date.now(), this.editedAt + 1);
   }
 
-  private async drop(): Promise<void> {
-    await dropDraft(this.key);
-    this.draftedAt = null;
-    this.drafted = null;
-    this.draftError = null;
-  }
-
-  private async draftOf(doc: MaskDocument): Promise<Draft> {
-    const { width, height } = doc.labels;
-    const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
-    const { key, etag, prediction, edits } = this;
+  private session(): Session {
+    const { unsaved, etag, prediction, edits, editedAt: savedAt } = this;
     const { secondsSpent } = this.lease;
-    const base = { key, etag, prediction, edits, secondsSpent, highest: doc.highest };
+    const { history } = this.editor.settled;
+    return { history, unsaved, etag, prediction, mark: { savedAt, edits, secondsSpent } };
+  }
+
+  private async packDraft(doc: MaskDocument): Promise<{ draft: Draft; labels: EncodedLabels }> {
+    const { edits, prediction, editedAt: savedAt } = this;
+    const { highest, regions } = doc;
+    const base = Number(this.etag.replaceAll('"', ""));
+    const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
+    const work = { cells, highest, regions, edits, seconds_spent: this.lease.secondsSpent };
     const labels = await encodeLabels(doc.labels.flat());
-    return { ...base, width, height, labels, cells, savedAt: Date.now() };
+    return { draft: { base, prediction, savedAt, work }, labels };
+  }
+
+  private async dropDrafts(): Promise<void> {
+    await Promise.all([this.recorder.drop(), this.server.drop()]);
   }
 
   // --- submitting ----------------------------------------------------------------------------
@@ -187,43 +201,71 @@ export class Work {
     this.submitting = true;
     this.trouble = null;
     try {
-      await this.draftNow();
-      const { doc } = this;
-      const length = this.editor.settled.history.done.length;
-      const submission = await this.submission(doc);
-      const held = this.lease.held ? this.item : null;
-      const head =
-        held === null
-          ? await putAnnotation(this.image.id, submission, this.etag)
-          : await submitItem(held, submission, this.etag);
-      this.lease.addSeconds(-submission.secondsSpent);
-      this.savedLength = length;
-      await this.submitted(head, doc);
+      this.stamp();
+      await this.recorder.record();
+      await this.server.alone(() => this.handIn());
+      // What was drawn meanwhile is a draft on the new revision.
+      await this.recorder.rebase();
+      this.server.submitted();
       return true;
     } catch (error) {
       this.trouble = troubleOf(error, this.lease);
+      if (this.trouble.kind === "lease") this.lease.lose(this.trouble.message);
+      this.server.soon();
       return false;
     } finally {
       this.submitting = false;
     }
   }
 
-  /** After a conflict: make the work at hand the next revision after theirs. */
-  async keepMine(): Promise<boolean> {
+  private async handIn(): Promise<void> {
+    const { doc } = this;
+    const length = this.editor.settled.history.done.length;
+    const submission = await this.submission(doc);
+    const held = this.lease.held ? this.item : null;
+    const head =
+      held === null
+        ? await putAnnotation(this.image.id, submission, this.etag)
+        : await submitItem(held, submission, this.etag);
+    this.lease.addSeconds(-submission.secondsSpent);
+    this.savedLength = length;
+    this.submitted(head, doc);
+  }
+
+  /** After a conflict: read the newer revision, to be laid beside the work at hand. */
+  async compare(): Promise<void> {
     try {
-      this.etag = (await readHead(this.image.id)).etag;
+      this.theirs = await readTheirs(this.image.id, this.doc.labels);
     } catch (error) {
       this.trouble = { kind: "failed", message: messageOf(error) };
-      return false;
     }
-    return this.submit();
+  }
+
+  /** Make the work at hand, with what was taken of theirs, the next revision after theirs. */
+  async submitMerged(theirs: Theirs, taken: readonly Disagreement[]): Promise<boolean> {
+    // Whoever chooses cell by cell submits as a revision, with or without the lease.
+    if (this.lease.blocking) this.lease.giveUp();
+    if (this.submitting || this.editor.readOnly) return false;
+    const { doc } = this;
+    const steps = mergedSteps(doc, theirs.doc, taken);
+    const name = `Take cells of revision ${theirs.head.annotation.revision}`;
+    if (steps.length > 0) this.editor.dispatch({ kind: "edit", name, steps });
+    this.etag = theirs.head.etag;
+    this.revision = theirs.head.annotation.revision;
+    this.prediction = null;
+    this.saved = theirs.doc;
+    this.theirs = null;
+    this.trouble = null;
+    if (this.unsaved) return this.submit();
+    // All was taken from theirs: there is nothing to hand in.
+    await this.dropDrafts();
+    return true;
   }
 
   /** After a conflict: forget the draft; the page then loads the newer revision. */
   async takeTheirs(): Promise<void> {
-    clearTimeout(this.timer);
     this.saved = this.doc;
-    await this.inTurn(() => this.drop());
+    await this.dropDrafts();
   }
 
   /** The lease is lost: save as a revision all the same. */
@@ -233,30 +275,25 @@ export class Work {
   }
 
   private async submission(doc: MaskDocument): Promise<Submission> {
-    const { head } = this.editor.opened;
     return {
       labels: await encodeLabels(doc.labels.flat()),
       shape: [doc.labels.height, doc.labels.width],
       cells: [...cellsOf(doc)].map(({ label, type, source }) =>
         type === null || source === "" ? { label, type } : { label, type, type_source: source },
       ),
-      completeRegions: head.annotation.complete_regions,
+      completeRegions: doc.regions?.map(({ x0, y0, x1, y1 }) => [x0, y0, x1, y1]) ?? null,
       secondsSpent: this.lease.secondsSpent,
       prediction: this.prediction,
     };
   }
 
-  private async submitted(head: Head, doc: MaskDocument): Promise<void> {
+  private submitted(head: Head, doc: MaskDocument): void {
     this.etag = head.etag;
     this.revision = head.annotation.revision;
     this.prediction = null;
-    this.editsBefore = 0;
     this.saved = doc;
     this.submittedAt = Date.now();
     this.lease.giveUp();
-    // What was drawn meanwhile is a draft on the new revision.
-    this.drafted = null;
-    await this.draftNow();
   }
 }
 

@@ -1,0 +1,15 @@
+/** Flags: what annotators want the managers to look at. */
+import { getAll, sendJson } from "./client";
+import type { Flag } from "./types";
+
+/** More than these nobody reads in a side panel. */
+const MOST = 200;
+
+export const openFlags = (datasetId: number, signal?: AbortSignal): Promise<Flag[]> =>
+  getAll(`datasets/${datasetId}/flags/`, { signal, query: { open: true, limit: MOST } }, MOST);
+
+export const raiseFlag = (imageId: number, note: string): Promise<Flag> =>
+  sendJson("POST", `images/${imageId}/flags/`, { note });
+
+export const resolveFlag = (flagId: number): Promise<Flag> =>
+  sendJson("POST", `flags/${flagId}/resolve/`);

@@ -1,0 +1,210 @@
+/**
+ * Work kept in the browser (IndexedDB), one journal per person and image: where the work began,
+ * and every gesture since, each written as it is made. A crash, a lost session or a server that
+ * is gone costs nothing.
+ */
+import type { CellMeta, MaskDocument } from "../core/document";
+import type { Entry } from "../core/journal";
+import type { EncodedLabels } from "./labels";
+
+/** The document that the entries start from, and where it came from. */
+export interface JournalBase {
+  /** `username/imageId` */
+  readonly key: string;
+  /** The window that writes it; two windows must not write one journal. */
+  readonly writer: string;
+  /** The head revision's tag when the work began. */
+  readonly etag: string;
+  /** The prediction the work began with; null when it began with a revision or with nothing. */
+  readonly prediction: number | null;
+  readonly width: number;
+  readonly height: number;
+  readonly labels: EncodedLabels;
+  readonly cells: readonly (readonly [label: number, meta: CellMeta])[];
+  /** The highest label ever given in it, also to a cell deleted since. */
+  readonly highest: number;
+  readonly regions: MaskDocument["regions"];
+}
+
+/** What is true after the latest entry. */
+export interface JournalMark {
+  /** Milliseconds since 1970. */
+  readonly savedAt: number;
+  /** How many edits the server does not have as a revision. */
+  readonly edits: number;
+  readonly secondsSpent: number;
+}
+
+export interface Journal {
+  readonly base: JournalBase;
+  readonly mark: JournalMark;
+  readonly entries: readonly Entry[];
+}
+
+/** The journal belongs to another window by now. */
+export class TakenOver extends Error {
+  constructor() {
+    super("This image is open in another window, which keeps the work from now on.");
+    this.name = "TakenOver";
+  }
+}
+
+const DATABASE = "cytoloop";
+const BASES = "bases";
+const ENTRIES = "entries";
+const STORES = [BASES, ENTRIES];
+
+/** One entry as it is stored, with what is true after it. */
+interface Row {
+  readonly key: string;
+  readonly writer: string;
+  readonly entry: Entry;
+  readonly mark: JournalMark;
+}
+
+interface BaseRow extends JournalBase {
+  readonly mark: JournalMark;
+}
+
+export function journalKey(username: string, imageId: number): string {
+  return `${username}/${imageId}`;
+}
+
+let opened: Promise<IDBDatabase> | null = null;
+
+function database(): Promise<IDBDatabase> {
+  opened ??= new Promise<IDBDatabase>((resolve, reject) => {
+    const asked = indexedDB.open(DATABASE, 3);
+    asked.onupgradeneeded = () => {
+      const made = asked.result;
+      for (const name of [...made.objectStoreNames]) made.deleteObjectStore(name);
+      made.createObjectStore(BASES, { keyPath: "key" });
+      made.createObjectStore(ENTRIES, { autoIncrement: true }).createIndex("key", "key");
+    };
+    asked.onsuccess = () => {
+      asked.result.onversionchange = closed;
+      asked.result.onclose = closed;
+      resolve(asked.result);
+    };
+    asked.onerror = () => {
+      opened = null;
+      reject(asked.error ?? new Error("The browser's storage cannot be opened."));
+    };
+  });
+  return opened;
+}
+
+/** The browser took the database away: the next call opens it again. */
+function closed(this: IDBDatabase): void {
+  this.close();
+  opened = null;
+}
+
+/** Do `work` in one transaction and wait until it is safely on disk. */
+async function inTransaction(
+  mode: IDBTransactionMode,
+  work: (transaction: IDBTransaction) => void,
+): Promise<void> {
+  const transaction = (await database()).transaction(STORES, mode);
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => {
+      resolve();
+    };
+    const fail = (): void => {
+      reject(transaction.error ?? new Error("The browser's storage is full or blocked."));
+    };
+    transaction.onabort = fail;
+    transaction.onerror = fail;
+    work(transaction);
+  });
+}
+
+/** Write a journal anew, in place of the one before. */
+export function writeJournal({ base, mark, entries }: Journal): Promise<void> {
+  const { key, writer } = base;
+  return inTransaction("readwrite", (transaction) => {
+    const clear = (cursor: IDBCursorWithValue): void => {
+      cursor.delete();
+    };
+    eachRow(transaction, key, clear, () => {
+      transaction.objectStore(BASES).put({ ...base, mark });
+      addRows(transaction, { key, writer, mark }, entries);
+    });
+  });
+}
+
+/**
+ * Add what was done since. False when there is no journal any more (it was submitted or
+ * discarded elsewhere): then it must be written anew. Rejects with TakenOver; what a window adds
+ * to another one's journal is no part of it.
+ */
+export async function appendToJournal(
+  { key, writer }: Pick<JournalBase, "key" | "writer">,
+  mark: JournalMark,
+  entries: readonly Entry[],
+): Promise<boolean> {
+  let found: BaseRow | undefined;
+  await inTransaction("readwrite", (transaction) => {
+    const asked = transaction.objectStore(BASES).get(key) as IDBRequest<typeof found>;
+    asked.onsuccess = () => (found = asked.result);
+    addRows(transaction, { key, writer, mark }, entries);
+    // Without waiting for answers: it is on its way even if the page dies with the next frame.
+    transaction.commit();
+  });
+  if (found === undefined) return false;
+  if (found.writer !== writer) throw new TakenOver();
+  return true;
+}
+
+export async function findJournal(key: string): Promise<Journal | null> {
+  let found: BaseRow | undefined;
+  const rows: Row[] = [];
+  await inTransaction("readonly", (transaction) => {
+    const asked = transaction.objectStore(BASES).get(key) as IDBRequest<typeof found>;
+    asked.onsuccess = () => (found = asked.result);
+    eachRow(transaction, key, ({ value }) => {
+      rows.push(value as Row);
+    });
+  });
+  if (found === undefined) return null;
+  const { mark, ...base } = found;
+  const own = rows.filter(({ writer }) => writer === base.writer);
+  return { base, mark: own.at(-1)?.mark ?? mark, entries: own.map(({ entry }) => entry) };
+}
+
+export function dropJournal(key: string): Promise<void> {
+  return inTransaction("readwrite", (transaction) => {
+    transaction.objectStore(BASES).delete(key);
+    eachRow(transaction, key, (cursor) => {
+      cursor.delete();
+    });
+  });
+}
+
+function addRows(
+  transaction: IDBTransaction,
+  about: Omit<Row, "entry">,
+  entries: readonly Entry[],
+): void {
+  const store = transaction.objectStore(ENTRIES);
+  for (const entry of entries) store.add({ ...about, entry });
+}
+
+/** Rows in the order in which they were added. */
+function eachRow(
+  transaction: IDBTransaction,
+  key: string,
+  visit: (cursor: IDBCursorWithValue) => void,
+  after?: () => void,
+): void {
+  const asked = transaction.objectStore(ENTRIES).index("key").openCursor(IDBKeyRange.only(key));
+  asked.onsuccess = () => {
+    const cursor = asked.result;
+    if (cursor === null) {
+      after?.();
+      return;
+    }
+    visit(cursor);
+    cursor.continue();
+  };
+}

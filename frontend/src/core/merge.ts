@@ -1,0 +1,186 @@
+/**
+ * Two people's versions of one image, cell by cell: where they differ, and one document with the
+ * cells of each that somebody chose. A cell taken from the other version replaces what it
+ * overlaps; of a cell that loses pixels this way, a remnant that is small is dropped with them.
+ */
+import { UNTYPED, type CellMeta, type MaskDocument } from "./document";
+import { unite, type Box } from "./geometry";
+import { RunBuilder } from "./runs";
+import { CellsStep, PaintStep, type MetaChange, type Step } from "./steps";
+
+export interface Disagreement {
+  /** The cell in my version; null when only theirs has it. */
+  readonly mine: number | null;
+  /** The cell in their version; null when only mine has it. */
+  readonly theirs: number | null;
+  readonly iou: number;
+  readonly otherType: boolean;
+  readonly box: Box;
+}
+
+/** Overlapping cells at least this alike are one cell, drawn differently. */
+const SAME_CELL_IOU = 0.25;
+/** Cells more alike than this are equal. */
+const EQUAL_IOU = 0.98;
+/** A cell that keeps less than this part of itself is dropped. */
+const LEAST_REMNANT = 0.3;
+
+interface Pair {
+  readonly mine: number;
+  readonly theirs: number;
+  readonly iou: number;
+}
+
+/** Where two versions disagree, from top to bottom. */
+export function disagreements(mine: MaskDocument, theirs: MaskDocument): Disagreement[] {
+  const pairs = matched(mine, theirs);
+  const found: Disagreement[] = [];
+  for (const pair of pairs) {
+    const box = boxOf(mine, theirs, pair);
+    const otherType = metaOf(mine, pair.mine).type !== metaOf(theirs, pair.theirs).type;
+    if (otherType || pair.iou < EQUAL_IOU) found.push({ ...pair, otherType, box });
+  }
+  const myPartners = new Set(pairs.map((pair) => pair.mine));
+  const theirPartners = new Set(pairs.map((pair) => pair.theirs));
+  for (const [label, { box }] of mine.geometry.entries()) {
+    if (myPartners.has(label)) continue;
+    found.push({ mine: label, theirs: null, iou: 0, otherType: false, box });
+  }
+  for (const [label, { box }] of theirs.geometry.entries()) {
+    if (theirPartners.has(label)) continue;
+    found.push({ mine: null, theirs: label, iou: 0, otherType: false, box });
+  }
+  return found.sort((a, b) => a.box.y0 - b.box.y0 || a.box.x0 - b.box.x0);
+}
+
+/** The steps that make of my version one with the cells of theirs that were taken. */
+export function mergedSteps(
+  mine: MaskDocument,
+  theirs: MaskDocument,
+  taken: readonly Disagreement[],
+): Step[] {
+  const pixels = new MergedPixels(mine, theirs);
+  for (const { mine: label } of taken) if (label !== null) pixels.clear(label);
+  const changes: MetaChange[] = [];
+  let { highest } = mine;
+  for (const { mine: label, theirs: other } of taken) {
+    if (other === null) continue;
+    const target = label ?? ++highest;
+    pixels.put(other, target);
+    const before = mine.meta.get(target) ?? null;
+    const after = metaOf(theirs, other);
+    if (before?.type !== after.type) changes.push({ label: target, before, after });
+  }
+  pixels.dropRemnants();
+  const paint = pixels.step();
+  const table = new CellsStep(changes);
+  return [...(table.isEmpty ? [] : [table]), ...(paint.isEmpty ? [] : [paint])];
+}
+
+/** Partners, each cell in one pair at most, the most alike first. */
+function matched(mine: MaskDocument, theirs: MaskDocument): Pair[] {
+  const candidates: Pair[] = [];
+  for (const [label, others] of overlaps(mine, theirs)) {
+    const area = mine.geometry.get(label)?.area ?? 0;
+    for (const [other, common] of others) {
+      const iou = common / (area + (theirs.geometry.get(other)?.area ?? 0) - common);
+      if (iou >= SAME_CELL_IOU) candidates.push({ mine: label, theirs: other, iou });
+    }
+  }
+  candidates.sort((a, b) => b.iou - a.iou);
+  const myTaken = new Set<number>();
+  const theirTaken = new Set<number>();
+  return candidates.filter((pair) => {
+    if (myTaken.has(pair.mine) || theirTaken.has(pair.theirs)) return false;
+    myTaken.add(pair.mine);
+    theirTaken.add(pair.theirs);
+    return true;
+  });
+}
+
+/** Common pixels of each cell of mine with each of theirs. */
+function overlaps(mine: MaskDocument, theirs: MaskDocument): Map<number, Map<number, number>> {
+  const a = mine.labels.flat();
+  const b = theirs.labels.flat();
+  const found = new Map<number, Map<number, number>>();
+  let at = 0;
+  while (at < a.length) {
+    const label = a[at] as number;
+    const other = b[at] as number;
+    const start = at;
+    while (at < a.length && a[at] === label && b[at] === other) at++;
+    if (label === 0 || other === 0) continue;
+    const row = found.get(label) ?? new Map<number, number>();
+    row.set(other, (row.get(other) ?? 0) + at - start);
+    found.set(label, row);
+  }
+  return found;
+}
+
+class MergedPixels {
+  private readonly before: Uint32Array;
+  private readonly after: Uint32Array;
+  private readonly other: Uint32Array;
+  private readonly width: number;
+  /** Cells of mine that lost pixels to a taken one. */
+  private readonly losers = new Set<number>();
+
+  constructor(
+    private readonly mine: MaskDocument,
+    private readonly theirs: MaskDocument,
+  ) {
+    this.before = mine.labels.flat();
+    this.after = this.before.slice();
+    this.other = theirs.labels.flat();
+    this.width = mine.labels.width;
+  }
+
+  clear(label: number): void {
+    for (const at of this.within(this.mine.geometry.get(label)?.box)) {
+      if (this.after[at] === label) this.after[at] = 0;
+    }
+  }
+
+  put(label: number, target: number): void {
+    for (const at of this.within(this.theirs.geometry.get(label)?.box)) {
+      if (this.other[at] !== label) continue;
+      const lost = this.after[at] as number;
+      if (lost !== 0 && lost !== target) this.losers.add(lost);
+      this.after[at] = target;
+    }
+  }
+
+  dropRemnants(): void {
+    for (const label of this.losers) {
+      const { area, box } = this.mine.geometry.get(label) ?? { area: 0, box: undefined };
+      let left = 0;
+      for (const at of this.within(box)) if (this.after[at] === label) left++;
+      if (left < area * LEAST_REMNANT) this.clear(label);
+    }
+  }
+
+  step(): PaintStep {
+    const builder = new RunBuilder(this.width);
+    for (let at = 0; at < this.after.length; at++) {
+      builder.add(at, 1, this.before[at] as number, this.after[at] as number);
+    }
+    return new PaintStep(this.width, builder.finish());
+  }
+
+  private *within(box: Box | undefined): Generator<number> {
+    if (box === undefined) return;
+    for (let y = box.y0; y < box.y1; y++) {
+      for (let x = box.x0; x < box.x1; x++) yield y * this.width + x;
+    }
+  }
+}
+
+function metaOf(doc: MaskDocument, label: number): CellMeta {
+  return doc.meta.get(label) ?? UNTYPED;
+}
+
+function boxOf(mine: MaskDocument, theirs: MaskDocument, pair: Pair): Box {
+  const a = mine.geometry.get(pair.mine)?.box ?? mine.labels.box;
+  const b = theirs.geometry.get(pair.theirs)?.box ?? a;
+  return unite(a, b);
+}

@@ -1,0 +1,73 @@
+/**
+ * Pick: a click on a missed cell asks the segmenter for it. Several clicks may wait for their
+ * answers at once; each becomes a cell of its own when it comes.
+ */
+import { addCell } from "../core/corrections";
+import type { Point } from "../core/geometry";
+import type { OverlayShape } from "../core/overlay";
+import { labelUnder, pixelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+
+/** Of the marker at a click that waits, in image pixels. */
+const MARKER_RADIUS = 4;
+
+export class Pick implements Tool {
+  readonly name = "pick";
+  readonly cursor = "crosshair";
+  /** The clicks whose answers have not come. A cancelled one is no longer among them. */
+  private pending = new Set<Point>();
+
+  get busy(): boolean {
+    return this.pending.size > 0;
+  }
+
+  pointerDown(context: ToolContext, { at }: PointerInput): void {
+    const { state, services } = context;
+    const { x, y } = pixelUnder(at);
+    const { width, height } = state.doc.labels;
+    const taken = labelUnder(state, at) !== 0 && state.options.mode === "protect";
+    if (services === undefined || taken || x < 0 || y < 0 || x >= width || y >= height) return;
+    void this.ask(context, services, at);
+  }
+
+  pointerMove(): void {
+    // What counts is where the pointer went down.
+  }
+
+  pointerUp(): void {
+    // The answer may come before or after.
+  }
+
+  cancel(): void {
+    this.pending.clear();
+  }
+
+  key(): boolean {
+    return false;
+  }
+
+  overlay(): OverlayShape[] {
+    return [...this.pending].map((centre) => ({
+      kind: "ring",
+      centre,
+      radius: MARKER_RADIUS,
+      tone: "add",
+    }));
+  }
+
+  private async ask(
+    context: ToolContext,
+    services: NonNullable<ToolContext["services"]>,
+    at: Point,
+  ): Promise<void> {
+    // A copy: two clicks on the same point are two questions.
+    const click = { ...at };
+    this.pending.add(click);
+    const spans = await services.cellAt(pixelUnder(at));
+    const wanted = this.pending.delete(click);
+    if (wanted && spans !== null) {
+      const { state, dispatch } = context;
+      addCell(spans, { name: "Pick cell", meta: state.options.brushMeta, at })(state, dispatch);
+    }
+    context.refresh?.();
+  }
+}

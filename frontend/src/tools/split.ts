@@ -1,0 +1,97 @@
+/**
+ * Split: a line drawn across cells cuts them; clicks set seeds instead, among which Enter (or a
+ * second click on the last seed) divides the cell they lie in.
+ */
+import { splitAlong, splitFrom } from "../core/corrections";
+import { distance, type Point } from "../core/geometry";
+import type { OverlayShape } from "../core/overlay";
+import { DRAG_THRESHOLD, labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+
+type Phase =
+  | { readonly kind: "idle" }
+  | { readonly kind: "seeding" }
+  | { readonly kind: "pointing"; readonly from: PointerInput }
+  | { readonly kind: "cutting"; readonly points: readonly Point[] };
+
+/** In image pixels, as wide as the split takes them. */
+const SEED_RADIUS = 3;
+
+export class Split implements Tool {
+  readonly name = "split";
+  readonly cursor = "crosshair";
+  private phase: Phase = { kind: "idle" };
+  private seeds: readonly Point[] = [];
+
+  get busy(): boolean {
+    return this.phase.kind !== "idle";
+  }
+
+  pointerDown(_context: ToolContext, input: PointerInput): void {
+    this.phase = { kind: "pointing", from: input };
+  }
+
+  pointerMove(_context: ToolContext, { at, screen }: PointerInput): void {
+    if (this.phase.kind === "cutting") {
+      this.phase = { kind: "cutting", points: [...this.phase.points, at] };
+    } else if (this.phase.kind === "pointing") {
+      const { from } = this.phase;
+      if (distance(screen, from.screen) < DRAG_THRESHOLD) return;
+      this.phase = { kind: "cutting", points: [from.at, at] };
+    }
+  }
+
+  pointerUp(context: ToolContext): void {
+    const { phase } = this;
+    if (phase.kind === "pointing") this.click(context, phase.from.at);
+    else if (phase.kind === "cutting") {
+      const cut = splitAlong(phase.points)(context.state, context.dispatch);
+      this.keep(cut ? [] : this.seeds);
+    }
+  }
+
+  cancel(): void {
+    this.keep([]);
+  }
+
+  key(context: ToolContext, key: string): boolean {
+    if (this.phase.kind !== "seeding") return false;
+    if (key === "Enter") this.divide(context);
+    else if (key === "Backspace" || key === "Delete") this.keep(this.seeds.slice(0, -1));
+    else return false;
+    return true;
+  }
+
+  overlay(): OverlayShape[] {
+    const shapes: OverlayShape[] = this.seeds.map((centre) => ({
+      kind: "ring",
+      centre,
+      radius: SEED_RADIUS,
+      tone: "add",
+    }));
+    if (this.phase.kind === "cutting") {
+      const { points } = this.phase;
+      shapes.push({ kind: "path", points, closed: false, vertices: false, tone: "select" });
+    }
+    return shapes;
+  }
+
+  private click(context: ToolContext, at: Point): void {
+    const last = this.seeds.at(-1);
+    if (last !== undefined && distance(at, last) * context.scale < DRAG_THRESHOLD) {
+      this.divide(context);
+    } else {
+      this.keep(labelUnder(context.state, at) === 0 ? this.seeds : [...this.seeds, at]);
+    }
+  }
+
+  /** Seeds that divide nothing stay: one more click may do. */
+  private divide(context: ToolContext): void {
+    const done = splitFrom(this.seeds)(context.state, context.dispatch);
+    this.keep(done ? [] : this.seeds);
+  }
+
+  private keep(seeds: readonly Point[]): void {
+    this.seeds = seeds;
+    this.phase = { kind: seeds.length === 0 ? "idle" : "seeding" };
+  }
+}

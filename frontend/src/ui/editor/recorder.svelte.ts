@@ -1,0 +1,197 @@
+/** Writes an editing session to the browser's storage, gesture by gesture as it happens. */
+import {
+  appendToJournal,
+  dropJournal,
+  findJournal,
+  TakenOver,
+  writeJournal,
+  type Journal,
+  type JournalBase,
+  type JournalMark,
+} from "../../api/journal";
+import { messageOf } from "../../api/client";
+import { decodeLabels, encodeLabels } from "../../api/labels";
+import { openDocument, type MaskDocument } from "../../core/document";
+import { applySteps, type History } from "../../core/history";
+import {
+  entriesBetween,
+  entriesOf,
+  forgottenBetween,
+  MOST_ENTRIES,
+  type Entry,
+} from "../../core/journal";
+import { Table } from "../../core/table";
+import { resting } from "./resting";
+
+const REST = 2_000;
+
+/** What is recorded: asked anew at each writing. */
+export interface Session {
+  readonly history: History;
+  /** False when the server has everything: then nothing is kept. */
+  readonly unsaved: boolean;
+  readonly etag: string;
+  readonly prediction: number | null;
+  readonly mark: JournalMark;
+}
+
+export class Recorder {
+  /** When the latest gesture was safely on disk; null when nothing is kept. */
+  savedAt = $state<number | null>(null);
+  error = $state<string | null>(null);
+  /** Another window has the journal. */
+  taken = $state(false);
+
+  private readonly writer = crypto.randomUUID();
+  /** What the journal has; null: there is none yet, or one that must be written anew. */
+  private written: History | null = null;
+  /** The last history seen, and the document before its first gesture. */
+  private seen: History;
+  private root: MaskDocument;
+  /** The document to begin with as it is stored. */
+  private packed: { readonly doc: MaskDocument; readonly as: Promise<PackedDocument> } | null =
+    null;
+  private count = 0;
+  private exists = false;
+  /** Written and dropped one after the other: an old journal never comes back. */
+  private writes: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly key: string,
+    root: MaskDocument,
+    private readonly session: () => Session,
+  ) {
+    this.root = root;
+    this.seen = session().history;
+  }
+
+  async find(): Promise<Journal | null> {
+    const journal = await findJournal(this.key);
+    this.exists = journal !== null;
+    return journal;
+  }
+
+  /** Get ready while nothing happens: the first gesture is then on disk at once too. */
+  async prepare(): Promise<void> {
+    await resting(REST);
+    await this.packedRoot();
+  }
+
+  /** Write down what happened since the last call. Resolves when it is on disk. */
+  record(): Promise<void> {
+    return this.inTurn(async () => {
+      const session = this.session();
+      const { history } = session;
+      this.root = forgottenBetween(this.seen, history).reduce(
+        (doc, { steps }) => applySteps(doc, steps),
+        this.root,
+      );
+      this.seen = history;
+      if (this.taken) return;
+      // All was undone or submitted: a journal would only offer the same again.
+      if (!session.unsaved) {
+        if (this.exists) await this.forget();
+      } else if (history !== this.written) await this.write(session);
+    });
+  }
+
+  /** The work now builds on another revision: the journal is written anew with the next edit. */
+  async rebase(): Promise<void> {
+    await this.inTurn(() => {
+      this.written = null;
+      return Promise.resolve();
+    });
+    await this.record();
+  }
+
+  drop(): Promise<void> {
+    return this.inTurn(() => this.forget());
+  }
+
+  /** This session goes on with what `journal` holds, which began with `root`. */
+  async adopt(journal: Journal, root: MaskDocument): Promise<void> {
+    this.begin(root);
+    await this.inTurn(async () => {
+      await writeJournal({ ...journal, base: { ...journal.base, writer: this.writer } });
+      this.exists = true;
+      this.written = this.seen;
+      this.count = journal.entries.length;
+      this.savedAt = journal.mark.savedAt;
+    });
+  }
+
+  /** The session goes on from a document without history. */
+  begin(root: MaskDocument): void {
+    this.root = root;
+    this.seen = this.session().history;
+    this.written = null;
+  }
+
+  /** Keep the work here after all, instead of in the other window. */
+  takeOver(): Promise<void> {
+    this.taken = false;
+    return this.rebase();
+  }
+
+  private async write(session: Session): Promise<void> {
+    const { history, mark } = session;
+    const entries = this.written === null ? null : entriesBetween(this.written, history);
+    const short = entries !== null && this.count + entries.length <= MOST_ENTRIES;
+    if (short && (await this.append(mark, entries))) this.count += entries.length;
+    else await this.writeAnew(session);
+    this.exists = true;
+    this.written = history;
+    this.savedAt = Date.now();
+    this.error = null;
+  }
+
+  private append(mark: JournalMark, entries: readonly Entry[]): Promise<boolean> {
+    return appendToJournal({ key: this.key, writer: this.writer }, mark, entries);
+  }
+
+  private async writeAnew({ history, etag, prediction, mark }: Session): Promise<void> {
+    const base = { ...(await this.packedRoot()), key: this.key, writer: this.writer };
+    const entries = entriesOf(history);
+    await writeJournal({ base: { ...base, etag, prediction }, mark, entries });
+    this.count = entries.length;
+  }
+
+  private packedRoot(): Promise<PackedDocument> {
+    if (this.packed?.doc !== this.root) {
+      this.packed = { doc: this.root, as: packDocument(this.root) };
+    }
+    return this.packed.as;
+  }
+
+  private async forget(): Promise<void> {
+    await dropJournal(this.key);
+    this.exists = false;
+    this.written = null;
+    this.savedAt = null;
+    this.error = null;
+  }
+
+  private inTurn(write: () => Promise<void>): Promise<void> {
+    this.writes = this.writes.then(write).catch((error: unknown) => {
+      if (error instanceof TakenOver) this.taken = true;
+      else this.error = messageOf(error);
+    });
+    return this.writes;
+  }
+}
+
+type PackedDocument = Omit<JournalBase, "key" | "writer" | "etag" | "prediction">;
+
+async function packDocument(doc: MaskDocument): Promise<PackedDocument> {
+  const { labels, meta, highest, regions } = doc;
+  const { width, height } = labels;
+  const cells = [...meta.entries()];
+  return { width, height, cells, highest, regions, labels: await encodeLabels(labels.flat()) };
+}
+
+/** The document a journal began with. Cells without pixels are in it too: undo may need them. */
+export async function unpackDocument(base: JournalBase): Promise<MaskDocument> {
+  const { cells, highest, regions } = base;
+  const flat = await decodeLabels(base.labels);
+  return { ...openDocument(flat, base, cells, highest, regions), meta: Table.from(cells) };
+}

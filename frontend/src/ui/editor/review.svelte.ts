@@ -1,0 +1,120 @@
+/** Review mode: which cell is under review, shown in the middle, and what keys decide about it. */
+import { select } from "../../core/commands";
+import { cellOf } from "../../core/document";
+import { doubts, percent } from "../../core/evidence";
+import {
+  back,
+  cellAt,
+  decide,
+  follow,
+  isFinished,
+  NOTHING_DECIDED,
+  remaining,
+  reopened,
+  startReview,
+  step,
+  type Decision,
+  type Review,
+} from "../../core/review";
+import type { EditorState, Transaction } from "../../core/state";
+
+/** What a review needs of the editor. */
+export interface Reviewed {
+  readonly state: EditorState;
+  readonly settled: EditorState;
+  readonly readOnly: boolean;
+  readonly dispatch: (transaction: Transaction) => void;
+  cancelGesture(): boolean;
+  centreOnSelection(): void;
+}
+
+export class Reviewing {
+  /** Null outside review mode. */
+  current = $state.raw<Review | null>(null);
+  readonly finished = $derived.by(
+    () => this.current !== null && isFinished(this.current, this.editor.settled),
+  );
+  readonly left = $derived.by(() =>
+    this.current === null ? 0 : remaining(this.current, this.editor.settled).length,
+  );
+  /** The cell under review and why it is asked about; null when it has no pixels any more. */
+  readonly subject = $derived.by(() => {
+    const { settled } = this.editor;
+    const cell = this.current === null ? null : cellOf(settled.doc, cellAt(this.current));
+    if (cell === null) return null;
+    const evidence = settled.evidence.get(cell.label);
+    const reasons = evidence === undefined ? [] : doubts(evidence);
+    const whole = percent(evidence?.uncertainty ?? 0);
+    return { ...cell, reasons: reasons.length > 0 ? reasons : [`in doubt as a whole: ${whole}`] };
+  });
+
+  private decided = NOTHING_DECIDED;
+
+  constructor(private readonly editor: Reviewed) {}
+
+  /** Is the cell under review the one selected? Only then keys decide about it. */
+  get here(): boolean {
+    const { selection } = this.editor.state;
+    return this.current !== null && selection.size === 1 && selection.has(cellAt(this.current));
+  }
+
+  /** Begin, or look at the next (1) or previous (−1) cell; false when there is none. */
+  walk(direction: 1 | -1): boolean {
+    this.editor.cancelGesture();
+    const { state } = this.editor;
+    const review =
+      this.current === null
+        ? startReview(state, direction, this.decided)
+        : step(this.current, state, direction);
+    if (review !== null) this.show(review);
+    return review !== null;
+  }
+
+  /** Decide and go on. When something else was selected, come back to the cell first. */
+  decide(decision: Decision): void {
+    if (this.current === null) return;
+    this.editor.cancelGesture();
+    if (!this.here && this.subject !== null) {
+      this.show(this.current);
+      return;
+    }
+    if (this.editor.readOnly) {
+      this.walk(1);
+      return;
+    }
+    const { editor } = this;
+    const settled = (): EditorState => editor.settled;
+    this.show(decide(this.current, decision, { settled, dispatch: editor.dispatch }));
+  }
+
+  back(): void {
+    if (this.current === null) return;
+    this.editor.cancelGesture();
+    this.show(back(this.current, this.editor.state));
+  }
+
+  /** What was decided counts when the review goes on later. */
+  leave(): void {
+    this.decided = this.current?.decided ?? this.decided;
+    this.current = null;
+  }
+
+  /** To be called after each transaction: a click or undo may lead to another cell. */
+  noticed(transaction: Transaction): void {
+    if (this.current === null) return;
+    const review = follow(this.current, this.editor.state.selection);
+    this.current =
+      transaction.kind === "undo" && this.editor.state.selection.has(cellAt(review))
+        ? reopened(review, cellAt(review))
+        : review;
+  }
+
+  private show(review: Review): void {
+    this.current = review;
+    const { editor } = this;
+    const label = cellAt(review);
+    if (editor.state.doc.geometry.get(label) === undefined) return;
+    select([label])(editor.state, editor.dispatch);
+    editor.centreOnSelection();
+  }
+}

@@ -1,0 +1,70 @@
+/** The browser's storage of work, on a real (in-memory) IndexedDB. */
+import "fake-indexeddb/auto";
+import { beforeEach, expect, it } from "vitest";
+import {
+  appendToJournal,
+  dropJournal,
+  findJournal,
+  journalKey,
+  TakenOver,
+  writeJournal,
+  type JournalBase,
+} from "../../src/api/journal";
+import { encodeLabels } from "../../src/api/labels";
+import type { Entry } from "../../src/core/journal";
+
+const KEY = journalKey("alice", 7);
+const OTHER = journalKey("alice", 8);
+const mark = { savedAt: 10, edits: 1, secondsSpent: 3 };
+const UNDO: Entry = { kind: "undo" };
+const REDO: Entry = { kind: "redo" };
+const stroke = (name: string): Entry => {
+  const runs = Uint32Array.of(0, 5, 0, 1);
+  const none = new Uint32Array();
+  const steps = [{ kind: "runs", width: 10, runs } as const];
+  return { kind: "do", gesture: { name, steps, selectionBefore: none, selectionAfter: none } };
+};
+
+async function base(key = KEY, writer = "here"): Promise<JournalBase> {
+  const labels = await encodeLabels(Uint32Array.of(0, 1));
+  const image = { width: 2, height: 1, labels, cells: [], highest: 1, regions: null };
+  return { key, writer, etag: '"0"', prediction: null, ...image };
+}
+
+beforeEach(async () => {
+  await dropJournal(KEY);
+  await dropJournal(OTHER);
+});
+
+it("entries come back in the order in which they were added, and each image has its own", async () => {
+  await writeJournal({ base: await base(), mark, entries: [stroke("one")] });
+  await writeJournal({ base: await base(OTHER), mark, entries: [stroke("other")] });
+  const writer = { key: KEY, writer: "here" };
+  expect(await appendToJournal(writer, { ...mark, edits: 2 }, [stroke("two"), UNDO])).toBe(true);
+  expect(await appendToJournal(writer, { ...mark, edits: 3 }, [REDO])).toBe(true);
+  const found = await findJournal(KEY);
+  expect(found?.entries).toEqual([stroke("one"), stroke("two"), UNDO, REDO]);
+  expect(found?.mark.edits).toBe(3);
+  expect((await findJournal(OTHER))?.entries).toEqual([stroke("other")]);
+});
+
+it("written anew, nothing of before is left", async () => {
+  await writeJournal({ base: await base(), mark, entries: [stroke("one"), UNDO] });
+  await writeJournal({ base: await base(), mark, entries: [stroke("two")] });
+  expect((await findJournal(KEY))?.entries).toEqual([stroke("two")]);
+});
+
+it("dropped, it is gone, and cannot be added to", async () => {
+  await writeJournal({ base: await base(), mark, entries: [stroke("one")] });
+  await dropJournal(KEY);
+  expect(await findJournal(KEY)).toBeNull();
+  expect(await appendToJournal({ key: KEY, writer: "here" }, mark, [UNDO])).toBe(false);
+  expect(await findJournal(KEY)).toBeNull();
+});
+
+it("only the window that has it adds to it", async () => {
+  await writeJournal({ base: await base(KEY, "there"), mark, entries: [stroke("one")] });
+  const adding = appendToJournal({ key: KEY, writer: "here" }, { ...mark, edits: 9 }, [UNDO]);
+  await expect(adding).rejects.toThrow(TakenOver);
+  expect(await findJournal(KEY)).toMatchObject({ entries: [stroke("one")], mark: { edits: 1 } });
+});

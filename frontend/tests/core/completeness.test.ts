@@ -1,0 +1,115 @@
+import { describe, expect, it } from "vitest";
+import {
+  completeRegion,
+  completeShare,
+  completeWhole,
+  cornerAt,
+  reopenRegion,
+  reopenRegions,
+} from "../../src/core/completeness";
+import type { Command } from "../../src/core/commands";
+import { sameDocument, sameRegions } from "../../src/core/document";
+import type { Box } from "../../src/core/geometry";
+import { openState, transact, type EditorState } from "../../src/core/state";
+import { mergeSteps, RegionsStep, stepFromJson, type Step } from "../../src/core/steps";
+import { chance, gridOfCells } from "./drawing";
+
+const box = (x0: number, y0: number, x1: number, y1: number): Box => ({ x0, y0, x1, y1 });
+const SIZE = 40;
+
+function run(state: EditorState, ...commands: Command[]): EditorState {
+  let now = state;
+  for (const command of commands) {
+    command(now, (transaction) => {
+      now = transact(now, transaction);
+    });
+  }
+  return now;
+}
+const start = (): EditorState => openState(gridOfCells(SIZE, 2));
+
+describe("complete regions", () => {
+  it("begin as the whole image; the first drawn one takes its place", () => {
+    expect(start().doc.regions).toBeNull();
+    const state = run(start(), completeRegion(box(2.4, 3.6, 10.5, 12)));
+    expect(state.doc.regions).toEqual([box(2, 4, 11, 12)]);
+  });
+
+  it("end at the image's border, and drawn outside it are none", () => {
+    const state = run(start(), completeRegion(box(-9, 30, 10, 99)));
+    expect(state.doc.regions).toEqual([box(0, 30, 10, 40)]);
+    expect(completeRegion(box(50, 50, 60, 60))(start())).toBe(false);
+  });
+
+  it("inside others add nothing; around others take their place", () => {
+    const state = run(start(), completeRegion(box(5, 5, 20, 20)), completeRegion(box(6, 6, 9, 9)));
+    expect(state.doc.regions).toHaveLength(1);
+    expect(run(state, completeRegion(box(0, 0, 30, 30))).doc.regions).toEqual([box(0, 0, 30, 30)]);
+  });
+
+  it("are removed one by one or where a box meets them; none left is nothing complete", () => {
+    const two = run(start(), completeRegion(box(0, 0, 9, 9)), completeRegion(box(20, 20, 30, 30)));
+    const [first] = two.doc.regions ?? [];
+    expect(run(two, reopenRegion(first as Box)).doc.regions).toEqual([box(20, 20, 30, 30)]);
+    expect(run(two, reopenRegions(box(8, 8, 12, 12))).doc.regions).toHaveLength(1);
+    expect(reopenRegions(box(10, 10, 12, 12))(two)).toBe(false);
+    expect(run(two, reopenRegions(box(0, 0, 40, 40))).doc.regions).toEqual([]);
+    expect(run(two, completeWhole(true)).doc.regions).toBeNull();
+    expect(completeWhole(true)(start())).toBe(false);
+  });
+
+  it("are undone and redone with everything else", () => {
+    const state = run(start(), completeRegion(box(0, 0, 9, 9)), completeWhole(true));
+    const undone = transact(transact(state, { kind: "undo" }), { kind: "undo" });
+    expect(sameDocument(undone.doc, start().doc)).toBe(true);
+    expect(transact(undone, { kind: "redo" }).doc.regions).toEqual([box(0, 0, 9, 9)]);
+  });
+
+  it("make a document another one", () => {
+    const state = run(start(), completeRegion(box(0, 0, 9, 9)));
+    expect(sameDocument(state.doc, start().doc)).toBe(false);
+    expect(
+      sameRegions([box(0, 0, 1, 1), box(2, 2, 3, 3)], [box(2, 2, 3, 3), box(0, 0, 1, 1)]),
+    ).toBe(true);
+  });
+
+  it("are found by their upper right corner", () => {
+    const regions = [box(0, 10, 20, 30)];
+    expect(cornerAt(regions, { x: 18.5, y: 11 }, 2)).toBe(regions[0]);
+    expect(cornerAt(regions, { x: 10, y: 20 }, 2)).toBeNull();
+    expect(cornerAt(null, { x: 0, y: 0 }, 2)).toBeNull();
+  });
+
+  it("that overlap count once in the share of the image", () => {
+    const image = box(0, 0, 10, 10);
+    expect(completeShare(null, image)).toBe(1);
+    expect(completeShare([], image)).toBe(0);
+    expect(completeShare([box(0, 0, 5, 10), box(0, 0, 10, 5)], image)).toBe(0.75);
+  });
+});
+
+it("a regions step inverts, merges and is read back, for many random ones", () => {
+  const random = chance(8);
+  const someRegions = (): Box[] | null => {
+    if (random() < 0.2) return null;
+    return Array.from({ length: Math.floor(random() * 4) }, () => {
+      const [x0, y0] = [Math.floor(random() * 30), Math.floor(random() * 30)];
+      return box(x0, y0, x0 + 1 + Math.floor(random() * 9), y0 + 1 + Math.floor(random() * 9));
+    });
+  };
+  for (let round = 0; round < 200; round++) {
+    const first = gridOfCells(SIZE, 2);
+    let doc = first;
+    const steps: Step[] = [];
+    for (let edit = 0; edit < 5; edit++) {
+      const each = new RegionsStep(doc.regions, someRegions());
+      expect(each.invert().apply(each.apply(doc)).regions).toEqual(doc.regions);
+      steps.push(stepFromJson(JSON.parse(JSON.stringify(each.toJson()))));
+      doc = each.apply(doc);
+    }
+    const merged = mergeSteps(steps);
+    expect(merged).toHaveLength(1);
+    expect(merged[0]?.apply(first).regions).toEqual(doc.regions);
+    expect(merged[0]?.invert().apply(doc).regions).toEqual(first.regions);
+  }
+});

@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { cellOf, measure, type MaskDocument } from "../../src/core/document";
+import { applySteps, invertSteps } from "../../src/core/history";
+import { addedMeta, untouched, withMasks } from "../../src/core/thresholds";
+import { chance, gridOfCells, picture, randomStroke, rowsOf } from "./drawing";
+
+const model = picture(
+  ["111..222", "111..222", "........"],
+  [
+    [1, { type: "HEK", source: "model" }],
+    [2, { type: "N2a", source: "model" }],
+  ],
+);
+const flatOf = (rows: string[]) => picture(rows).labels.flat();
+const apply = (doc: MaskDocument, rows: string[]) =>
+  applySteps(doc, withMasks(doc, model, { flat: flatOf(rows), meta: addedMeta(null) }));
+
+describe("masks at other thresholds", () => {
+  it("keep label and type of the cell they are like, and add the others", () => {
+    const after = apply(model, ["4444.555", "4444.555", "66......"]);
+    expect(rowsOf(after)).toEqual(["1111.222", "1111.222", "33......"]);
+    expect(cellOf(after, 1)).toMatchObject({ type: "HEK", source: "model" });
+    expect(cellOf(after, 3)).toMatchObject({ type: null, source: "" });
+  });
+
+  it("drop the cells that are no longer there", () => {
+    expect(rowsOf(apply(model, ["444.....", "444.....", "........"]))).toEqual([
+      "111.....",
+      "111.....",
+      "........",
+    ]);
+  });
+
+  it("leave alone what a person drew, typed or reshaped", () => {
+    const drawn = picture(
+      ["111..22.", "111..22.", "99......"],
+      [
+        [1, { type: "N2a", source: "human" }],
+        [2, { type: "N2a", source: "model" }],
+        [9, { type: null, source: "" }],
+      ],
+    );
+    expect([...untouched(drawn, model)]).toEqual([]);
+    const after = apply(drawn, ["44444555", "44444555", "6.......", ""].slice(0, 3));
+    expect(rowsOf(after)).toEqual(["111..22.", "111..22.", "99......"]);
+  });
+
+  it("do not bring back what a person deleted", () => {
+    const without = picture(
+      ["111.....", "111.....", "........"],
+      [[1, { type: "HEK", source: "model" }]],
+    );
+    expect(rowsOf(apply(without, ["444..555", "444..555", "66......"]))).toEqual([
+      "111.....",
+      "111.....",
+      "22......",
+    ]);
+  });
+
+  it("take the free part of a mask that lies mostly beside corrected cells", () => {
+    const drawn = picture(
+      ["1.......", "........", "........"],
+      [[1, { type: "HEK", source: "human" }]],
+    );
+    expect(rowsOf(apply(drawn, ["5555....", "........", "........"]))).toEqual([
+      "1222....",
+      "........",
+      "........",
+    ]);
+  });
+
+  it("are undone exactly, and areas stay those of the pixels, whatever was drawn before", () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const random = chance(seed);
+      const predicted = gridOfCells(64, 4);
+      let doc = predicted;
+      for (let stroke = 0; stroke < 3; stroke++) doc = randomStroke(doc, random).apply(doc);
+      let masks = gridOfCells(64, 3 + (seed % 4));
+      masks = randomStroke(masks, random).apply(masks);
+      const replaced = untouched(doc, predicted);
+      const steps = withMasks(doc, predicted, {
+        flat: masks.labels.flat(),
+        meta: addedMeta("HEK"),
+      });
+      const after = applySteps(doc, steps);
+      const flat = after.labels.flat();
+      expect([...after.geometry.entries()]).toEqual([...measure(flat, 64).entries()]);
+      const kept = doc.labels.flat().every((label, at) => {
+        return label === 0 || replaced.has(label) || flat[at] === label;
+      });
+      expect(kept).toBe(true);
+      const back = applySteps(after, invertSteps(steps));
+      expect(back.labels.flat()).toEqual(doc.labels.flat());
+    }
+  });
+});
