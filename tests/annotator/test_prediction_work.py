@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase
@@ -70,15 +68,14 @@ class PredictTest(TransactionTestCase):
         self.assertEqual(predict_pending(dataset=self.dataset).failed, 0, "not at once again")
 
     def test_when_storage_is_down_no_image_is_blamed_and_all_are_predicted_later(self) -> None:
-        objects = Path(settings.VAR_DIR) / "objects"
-        objects.rename(objects.with_name("unplugged"))
-        objects.touch()  # neither readable as a folder nor to be made anew
-        try:
-            with self.assertRaises(Unavailable):
-                predict_pending(dataset=self.dataset)
-        finally:
-            objects.unlink()
-            objects.with_name("unplugged").rename(objects)
+        # Whatever the storage is, a folder or S3: nothing can be read from it, nor is it ready.
+        down = Unavailable("Object storage cannot be reached.")
+        with (
+            mock.patch("annotator.storage.get", side_effect=down),
+            mock.patch("annotator.storage.check", side_effect=down),
+            self.assertRaises(Unavailable),
+        ):
+            predict_pending(dataset=self.dataset)
         self.assertFalse(PredictionAttempt.objects.exists())
         self.assertEqual(predict_pending(dataset=self.dataset).images, 6)
 
