@@ -37,7 +37,7 @@ SEEDING = "seeding"
 TRAINING = {
     "bootstrap": True,
     "segmenter": {"minutes": 2.5, "width": 16},
-    "detector": {"epochs": 12},
+    "detector": {"epochs": 18},
 }
 
 
