@@ -298,6 +298,7 @@ IMAGE_MAX_PIXELS = env("IMAGE_MAX_MEGAPIXELS", 400, _positive) * 10**6
 REQUEST_MAX_BYTES = env("REQUEST_MAX_MB", 4096, _positive) * 2**20  # all files of an upload
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 2**20  # fields beside files, such as the cells of an annotation
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1100  # a folder for each file, and a few more
 
 LOGGING = {
     "version": 1,

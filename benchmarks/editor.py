@@ -170,7 +170,7 @@ def sign_in(page: Page, server: Server) -> None:
     page.get_by_label("User name").fill("bench")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", level=1).wait_for()
+    page.get_by_role("heading", name="Data sets").wait_for()
 
 
 def opened(page: Page, server: Server, image: int) -> float:
