@@ -56,7 +56,7 @@ class Decoded:
 def read_image(content: bytes | Path, name: str) -> ReadImage:
     """Decode an image file called ``name``.
 
-    An RGB file whose three planes are equal is one channel; an opaque alpha plane is dropped.
+    An opaque alpha plane is dropped.
 
     Raises:
         UnreadableImage: no such image, damaged, too large, more than 4 channels, a stack.
@@ -65,8 +65,6 @@ def read_image(content: bytes | Path, name: str) -> ReadImage:
     with _refusing(name):
         decoded = _reader_of(raw, name)(raw, check_size)
         array = _without_alpha(decoded)
-        if array.shape[0] == 3 and (array[0] == array[1]).all() and (array[0] == array[2]).all():
-            array = array[:1]
         if not 1 <= array.shape[0] <= MAX_CHANNELS:
             raise TiffRefused(
                 f"has {array.shape[0]} channels; an image has 1 to {MAX_CHANNELS}. "
@@ -116,8 +114,12 @@ def model_channels(roles: Sequence[str]) -> tuple[str, ...]:
 def with_roles(array: Array, roles: Sequence[str], name: str) -> Array:
     """Pick and order the planes of ``array`` (C, H, W): :func:`model_channels` of ``roles``.
 
+    In a data set of one channel, a file with three equal planes (gray saved as RGB) has one too.
     Raises UnreadableImage when the file has another number of channels than the data set.
     """
+    # Not where three are expected: a field without cells may be black in all of them.
+    if len(roles) != array.shape[0] == 3 and (array[1:] == array[0]).all():
+        array = array[:1]
     count = array.shape[0]
     if count != len(roles):
         wanted = ", ".join(roles)

@@ -275,6 +275,8 @@ PREDICTION_QUEUE = env("PREDICTION_QUEUE", "cpu", str)
 TRAINING_QUEUE = env("TRAINING_QUEUE", "training", str)
 BEAT_SECONDS = env("BEAT_SECONDS", 15, _positive)
 HEARTBEAT_SECONDS = env("HEARTBEAT_SECONDS", 60, _positive)  # a run silent for longer is orphaned
+EXPORT_KEEP_DAYS = env("EXPORT_KEEP_DAYS", 30, _positive)  # the zips of exports
+RUN_KEEP_DAYS = env("RUN_KEEP_DAYS", 30, _positive)  # checkpoints and weights of runs that are over
 CELERY_BEAT_SCHEDULE = {
     "tick": {
         "task": "tick",
@@ -306,6 +308,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "INFO", str)},
-    # Tests refuse bad input by the hundred; each refusal is asserted, none needs a log line.
-    "loggers": {"django.request": {"level": "CRITICAL" if TESTING else "WARNING"}},
+    # What a client asked wrongly is told to the client; the log is for what the server did wrong.
+    "loggers": {"django.request": {"level": "CRITICAL" if TESTING else "ERROR"}},
 }

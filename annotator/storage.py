@@ -32,8 +32,6 @@ from annotator.exceptions import Unavailable, UnusableLabels
 
 Labels = NDArray[Any]
 CHUNK = 1 << 20  # bytes
-# Written last and so read as "the folder is whole".
-LAST = ("meta.json", "manifest.json")
 
 
 @contextmanager
@@ -42,7 +40,10 @@ def _ours(doing: str, key: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise Unavailable(f"The stored file {key} is missing from object storage.") from error
+        raise Unavailable(
+            f"The stored file {key} is missing from object storage. Whoever runs this server may"
+            " have it in a backup."
+        ) from error
     except (OSError, BotoCoreError, ClientError) as error:
         # An OSError also names the path on this server, which is nobody's business.
         why = (isinstance(error, OSError) and error.strerror) or error
@@ -127,12 +128,6 @@ def open_stream(key: str) -> IO[bytes]:
         return stream
 
 
-def exists(key: str) -> bool:
-    """Whether an object lies under ``key``."""
-    with _ours("looking for", key):
-        return bool(default_storage.exists(key))
-
-
 def check() -> None:
     """Raise Unavailable unless objects can be stored: the health check's question."""
     if not isinstance(default_storage, FileSystemStorage):
@@ -160,11 +155,12 @@ def image_key(sha256: str) -> str:
     return f"images/{sha256[:2]}/{sha256}"
 
 
-def labels_put(labels: Labels, folder: str = "labels") -> str:
-    """Store a label image (integers (H, W), 0 = background) and return its key in ``folder``.
+def labels_put(labels: Labels, apart: str = "") -> str:
+    """Store a label image (integers (H, W), 0 = background) and return its key.
 
     Stored as gzipped ``.npy`` in the smallest of uint16 and uint32, so equal label images have
-    equal keys. Raises UnusableLabels when the array is no label image.
+    equal keys, unless ``apart`` begins a key that nothing else has. Raises UnusableLabels when
+    the array is no label image.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise UnusableLabels("A label image holds whole numbers in two dimensions.")
@@ -176,7 +172,8 @@ def labels_put(labels: Labels, folder: str = "labels") -> str:
     np.save(buffer, np.ascontiguousarray(labels, dtype=dtype), allow_pickle=False)
     raw = buffer.getvalue()
     digest = hashlib.sha256(raw).hexdigest()
-    return put(f"{folder}/{digest[:2]}/{digest}.npy.gz", gzip.compress(raw, 5, mtime=0))
+    key = f"{apart}-{digest}" if apart else f"labels/{digest[:2]}/{digest}"
+    return put(f"{key}.npy.gz", gzip.compress(raw, 5, mtime=0))
 
 
 def labels_get(key: str) -> Labels:
@@ -185,21 +182,18 @@ def labels_get(key: str) -> Labels:
     Raises:
         Unavailable: it is missing, cannot be read, or is not what its key says.
     """
+    damaged = (
+        f"The stored label image {key} is damaged. Whoever runs this server may have it in a"
+        " backup."
+    )
     try:
         raw = gzip.decompress(get(key))
     except (OSError, EOFError, zlib.error) as error:
-        raise Unavailable(f"The stored label image {key} is damaged.") from error
+        raise Unavailable(damaged) from error
     if hashlib.sha256(raw).hexdigest() not in key:
-        raise Unavailable(f"The stored label image {key} is damaged.")
+        raise Unavailable(damaged)
     labels: Labels = np.load(io.BytesIO(raw), allow_pickle=False)
     return labels
-
-
-def folder_put(prefix: str, folder: Path) -> None:
-    """Store every file of ``folder`` under ``prefix/``; ``meta.json`` or ``manifest.json`` last."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    for path in sorted(files, key=lambda path: (path.name in LAST, path)):
-        put(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
 
 
 def folder_get(prefix: str, into: Path) -> Path:

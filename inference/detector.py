@@ -18,6 +18,7 @@ from torch import Tensor
 from inference import calibration, checkpoint
 from inference.checkpoint import ModelMeta
 from inference.detector_network import DetectorNetwork
+from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
 from inference.labels import cell_geometry, validate
 from inference.normalize import check_image, normalize, resize
@@ -119,7 +120,7 @@ class Detector:
             raise InferenceError(
                 f"The weights in {folder} do not fit the network its meta.json describes."
             ) from error
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = pick_device(device)
         network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network, meta, place)
 
@@ -282,10 +283,3 @@ def paste(soft: Floats, box: Floats, shape: tuple[int, int]) -> BoxMask:
     grid = np.meshgrid(columns, rows)
     stretched = cv2.remap(soft, grid[0], grid[1], cv2.INTER_LINEAR, borderValue=0.0)
     return BoxMask(x0, y0, stretched.reshape(y1 - y0, x1 - x0) >= 0.5)
-
-
-def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether this device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

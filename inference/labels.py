@@ -74,20 +74,33 @@ def relabel(labels: Labels) -> tuple[Labels, NDArray[np.int64]]:
 
 
 def cell_geometry(labels: Labels) -> CellGeometry:
-    """Boxes, areas and centroids of all cells in one pass over the foreground."""
-    index, ids = compact(labels)
-    ys, xs = np.nonzero(index)
-    cell = index[ys, xs] - 1
-    n = ids.size
-    areas = np.bincount(cell, minlength=n)
+    """Boxes, areas and centroids of all cells, from runs of equal pixels in a row.
+
+    A row crosses a cell in a run or two: far fewer than its pixels.
+    """
+    starts = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
+    at = np.flatnonzero(starts)
+    values, lengths = labels.ravel()[at], np.diff(at, append=labels.size)
+    inside = values > 0
+    ids, cell = np.unique(values[inside], return_inverse=True)
+    at, lengths, n = at[inside], lengths[inside], ids.size
+    y, x0 = np.divmod(at, max(1, labels.shape[1]))
+    x1 = x0 + lengths
     boxes = np.zeros((n, 4), np.int32)
     boxes[:, :2] = np.iinfo(np.int32).max
-    np.minimum.at(boxes[:, 0], cell, xs.astype(np.int32))
-    np.minimum.at(boxes[:, 1], cell, ys.astype(np.int32))
-    np.maximum.at(boxes[:, 2], cell, (xs + 1).astype(np.int32))
-    np.maximum.at(boxes[:, 3], cell, (ys + 1).astype(np.int32))
-    sums = np.stack([np.bincount(cell, weights=axis, minlength=n) for axis in (xs, ys)], axis=1)
-    return CellGeometry(ids, boxes, areas.astype(np.int64), sums / np.maximum(areas, 1)[:, None])
+    for column, reduce, edge in (
+        (0, np.minimum, x0),
+        (1, np.minimum, y),
+        (2, np.maximum, x1),
+        (3, np.maximum, y + 1),
+    ):
+        reduce.at(boxes[:, column], cell, edge.astype(np.int32))
+    areas = np.bincount(cell, weights=lengths, minlength=n)
+    middles = ((x0 + x1 - 1) / 2, y)
+    sums = [np.bincount(cell, weights=lengths * middle, minlength=n) for middle in middles]
+    centroids = np.stack(sums, axis=1) / np.maximum(areas, 1)[:, None]
+    return CellGeometry(ids.astype(np.int64), boxes, areas.astype(np.int64), centroids)
 
 
 def iou_pairs(
@@ -110,14 +123,6 @@ def iou_pairs(
     row, column = np.divmod(keys, ids_b.size + 1)
     union = areas_a[row] + areas_b[column] - shared
     return row - 1, column - 1, (shared / np.maximum(union, 1)).astype(np.float32)
-
-
-def iou_matrix(a: Labels, b: Labels) -> NDArray[np.float32]:
-    """Intersection over union of every cell of ``a`` with every cell of ``b``: (n_a, n_b)."""
-    rows, columns, iou = iou_pairs(a, b)
-    matrix = np.zeros((cell_ids(a).size, cell_ids(b).size), np.float32)
-    matrix[rows, columns] = iou
-    return matrix
 
 
 def diameters(labels: Labels) -> NDArray[np.float64]:

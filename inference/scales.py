@@ -29,6 +29,7 @@ _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
 _HUGE = 4.0  # times the told diameter: no cell, and slow to judge
 _SMALLEST, _LARGEST = 5.0, 300.0  # px, for a network trained at 30 px
+_BEYOND = 2.0  # times the training images' cells that a network in doubt is followed to
 _OCTAVES = 0.6  # standard deviation of the trust in masks of another size than told
 
 
@@ -41,8 +42,21 @@ class Probe:
     quality: float  # 0 … 1
 
 
-def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> float:
-    """Median cell diameter (px) of normalised ``planes`` (2, H, W); the model's typical one when
+@dataclass(frozen=True)
+class Estimate:
+    """A median cell diameter, and between which bounds a later measurement may correct it (px)."""
+
+    diameter: float
+    lowest: float
+    highest: float
+
+    def bounded(self, diameter: float) -> float:
+        """``diameter`` (px) kept within the bounds."""
+        return min(max(diameter, self.lowest), self.highest)
+
+
+def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> Estimate:
+    """Median cell diameter of normalised ``planes`` (2, H, W); the model's typical one when
     nothing is seen at any scale. ``flows_at`` is ``Segmenter.flows``.
     """
     best = Probe(0.0, 0.0, 0.0)
@@ -51,15 +65,25 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> flo
             best = max(best, probe(planes, flows_at, meta, assumed), key=lambda p: p.quality)
             if best.quality >= AGREED:
                 break
-    return bounded(best.found, meta) if best.found else typical_diameter(meta)
+    lowest, highest = _bounds(meta, agreed=best.quality >= AGREED)
+    found = best.found or typical_diameter(meta)
+    return Estimate(min(max(found, lowest), highest), lowest, highest)
 
 
-def bounded(diameter: float, meta: ModelMeta) -> float:
-    """``diameter`` (px) kept to what cells can measure; beyond is a half-trained network's noise,
-    and following it would enlarge the image without end.
+def _bounds(meta: ModelMeta, *, agreed: bool) -> tuple[float, float]:
+    """The smallest and largest diameter (px) to work at.
+
+    A network that agrees with itself at some size is followed as far as cells go. What a
+    half-trained one finds is noise that would enlarge the image without end: it is kept near the
+    cells it has learnt from.
     """
     scale = meta.diameter / 30.0
-    return float(min(max(diameter, _SMALLEST * scale), _LARGEST * scale))
+    lowest, highest = _SMALLEST * scale, _LARGEST * scale
+    learnt = meta.settings.get("training_diameters", {})
+    if agreed or not learnt:
+        return lowest, highest
+    low, high = learnt["low"] / _BEYOND, learnt["high"] * _BEYOND
+    return max(lowest, min(low, highest)), min(highest, max(high, lowest))
 
 
 def typical_diameter(meta: ModelMeta) -> float:

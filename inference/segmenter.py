@@ -6,7 +6,7 @@ Everything around it is ours and follows cellpose 3 step by step where the diame
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +96,10 @@ class Segmenter:
         if given:
             return self._segment_at(planes, float(given), settings)
         estimate = scales.estimate_diameter(planes, self.flows, self.meta)
-        result = self._segment_at(planes, estimate, settings)
-        found = median_diameter(result.labels)
-        if found and abs(np.log2(found / estimate)) > _OFF:
-            return self._segment_at(planes, scales.bounded(found, self.meta), settings)
+        result = self._segment_at(planes, estimate.diameter, settings)
+        found = estimate.bounded(median_diameter(result.labels))
+        if result.labels.any() and abs(np.log2(found / estimate.diameter)) > _OFF:
+            return self._segment_at(planes, found, settings)
         return result
 
     def flows(
@@ -174,8 +174,3 @@ def load_weights(net: CPnet, state: dict[str, Tensor]) -> None:
     ):
         raise InferenceError("The weights do not fit the architecture that their meta names.")
     net.load_state_dict(state, strict=False)
-
-
-def with_fixed_diameter(meta: ModelMeta, diameter: float) -> ModelMeta:
-    """``meta`` of the same weights, used at one diameter (px of the images) ever after."""
-    return replace(meta, fixed_diameter=diameter)

@@ -82,8 +82,13 @@ class Snapshot:
     images: tuple[SnapshotImage, ...]
 
     def split(self, name: str) -> tuple[SnapshotImage, ...]:
-        """The labelled images of "train", "validation" or "test"."""
-        return tuple(i for i in self.images if i.split == name and i.labels_file is not None)
+        """The labelled images of "train", "validation" or "test".
+
+        Without those where nothing is complete: they teach nothing, and every answer to them
+        would be perfect.
+        """
+        labelled = (i for i in self.images if i.labels_file is not None)
+        return tuple(i for i in labelled if i.split == name and i.complete_regions != ())
 
 
 def open_snapshot(folder: Path) -> Snapshot:

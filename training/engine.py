@@ -237,9 +237,17 @@ class Training:
             return
         state = torch.load(file, map_location="cpu", weights_only=True)
         lineage = json.dumps(self.meta.lineage, sort_keys=True)
-        if state["config"] != asdict(self.config) or state["lineage"] != lineage:
+        # A checkpoint of an older release lacks the settings that are new.
+        saved = asdict(TrainConfig(self.config.family)) | state["config"]
+        differs = any(
+            saved[key] != value
+            for key, value in asdict(self.config).items()
+            if key not in ("weights_cache", "device")  # they differ between machines
+        )
+        if differs or state["lineage"] != lineage:
             raise TrainingError(
-                f"The folder {self.run} holds a checkpoint of another run; use an empty folder."
+                f"The folder {self.run.name} holds a checkpoint of another run or of other"
+                " settings; start a new run."
             )
         self.learner.model.load_state_dict(state["model"])
         if self.config.ema:

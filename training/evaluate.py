@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import checkpoint
+from inference.labels import cell_ids, relabel
 from inference.segmenter import Segmenter
 from training.dataset import SnapshotImage, open_snapshot
 from training.errors import Cancelled, TrainingError
@@ -63,8 +64,14 @@ def evaluate(
     "ap50", …}]}: means over images, AP in cellpose's sense, cells matched at an IoU of 0.5. A
     detector with types adds "map" (COCO, IoU .50:.05:.95), "per_type", "type_accuracy",
     "type_accuracy_mixed", "macro_f1", "confusion", and predicted and true shares of the types over
-    all and over mixed images. Raises ``TrainingError`` when the split has no labelled image and
-    ``Cancelled`` when ``should_stop`` says so, which is asked before each image.
+    all and over mixed images. Only what lies in complete regions counts, cells and types alike.
+
+    A detector is measured alone: one that scales each image by its cells ("scaling": "image")
+    estimates their diameter, where production hands it the paired segmenter's. So its figures
+    do not change with the segmenter, and two detectors are compared on equal terms.
+
+    Raises ``TrainingError`` when the split has no labelled image and ``Cancelled`` when
+    ``should_stop`` says so, which is asked before each image.
     """
     opened = open_snapshot(snapshot)
     images = opened.split(split)
@@ -78,11 +85,11 @@ def evaluate(
     for image in images:
         if should_stop is not None and should_stop():
             raise Cancelled
-        labels, answer = _judged(image, model(image.pixels()))
-        true.append(TypedCells(labels, image.cell_types))
+        cells, answer = _judged(image, model(image.pixels()))
+        true.append(cells)
         answers.append(answer)
         per_image.append(
-            {"image": image.id, "name": image.name, **_figures(labels, answer.shown())}
+            {"image": image.id, "name": image.name, **_figures(cells.labels, answer.shown())}
         )
     keys = ("ap50", "ap75", "ap90", "pq", "aji", "count_error")
     result: dict[str, Any] = {"split": split, "images": len(images)}
@@ -116,19 +123,30 @@ def _detector(folder: Path) -> Model:
     return answer
 
 
-def _judged(image: SnapshotImage, answer: Answer) -> tuple[NDArray[Any], Answer]:
+def _judged(image: SnapshotImage, answer: Answer) -> tuple[TypedCells, Answer]:
     """Truth and answer inside the complete regions: elsewhere nobody knows what is true.
 
-    A cell counts where most of it lies inside, whole.
+    A cell counts where most of it lies inside, whole. True cells are numbered anew from 1.
     """
-    labels = image.labels()
+    # People's ids may be of any size, and all that follows counts by id.
+    labels, old = relabel(image.labels())
+    types = {
+        new: image.cell_types[label]
+        for new, label in enumerate(old.tolist(), 1)
+        if label in image.cell_types
+    }
     trusted = image.trusted(labels.shape)
     if trusted is None:
-        return labels, answer
-    inside = _mostly_in(answer.labels, trusted)
-    present = set(np.unique(inside).tolist())
-    types = {label: name for label, name in answer.types.items() if label in present}
-    return _mostly_in(labels, trusted), replace(answer, labels=inside, types=types)
+        return TypedCells(labels, types), answer
+    labels, inside = _mostly_in(labels, trusted), _mostly_in(answer.labels, trusted)
+    judged = replace(answer, labels=inside, types=_present(answer.types, inside))
+    return TypedCells(labels, _present(types, labels)), judged
+
+
+def _present(types: dict[int, str], labels: NDArray[Any]) -> dict[int, str]:
+    """The types of the cells that ``labels`` has."""
+    present = set(cell_ids(labels).tolist())
+    return {label: name for label, name in types.items() if label in present}
 
 
 def _mostly_in(labels: NDArray[Any], trusted: NDArray[np.bool_]) -> NDArray[Any]:
@@ -146,7 +164,7 @@ def _figures(true: NDArray[Any], answer: Answer) -> dict[str, float]:
         "pq": panoptic_quality(true, answer.labels),
         "aji": aggregated_jaccard(true, answer.labels),
         "count_error": count_error(true, answer.labels),
-        "cells": int((np.bincount(true.ravel())[1:] > 0).sum()),
+        "cells": cell_ids(true).size,
     }
 
 
@@ -167,12 +185,12 @@ def _type_figures(
     whole = [
         k
         for k, cells in enumerate(true)
-        if not types or len(cells.types) == int((np.bincount(cells.labels.ravel())[1:] > 0).sum())
+        if not types or len(cells.types) == cell_ids(cells.labels).size
     ]
     mixed = [
         k
         for k, image in enumerate(images)
-        if image.culture == "mixed" or len(set(image.cell_types.values())) > 1
+        if image.culture == "mixed" or len(set(true[k].types.values())) > 1
     ]
     figures: dict[str, Any] = {
         "map": mean_average_precision([true[k] for k in whole], [scored[k] for k in whole], types)

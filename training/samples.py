@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.flows import masks_to_flows
-from inference.labels import diameters
+from inference.labels import diameters, relabel
 from inference.normalize import normalize
 from training.dataset import SnapshotImage
 
+_EXACT = 2**24  # ids up to here are told apart as 32-bit floats
 _SMALLEST = 3.0  # px: diameters below are specks, and would be enlarged without bound
 
 
@@ -30,7 +31,7 @@ class Window:
 
     planes: NDArray[np.float32]  # (C, h, w) normalised over the whole image
     flows: NDArray[np.float32]  # (2, h, w) dy, dx of unit length, zero outside cells
-    labels: NDArray[np.float32]  # (h, w) ids
+    labels: NDArray[np.float32]  # (h, w) ids, up to 2^24
     trusted: NDArray[np.float32] | None  # (h, w) 1 where labels are complete; None = everywhere
 
 
@@ -89,7 +90,7 @@ def prepare(images: Sequence[SnapshotImage], cache: Path, default: float) -> lis
             name=image.name,
             planes_file=kept_planes(image.pixels(), cache),
             flows_file=kept_flows(image.labels(), cache),
-            labels_file=image.labels_path,
+            labels_file=kept_labels(image, cache),
             regions=image.complete_regions,
             shape=(image.labels().shape[0], image.labels().shape[1]),
             diameter=max(_SMALLEST, float(np.median(s)) if s.size else typical),
@@ -101,21 +102,33 @@ def prepare(images: Sequence[SnapshotImage], cache: Path, default: float) -> lis
 
 def kept_planes(pixels: NDArray[Any], cache: Path) -> Path:
     """The file with ``normalize(pixels)``, made once per content."""
-    return _kept("planes", pixels, cache, normalize)
+    return _kept("planes", pixels, cache, lambda array: _halved(normalize(array)))
 
 
 def kept_flows(labels: NDArray[Any], cache: Path) -> Path:
     """The file with ``masks_to_flows(labels)``, made once per content."""
-    return _kept("flows", labels, cache, masks_to_flows)
+    return _kept("flows", labels, cache, lambda array: _halved(masks_to_flows(array)))
+
+
+def kept_labels(image: SnapshotImage, cache: Path) -> Path:
+    """The file with the image's labels; numbered anew where windows could not hold the ids."""
+    labels = image.labels()
+    if int(labels.max(initial=0)) <= _EXACT:
+        return image.labels_path
+    return _kept("labels", labels, cache, lambda array: relabel(array)[0])
+
+
+def _halved(array: NDArray[np.float32]) -> NDArray[np.float16]:
+    return array.clip(-6e4, 6e4).astype(np.float16)
 
 
 def _kept(
     kind: str,
     array: NDArray[Any],
     cache: Path,
-    make: Callable[[NDArray[Any]], NDArray[np.float32]],
+    make: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> Path:
-    """The half-float result of ``make(array)`` on disk, named by the array's sha256."""
+    """The result of ``make(array)`` on disk, named by the array's sha256."""
     digest = hashlib.sha256(repr((kind, array.shape, array.dtype.str)).encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     file = cache / f"{digest.hexdigest()}.npy"
@@ -123,6 +136,6 @@ def _kept(
         cache.mkdir(parents=True, exist_ok=True)
         # Two runs of one snapshot may prepare it at the same time.
         part = cache / f"{file.stem}.{os.getpid()}.part.npy"
-        np.save(part, make(array).clip(-6e4, 6e4).astype(np.float16))
+        np.save(part, make(array))
         part.replace(file)
     return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from annotator.api.labels import (
     labels_response,
     most_bytes,
 )
+from annotator.api.strict import strict_json
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput, NoBaseRevision, NotHere, TooLarge, UnusableLabels
 from annotator.models import Image, Revision, Role, TypeSource
@@ -153,10 +153,11 @@ def parsed_document(
         raise TooLarge(f"The part document is larger than {LONGEST_DOCUMENT // 2**20} MB.")
     try:
         text = raw if isinstance(raw, str) else raw.read().decode()
-        parsed = json.loads(text)
+        parsed = strict_json(text)
     except ValueError as error:
         raise BadInput(
-            "The part document is no JSON.", fields={"document": ["No JSON."]}
+            f"The part document is no JSON that can be used: {str(error)[:120]}.",
+            fields={"document": ["No JSON."]},
         ) from error
     checked = serializer(data=parsed)
     checked.is_valid(raise_exception=True)
@@ -276,13 +277,15 @@ class AnnotationLabels(APIView):
         check_length(len(content), image)
         labels = labels_of_bytes(content, image)
         types, sources = types_by_overlap(image=image, labels=labels)
+        # A label file says nothing of regions: what was complete before still is.
+        regions = image.revisions.filter(number=number).values_list("complete_regions", flat=True)
         revision = revision_submit(
             image=image,
             author=user_of(request),
             labels=labels,
             cell_types=types,
             base_number=number,
-            details=RevisionDetails(type_sources=sources),
+            details=RevisionDetails(type_sources=sources, complete_regions=regions.first()),
         )
         return annotation_response(revision, status=201)
 

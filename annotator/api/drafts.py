@@ -22,6 +22,7 @@ from annotator.exceptions import BadInput, NotHere
 from annotator.models import Draft, Image, Preference, Role
 from annotator.services.drafts import (
     DraftContent,
+    Replaces,
     draft_discard,
     draft_labels,
     draft_save,
@@ -30,10 +31,23 @@ from annotator.services.drafts import (
 
 
 class DraftInput(serializers.Serializer[Any]):
-    """The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time."""
+    """The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time.
 
-    base = serializers.IntegerField(min_value=0, help_text="head revision the work began with")
-    prediction = serializers.IntegerField(required=False, allow_null=True)
+    ``work.writer`` names the window that wrote it, which may always replace its own draft.
+    """
+
+    base = serializers.IntegerField(
+        min_value=0, max_value=2**31 - 1, help_text="head revision the work began with"
+    )
+    prediction = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=2**63 - 1
+    )
+    replaces = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        help_text="saved_at of the draft last read or written, null when there was none: 409 "
+        "when another is there. Left out, the newest wins",
+    )
     saved_at = serializers.DateTimeField(help_text="by the author's clock; the newest draft wins")
     dtype = serializers.ChoiceField(["uint16", "uint32"])
     work = serializers.DictField()
@@ -82,7 +96,7 @@ class ImageDraft(LimitedUploads, APIView):
         responses=DraftOutput,
     )
     def put(self, request: Request, pk: int) -> Response:
-        """Save a draft; may be repeated. One saved earlier that arrives late changes nothing."""
+        """Save a draft; may be repeated. 409 where a newer one is, or another than `replaces`."""
         image = image_for(request.user, pk, Role.ANNOTATOR)
         document = parsed_document(request, DraftInput)
         part = request.FILES.get("labels")
@@ -103,6 +117,7 @@ class ImageDraft(LimitedUploads, APIView):
                 base_number=document["base"],
                 saved_at=document["saved_at"],
                 prediction=prediction,
+                replaces=Replaces(document["replaces"]) if "replaces" in document else None,
             ),
         )
         return Response(DraftOutput(draft).data)

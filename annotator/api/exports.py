@@ -60,8 +60,8 @@ class ExportOutput(serializers.Serializer[Export]):
 
     def get_download(self, export: Export) -> str | None:
         """Where the zip is, once it is there."""
-        done = export.status == ExportStatus.DONE
-        return f"/api/v1/exports/{export.pk}/download/" if done else None
+        there = export.status == ExportStatus.DONE and export.key
+        return f"/api/v1/exports/{export.pk}/download/" if there else None
 
 
 def export_for(request: Request, pk: int) -> Export:

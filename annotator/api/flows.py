@@ -68,7 +68,7 @@ class PredictionMasks(APIView):
     @extend_schema(request=ThresholdsInput, responses=BINARY)
     def post(self, request: Request, pk: int) -> HttpResponse:
         """Raw little-endian bytes (X-Shape, X-Dtype) of a label image; nothing is stored."""
-        prediction = newest_or_absent(image_for(request.user, pk))
+        prediction = newest_or_absent(image_for(request.user, pk, Role.ANNOTATOR))
         asked = ThresholdsInput(data=request.data)
         asked.is_valid(raise_exception=True)
         labels = prediction_masks(prediction=prediction, **asked.validated_data)

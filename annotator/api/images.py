@@ -21,7 +21,7 @@ from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput
 from annotator.models import Image, Role, Split
 from annotator.readers import model_channels
-from annotator.selectors.images import STATUSES, image_with_state, images_of
+from annotator.selectors.images import STATUSES, image_with_state, images_of, neighbours_of
 from annotator.services.images import image_array, image_delete, image_thumbnail
 from annotator.services.imports import ImportFile, ImportReport, images_import
 
@@ -63,6 +63,13 @@ class ImageDetailOutput(ImageOutput):
 
     def get_channels(self, image: Image) -> list[str]:
         return list(model_channels(image.dataset.channels))
+
+
+class NeighboursOutput(serializers.Serializer[Any]):
+    """The images before and after one in the order of upload; null at the ends."""
+
+    previous = serializers.IntegerField(allow_null=True)
+    next = serializers.IntegerField(allow_null=True)
 
 
 class ImportOutput(serializers.Serializer[ImportReport]):
@@ -201,6 +208,16 @@ class ImageDetail(APIView):
         return Response(status=204)
 
 
+class Neighbours(APIView):
+    """Where to go from one image."""
+
+    @extend_schema(responses=NeighboursOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        """The ids of the images before and after it in its data set."""
+        previous, following = neighbours_of(image_for(request.user, pk))
+        return Response({"previous": previous, "next": following})
+
+
 class Pixels(APIView):
     """The channels that the models and the editor see."""
 
@@ -245,6 +262,7 @@ def _forever(response: HttpResponse, tag: str) -> HttpResponse:
 urlpatterns = [
     path("datasets/<int:pk>/images/", DatasetImages.as_view()),
     path("images/<int:pk>/", ImageDetail.as_view()),
+    path("images/<int:pk>/neighbours/", Neighbours.as_view()),
     path("images/<int:pk>/pixels/", Pixels.as_view()),
     path("images/<int:pk>/thumbnail/", Thumbnail.as_view()),
 ]

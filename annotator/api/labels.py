@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -50,8 +51,7 @@ def raw_response(request: HttpRequest | Request, array: NDArray[Any]) -> HttpRes
     """
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     raw = little.tobytes()
-    accepted = request.headers.get("Accept-Encoding")
-    zipped = accepted is None or "gzip" in accepted
+    zipped = _takes_gzip(request.headers.get("Accept-Encoding"))
     response = HttpResponse(
         gzip.compress(raw, GZIP_LEVEL, mtime=0) if zipped else raw,
         content_type="application/octet-stream",
@@ -63,6 +63,18 @@ def raw_response(request: HttpRequest | Request, array: NDArray[Any]) -> HttpRes
     response["Vary"] = "Accept, Accept-Encoding, Cookie, Authorization"
     response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _takes_gzip(accepted: str | None) -> bool:
+    """Whether an Accept-Encoding, or its absence, lets us answer in gzip."""
+    if accepted is None:
+        return True
+    weights: dict[str, float] = {}
+    for part in accepted.lower().split(","):
+        coding, _, options = part.partition(";")
+        found = re.search(r"\bq\s*=\s*([01](?:\.\d*)?)", options)
+        weights[coding.strip()] = float(found[1]) if found else 1.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def labels_response(

@@ -15,6 +15,8 @@ from annotator.models import Dataset
 from inference.errors import InferenceError
 from training.errors import TrainingError
 
+INTERRUPTED = 130  # a shell's exit status after Ctrl+C
+
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
@@ -49,6 +51,8 @@ class DatasetCommand(BaseCommand):
     ``lines`` is printed. What the command tells on its way goes to stderr.
     """
 
+    interrupted = "Stopped; what was finished until now is kept."
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the data set")
         self.add_more(parser)
@@ -58,8 +62,11 @@ class DatasetCommand(BaseCommand):
         """The command's own arguments."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with one_sentence():
-            result = self.run(dataset_called(options["name"]), options)
+        try:
+            with one_sentence():
+                result = self.run(dataset_called(options["name"]), options)
+        except KeyboardInterrupt as stop:
+            raise CommandError(self.interrupted, returncode=INTERRUPTED) from stop
         if options["json"]:
             self.stdout.write(json.dumps(result, default=str))
         else:

@@ -21,7 +21,7 @@ class Draft(models.Model):
         "annotator.Prediction", null=True, on_delete=models.SET_NULL, related_name="+"
     )
     labels_key = models.CharField(max_length=200)  # drafts/…, this draft's own
-    # What the browser needs to go on: cells, regions, seconds spent. Not read by the server.
+    # What the browser needs to go on: cells, regions, seconds spent. The server reads `writer`.
     document = models.JSONField()
     saved_at = models.DateTimeField()  # by the author's clock: the newest of several wins
     updated_at = models.DateTimeField(auto_now=True)

@@ -35,6 +35,7 @@ class Export(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)  # when its worker was last heard of
+    tries = models.PositiveIntegerField(default=0)  # workers that began it, but for those stopped
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -115,6 +115,7 @@ class TrainingRun(models.Model):
     cancel_requested = models.BooleanField(default=False)
     claim = models.CharField(max_length=36, blank=True)  # uuid of the worker that holds it
     heartbeat_at = models.DateTimeField(null=True)
+    tries = models.PositiveIntegerField(default=0)  # claims since the last epoch that was recorded
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

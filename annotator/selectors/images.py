@@ -65,3 +65,10 @@ def images_of(
 def image_with_state(image_id: int) -> Image:
     """One image with its state and data set. Raises Image.DoesNotExist."""
     return with_state(Image.objects.select_related("dataset")).get(pk=image_id)
+
+
+def neighbours_of(image: Image) -> tuple[int | None, int | None]:
+    """The ids of the images before and after one in its data set, in order of upload."""
+    ids = Image.objects.filter(dataset=image.dataset_id).values_list("pk", flat=True)
+    previous = ids.filter(pk__lt=image.pk).order_by("-pk").first()
+    return previous, ids.filter(pk__gt=image.pk).order_by("pk").first()

@@ -50,27 +50,53 @@ def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
     return TrainingRun.objects.filter(dataset=dataset, family=family).first()
 
 
+def last_settled_run(dataset: Dataset, family: str) -> TrainingRun | None:
+    """The newest run of ``family`` that did not fail: what was corrected before it is dealt with.
+
+    A cancelled one counts, lest the policy start again what somebody has stopped.
+    """
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family)
+    return runs.exclude(status=RunStatus.FAILED).first()
+
+
+def failures_at_the_end(dataset: Dataset, family: str) -> int:
+    """How many runs of ``family`` have failed since one did not."""
+    settled = last_settled_run(dataset, family)
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family)
+    return runs.filter(pk__gt=settled.pk if settled else 0).count()
+
+
 def corrected_since(dataset: Dataset, since: datetime | None) -> tuple[int, int]:
-    """(revisions, corrected cells) of a data set after ``since``; all of them for None."""
-    revisions = Revision.objects.filter(image__dataset=dataset)
+    """(revisions, corrected cells) of training images after ``since``; all of them for None."""
+    # Corrected test and validation images measure; a new model would learn nothing from them.
+    revisions = Revision.objects.filter(image__dataset=dataset, image__split=Split.TRAIN)
     if since is not None:
         revisions = revisions.filter(created_at__gt=since)
     found = revisions.aggregate(revisions=Count("pk"), cells=Sum("corrected_cells"))
     return found["revisions"], found["cells"] or 0
 
 
+def telling_revisions(dataset: Dataset, split: str = "") -> QuerySet[Revision]:
+    """Head revisions that say of some place what is true there, by image.
+
+    Without those submitted with no complete region: they neither teach nor measure anything.
+    """
+    return head_revisions(dataset, split).exclude(complete_regions=[])
+
+
 def masked_training_images(dataset: Dataset, cells: int) -> int:
     """Training images whose head revision has at least ``cells`` cells."""
-    return head_revisions(dataset, Split.TRAIN).filter(cell_count__gte=cells).count()
+    return telling_revisions(dataset, Split.TRAIN).filter(cell_count__gte=cells).count()
 
 
 def typed_training_images(dataset: Dataset) -> int:
     """Training images that can teach a detector types: by people, or by name and prediction."""
     here = OuterRef("pk")
     # Beat asks every few seconds: joins would multiply revisions, cells and predictions.
-    typed = Exists(Cell.objects.filter(revision__image=here, type__isnull=False))
-    revised = Exists(Revision.objects.filter(image=here, cell_count__gt=0))
+    typed = Exists(Cell.objects.filter(revision=here, type__isnull=False))
+    named = Q(image__culture_type__isnull=False, cell_count__gt=0)
+    taught = telling_revisions(dataset, Split.TRAIN).filter(typed | named)
+    revised = Exists(Revision.objects.filter(image=here))
     predicted = Exists(Prediction.objects.filter(image=here, cell_count__gt=0))
-    weak = Q(culture_type__isnull=False) & (revised | predicted)
-    images = Image.objects.filter(dataset=dataset, split=Split.TRAIN)
-    return images.filter(typed | weak).count()
+    images = Image.objects.filter(dataset=dataset, split=Split.TRAIN, culture_type__isnull=False)
+    return taught.count() + images.filter(~revised & predicted).count()

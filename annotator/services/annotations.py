@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from numpy.typing import NDArray
 
 from annotator import storage
-from annotator.exceptions import StaleRevision, UnusableLabels
+from annotator.exceptions import NotHere, StaleRevision, UnusableLabels
 from annotator.models import (
     Cell,
     CellType,
@@ -54,6 +54,16 @@ class _Base:
     types: Mapping[int, str | None]
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A request, checked: what a repetition of it is told by."""
+
+    labels: Labels
+    types: dict[int, CellType | None]
+    regions: list[list[int]] | None
+    base_number: int
+
+
 def revision_submit(
     *,
     image: Image,
@@ -71,12 +81,13 @@ def revision_submit(
             type. On a single-type culture a cell without a type takes the culture's.
         base_number: number of the head revision the author began with (0: there was none).
 
-    The same labels and types sent again by the same author return the head made by the first
-    try, so a client may repeat a request whose answer was lost.
+    The same labels, types and regions sent again by the same author return the head made by the
+    first try, so a client may repeat a request whose answer was lost.
 
     Raises:
         UnusableLabels: shape, dtype, an id without pixels, an unknown type.
         StaleRevision: the head has moved on.
+        NotHere: the image was deleted meanwhile.
         Unavailable: object storage failed.
     """
     _check_fits(image, labels)
@@ -85,8 +96,9 @@ def revision_submit(
     types = _checked_types(image, geometry.labels.tolist(), cell_types)
     regions = _checked_regions(image, details.complete_regions)
     head = image.revisions.order_by("-number").first()
+    sent = _Sent(labels, types, regions, base_number)
     if (head.number if head else 0) != base_number:
-        return _repeated(image, head, author, labels, (types, base_number))
+        return _repeated(image, head, author, sent)
     base = _base_of(image, head, details)
     cells = _cells(image, geometry, types, details.type_sources)
     names = {cell.label: cell.type.name if cell.type else None for cell in cells}
@@ -108,7 +120,7 @@ def revision_submit(
         appended = _append(revision, cells)
     except IntegrityError:  # another submit took the number while ours was being stored
         head = image.revisions.order_by("-number").first()
-        return _repeated(image, head, author, labels, (types, base_number))
+        return _repeated(image, head, author, sent)
     if author is not None:
         draft_discard(image=image, author=author)
     return appended
@@ -124,25 +136,23 @@ def _append(revision: Revision, cells: list[Cell]) -> Revision:
     return revision
 
 
-def _repeated(
-    image: Image,
-    head: Revision | None,
-    author: User | None,
-    labels: Labels,
-    sent: tuple[dict[int, CellType | None], int],
-) -> Revision:
-    """The head, when it is what this very request made before; else StaleRevision."""
-    types, base_number = sent
-    if head is not None and head.number == base_number + 1 and head.author == author:
+def _repeated(image: Image, head: Revision | None, author: User | None, sent: _Sent) -> Revision:
+    """The head, when it is what this very request made before; else StaleRevision or NotHere."""
+    if not Image.objects.filter(pk=image.pk).exists():
+        raise NotHere(f"{image.name} was deleted meanwhile; ask for the next image.")
+    if head is not None and head.number == sent.base_number + 1 and head.author == author:
         stored = {cell.label: cell.type_id for cell in head.cells.all()}
         wanted = {
-            label: kind.pk if kind else image.culture_type_id for label, kind in types.items()
+            label: kind.pk if kind else image.culture_type_id for label, kind in sent.types.items()
         }
-        if stored == wanted and head.labels_key == storage.labels_put(labels):
+        same = stored == wanted and head.complete_regions == sent.regions
+        if same and head.labels_key == storage.labels_put(sent.labels):
+            if author is not None:
+                draft_discard(image=image, author=author)
             return head
     raise StaleRevision(
         f"{image.name} was saved by somebody else in the meantime (revision "
-        f"{head.number if head else 0}, yours began with {base_number}). Load it again; your "
+        f"{head.number if head else 0}, yours began with {sent.base_number}). Load it again; your "
         "draft is kept until you discard it."
     )
 

@@ -7,10 +7,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from annotator import storage
@@ -20,7 +23,17 @@ from annotator.formats.cellpose import write_cellpose
 from annotator.formats.coco import write_coco
 from annotator.formats.labelled import LabelledCell, LabelledImage
 from annotator.formats.tables import write_tables
-from annotator.models import Dataset, Export, ExportStatus, Image, Prediction, Revision, Split
+from annotator.models import (
+    CellType,
+    Dataset,
+    Export,
+    ExportStatus,
+    Image,
+    Prediction,
+    Revision,
+    Split,
+    TypeSource,
+)
 from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.exports import waiting_exports
@@ -30,8 +43,14 @@ from annotator.services.images import image_array, image_stem
 log = logging.getLogger(__name__)
 
 FORMATS = ("coco", "cellpose", "csv")
+CHUNK = 100  # images read from the database at once
 _LONGEST_STEM = 230  # bytes: file systems take 255 for a name, endings included
 REVISIONS, PREDICTIONS = "revisions", "predictions"
+MOST_TRIES = 3
+_DIED = (
+    f"Its worker died {MOST_TRIES} times, probably for lack of memory or disk space. Export one"
+    " split at a time, or ask whoever runs this server."
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +152,7 @@ def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
     rows = _rows(request)
     stems = unique_stems(Image.objects.filter(pk__in=rows.values("image")).order_by("id"))
     channels = model_channels(request.dataset.channels)
-    for row in rows.iterator(chunk_size=100):
+    for row in _in_chunks(rows):
         image: Image = row.image
         revised = isinstance(row, Revision)
         yield LabelledImage(
@@ -150,10 +169,19 @@ def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
             },
             pixel_size_um=image.pixel_size_um,
             labels=storage.labels_get(row.labels_key),
-            cells=_revised_cells(row) if revised else _predicted_cells(row),
+            cells=_revised_cells(row) if revised else _predicted_cells(row, image.culture_type),
             channels=channels,
             pixels=lambda image=image: image_array(image),  # type: ignore[misc]
         )
+
+
+def _in_chunks(rows):  # type: ignore[no-untyped-def]
+    """``rows`` by image, as they are when their turn comes."""
+    ids = list(rows.values_list("image", flat=True))
+    for start in range(0, len(ids), CHUNK):
+        # Read to the end before anything is yielded: with an open SELECT, SQLite refuses the
+        # heartbeat's UPDATE as soon as anybody else has written.
+        yield from list(rows.filter(image__in=ids[start : start + CHUNK]))
 
 
 def _pair_name(prediction: Prediction) -> str:
@@ -172,12 +200,18 @@ def _revised_cells(revision: Revision) -> tuple[LabelledCell, ...]:
     )
 
 
-def _predicted_cells(prediction: Prediction) -> tuple[LabelledCell, ...]:
+def _predicted_cells(prediction: Prediction, culture: CellType | None) -> tuple[LabelledCell, ...]:
+    """What no model gave a type has the one of its single-type culture."""
+    named = (culture.name, TypeSource.FILE_NAME.value) if culture else ("", "")
+    typed = {
+        cell.pk: (cell.type.name, TypeSource.MODEL.value) if cell.type else named
+        for cell in prediction.cells.select_related("type")
+    }
     return tuple(
         LabelledCell(
             label=cell.label,
-            type=cell.type.name if cell.type else "",
-            type_source="model" if cell.type else "",
+            type=typed[cell.pk][0],
+            type_source=typed[cell.pk][1],
             score=cell.score,
             uncertainty=cell.uncertainty,
             probabilities=cell.probabilities,
@@ -230,11 +264,9 @@ def export_work(*, export_id: int, should_stop: Callable[[], bool] | None = None
 
     ``should_stop`` is asked before each image; then the export waits for another worker.
     """
-    now = timezone.now()
-    mine = waiting_exports(now).filter(pk=export_id).order_by()
-    if not mine.update(status=ExportStatus.RUNNING, started_at=now, heartbeat_at=now):
+    export = _claimed(export_id)
+    if export is None:
         return
-    export = Export.objects.select_related("dataset").get(pk=export_id)
 
     def beat() -> None:
         if should_stop is not None and should_stop():
@@ -244,7 +276,8 @@ def export_work(*, export_id: int, should_stop: Callable[[], bool] | None = None
     try:
         written, key = _zipped(export, beat)
     except Interrupted:
-        Export.objects.filter(pk=export_id).update(status=ExportStatus.QUEUED)
+        # Not reset for images written: the next worker begins with the first of them again.
+        Export.objects.filter(pk=export_id).update(status=ExportStatus.QUEUED, tries=F("tries") - 1)
         return
     except (CytoloopError, OSError) as error:
         log.warning("export %s failed: %s", export.pk, error)
@@ -268,6 +301,20 @@ def export_work(*, export_id: int, should_stop: Callable[[], bool] | None = None
     )
 
 
+def _claimed(export_id: int) -> Export | None:
+    """The export, taken for this worker; None when another has it or it has cost too many."""
+    now = timezone.now()
+    mine = waiting_exports(now).filter(pk=export_id).order_by()
+    begun = {"status": ExportStatus.RUNNING, "started_at": now, "heartbeat_at": now}
+    if not mine.update(**begun, tries=F("tries") + 1):
+        return None
+    export = Export.objects.select_related("dataset").get(pk=export_id)
+    if export.tries > MOST_TRIES:
+        _end(export, status=ExportStatus.FAILED, message=_DIED)
+        return None
+    return export
+
+
 def _zipped(export: Export, beat: Callable[[], None]) -> tuple[Exported, str]:
     request = ExportRequest(export.dataset, export.format, export.source, export.split)
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
@@ -284,10 +331,22 @@ def _end(export: Export, **fields: object) -> None:
     Export.objects.filter(pk=export.pk).update(finished_at=timezone.now(), **fields)
 
 
+def exports_prune(*, now: datetime) -> None:
+    """Remove the zips of exports that ended ``EXPORT_KEEP_DAYS`` ago. Raises ``Unavailable``."""
+    limit = now - timedelta(days=settings.EXPORT_KEEP_DAYS)
+    for export in list(Export.objects.filter(finished_at__lt=limit).exclude(key="")):
+        storage.delete(export.key)
+        Export.objects.filter(pk=export.pk).update(key="")
+
+
 def export_download(*, export: Export) -> tuple[str, str]:
     """(storage key, file name) of a finished export; ``Conflict`` or ``NotReady`` otherwise."""
     if export.status == ExportStatus.FAILED:
         raise Conflict(f"The export failed: {export.message}")
     if export.status != ExportStatus.DONE:
         raise NotReady("The export is still being written; ask again in a moment.")
+    if not export.key:
+        raise Conflict(
+            f"The export's file was removed after {settings.EXPORT_KEEP_DAYS} days; export again."
+        )
     return export.key, f"{export.dataset.name}-{export.format}-{export.pk}.zip"

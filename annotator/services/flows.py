@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _KEPT_BYTES = 192 * 2**20  # of unpacked flows in one process: ten images of 2048²
 _kept: OrderedDict[str, CachedFlows] = OrderedDict()
 _lock = threading.Lock()
+# A decode takes all cores for seconds. Each request has a thread of its own, so waiting is cheap.
+_decoding = threading.Semaphore(1)
 
 
 def prediction_flows(prediction: Prediction) -> CachedFlows:
@@ -39,7 +41,10 @@ def prediction_flows(prediction: Prediction) -> CachedFlows:
     try:
         flows = unpack(storage.get(key))
     except FlowCacheError as error:
-        raise Unavailable(f"The stored flows of {prediction.image.name} are damaged.") from error
+        raise Unavailable(
+            f"The stored flows of {prediction.image.name} are damaged; its next prediction keeps"
+            " new ones. Until then, correct its masks by hand."
+        ) from error
     with _lock:
         _kept[key] = flows
         while sum(each.values.nbytes for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
@@ -50,11 +55,15 @@ def prediction_flows(prediction: Prediction) -> CachedFlows:
 def prediction_masks(
     *, prediction: Prediction, cellprob_threshold: float, flow_threshold: float, min_size: int
 ) -> NDArray[Any]:
-    """The segmenter's label image (H, W) at other thresholds; nothing is stored."""
+    """The segmenter's label image (H, W) at other thresholds; nothing is stored.
+
+    One at a time in a process; others wait for their turn.
+    """
     from inference.redecode import masks_of  # numba takes a second to load
 
     flows = prediction_flows(prediction)
-    return masks_of(flows, cellprob_threshold, flow_threshold, min_size)
+    with _decoding:
+        return masks_of(flows, cellprob_threshold, flow_threshold, min_size)
 
 
 def prediction_cell_at(*, prediction: Prediction, x: int, y: int) -> FoundCell:

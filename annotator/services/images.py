@@ -23,10 +23,11 @@ THUMBNAIL_PX = 256
 
 @dataclass(frozen=True)
 class ImportedImage:
-    """The image, and whether its bytes were in the data set before."""
+    """The image, whether its bytes were in the data set before, and what to remark on."""
 
     image: Image
     duplicate: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Placement:
     culture: str
     culture_type: CellType | None
     parts: dict[str, str]
+    note: str
 
 
 def image_import(
@@ -51,7 +53,8 @@ def image_import(
 ) -> ImportedImage:
     """Store one image file; the same bytes twice are one image.
 
-    ``split`` and ``culture`` (a type's name or ``mixed``) win over the file name.
+    ``split`` and ``culture`` (a type's name or ``mixed``) win over the file name. Without
+    ``split`` the image joins the others of its group, wherever they were put.
 
     Raises:
         UnreadableImage: the file cannot be read, or its channels are not the data set's.
@@ -78,7 +81,7 @@ def image_import(
         dtype=str(read.array.dtype),
         pixel_size_um=read.pixel_size_um,
         split=place.split,
-        group=place.group[:120],
+        group=place.group,
         culture=place.culture,
         culture_type=place.culture_type,
         uploaded_by=uploaded_by,
@@ -92,7 +95,7 @@ def image_import(
         return _duplicate(Image.objects.get(dataset=dataset, sha256=sha256), content)
     # Whoever deleted the same bytes before this row was there may have removed the object since.
     storage.put(image.key, content)
-    return ImportedImage(image, duplicate=False)
+    return ImportedImage(image, duplicate=False, note=place.note)
 
 
 def _duplicate(image: Image, content: bytes | Path) -> ImportedImage:
@@ -124,12 +127,41 @@ def _placement(
     if split and split not in Split.values:
         raise BadInput(f"The split {split} is unknown; use {', '.join(Split.values)}.")
     group = parsed.group or sha256
+    # Without a group the content is one, and nobody else can be in it.
+    taken = _splits_with(dataset, group) if parsed.group else []
+    chosen, note = _split_of(group, taken, split)
     return Placement(
-        split=Split(split) if split else naming.split_of(group),
-        group=group,
+        split=chosen,
+        group=group[:120],
         culture=culture,
         culture_type=types.get(culture),
         parts=parsed.parts,
+        note=note,
+    )
+
+
+def _splits_with(dataset: Dataset, group: str) -> list[str]:
+    """The splits that images of ``group`` are in."""
+    images = Image.objects.filter(dataset=dataset, group=group[:120])
+    return list(images.order_by("split").values_list("split", flat=True).distinct())
+
+
+def _split_of(group: str, taken: list[str], given: str | None) -> tuple[Split, str]:
+    """The split of an image of ``group``, whose others are in ``taken``, and what to say of it.
+
+    Without one given, that of the group's images in the data set: the hash would send the rest of
+    a group that was imported with a split to another one, and the scores would lie.
+    """
+    if not given:
+        # Where they are in several, one more for training spoils no figure that was sound.
+        joined = min(taken, key=Split.values.index, default=naming.split_of(group))
+        return Split(joined), ""
+    others = " and ".join(name for name in taken if name != given)
+    if not others:
+        return Split(given), ""
+    return Split(given), (
+        f"Images of {group} are in the split {others} too, and now in {given}: images of one group"
+        " in several splits make scores look better than they are."
     )
 
 

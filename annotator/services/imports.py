@@ -25,6 +25,7 @@ from inference.labels import cell_ids
 
 # Where several lie beside one image, the first is taken: the others are its copies.
 PRECEDENCE = ("_masks", "_cp_masks", "_seg", "_rois")
+Regions = list[list[int]] | None  # complete regions; None: the whole image
 FEW = 5  # below so many images, one split for all is nothing to remark on
 
 
@@ -89,6 +90,15 @@ class _Bundle:
     def files(self) -> list[ImportFile]:
         """All of them."""
         return [*self.images, *self.beside]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What an image's revision is to hold."""
+
+    labels: NDArray[Any]
+    types: dict[int, str]
+    regions: Regions
 
 
 @dataclass(frozen=True)
@@ -216,6 +226,8 @@ def _import_images(work: _Import, bundle: _Bundle) -> list[Image]:
             continue
         images[found.image.pk] = found.image
         work.told.add(file.path)
+        if found.note and found.note not in work.report.notes:
+            work.report.notes.append(found.note)
         if found.duplicate:
             work.report.duplicates.append((file.path, found.image))
         else:
@@ -248,12 +260,12 @@ def _attach(
     given = [file for file in (masks, types) if file is not None]
     asked = given[0]
     try:
-        labels, cell_types = _masks_of(image, masks)
+        labels, cell_types, regions = _masks_of(image, masks)
         if types is not None:
             asked = types
             cell_types = _types_of(work.dataset, types, labels)
         asked = given[0]
-        added = _revise(work, image, labels, cell_types)
+        added = _revise(work, image, _Given(labels, cell_types, regions))
     except Unavailable:
         raise
     except CytoloopError as error:
@@ -264,15 +276,20 @@ def _attach(
     work.report.revisions += added
 
 
-def _masks_of(image: Image, masks: ImportFile | None) -> tuple[NDArray[Any], dict[int, str]]:
-    """Labels and types in the file; without a file, the labels of the head revision."""
+def _masks_of(
+    image: Image, masks: ImportFile | None
+) -> tuple[NDArray[Any], dict[int, str], Regions]:
+    """Labels, types and complete regions of the file; without one, labels and regions of the head.
+
+    Masks in a file are taken for those of the whole image.
+    """
     if masks is not None:
         read: LabelFile = read_label_file(masks.read(), masks.name, (image.height, image.width))
-        return read.labels, _known_types(image.dataset, read.types, masks.name)
+        return read.labels, _known_types(image.dataset, read.types, masks.name), None
     head = image.revisions.order_by("-number").first()
     if head is None:
         raise BadInput(f"{image.name} has no masks that these types could belong to.")
-    return storage.labels_get(head.labels_key), {}
+    return storage.labels_get(head.labels_key), {}, head.complete_regions
 
 
 def _types_of(dataset: Dataset, file: ImportFile, labels: NDArray[Any]) -> dict[int, str]:
@@ -295,38 +312,38 @@ def _known_types(dataset: Dataset, found: dict[int, str], name: str) -> dict[int
     return {label: spelled[kind.lower()] for label, kind in found.items()}
 
 
-def _revise(work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> int:
+def _revise(work: _Import, image: Image, given: _Given) -> int:
     """1 when a revision was added; 0 when any revision of the image says the same already.
 
     Older revisions count too: importing a folder again must not undo corrections made since.
     Cells of several types make the image's culture mixed, once they are stored.
     """
-    becomes_mixed = len(set(cell_types.values())) > 1 and image.culture != MIXED
+    becomes_mixed = len(set(given.types.values())) > 1 and image.culture != MIXED
     if becomes_mixed:  # in memory: no cell without a type must take the type of the culture
         image.culture, image.culture_type = MIXED, None
-    added = 0 if _is_known(image, labels, cell_types) else _append(work, image, labels, cell_types)
+    added = 0 if _is_known(image, given) else _append(work, image, given)
     if becomes_mixed:
         image_culture_set(image=image, culture=MIXED)
     return added
 
 
-def _is_known(image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> bool:
-    for known in image.revisions.filter(labels_key=storage.labels_put(labels)):
+def _is_known(image: Image, given: _Given) -> bool:
+    for known in image.revisions.filter(labels_key=storage.labels_put(given.labels)):
         stored = dict(known.cells.values_list("label", "type__name"))
-        if all(stored.get(label) == kind for label, kind in cell_types.items()):
+        if all(stored.get(label) == kind for label, kind in given.types.items()):
             return True
     return False
 
 
-def _append(work: _Import, image: Image, labels: NDArray[Any], cell_types: dict[int, str]) -> int:
+def _append(work: _Import, image: Image, given: _Given) -> int:
     head = image.revisions.order_by("-number").first()
     revision_submit(
         image=image,
         author=work.uploaded_by,
-        labels=labels,
-        cell_types=cell_types,
+        labels=given.labels,
+        cell_types=given.types,
         base_number=head.number if head else 0,
-        details=RevisionDetails(source="import"),
+        details=RevisionDetails(source="import", complete_regions=given.regions),
     )
     return 1
 

@@ -13,6 +13,7 @@ from annotator import storage
 from annotator.exceptions import NotHere
 from annotator.models import (
     CellType,
+    Draft,
     Image,
     ModelVersion,
     PredictedCell,
@@ -140,6 +141,11 @@ def predictions_prune(*, image: Image) -> int:
     kept = set(newest[:1])
     kept |= set(
         Revision.objects.filter(image=image, prediction__isnull=False).values_list(
+            "prediction_id", flat=True
+        )
+    )
+    kept |= set(
+        Draft.objects.filter(image=image, prediction__isnull=False).values_list(
             "prediction_id", flat=True
         )
     )

@@ -206,20 +206,34 @@ def queue_heartbeat(*, item: QueueItem, annotator: User) -> QueueItem:
 
 
 def queue_release(*, item: QueueItem, annotator: User) -> None:
-    """Give ``item`` back for others to take."""
-    _hold(item, annotator, annotator=None, leased_until=None)
+    """Give ``item`` back for others to take; one that nobody holds is left as it is.
+
+    The same request may so be repeated. ``Conflict`` when it is closed or another's.
+    """
+    free = QueueItem.objects.filter(pk=item.pk, annotator=None, closed_at__isnull=True)
+    if not free.exists():
+        _hold(item, annotator, annotator=None, leased_until=None)
 
 
 def queue_skip(*, item: QueueItem, annotator: User, reason: str) -> None:
-    """Close ``item`` as not worth correcting; a later prediction may bring the image back."""
+    """Close ``item`` as not worth correcting; a later prediction may bring the image back.
+
+    The same request may be repeated. ``Conflict`` when it is not ``annotator``'s.
+    """
     if not reason.strip():
         raise BadInput("Say in a few words why the image is skipped.", fields={"reason": []})
+    note = reason.strip()[:300]
+    done = QueueItem.objects.filter(
+        pk=item.pk, annotator=annotator, outcome=Outcome.SKIPPED, note=note
+    )
+    if done.exists():
+        return
     _hold(
         item,
         annotator,
         closed_at=timezone.now(),
         outcome=Outcome.SKIPPED,
-        note=reason.strip()[:300],
+        note=note,
         leased_until=None,
     )
 

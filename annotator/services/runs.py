@@ -14,6 +14,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from annotator.dispatch import Job, enqueue
@@ -40,6 +41,12 @@ from training.errors import TrainingError
 SCRATCH = "scratch"
 # What a first segmenter starts from when nobody says otherwise.
 FIRST_SEGMENTER = "cyto3"
+# Workers that a run may cost without an epoch: one that is too large for the memory kills them all.
+MOST_TRIES = 3
+_DIED = (
+    f"Its worker died {MOST_TRIES} times, probably for lack of memory; lower batch_size or crop,"
+    " then resume."
+)
 
 
 @dataclass(frozen=True)
@@ -141,11 +148,21 @@ def run_preflight(*, dataset: Dataset, family: str) -> None:
 
 
 def run_claim(*, run_id: int) -> str | None:
-    """Take the run for this worker: its claim, or None when it is over or another's."""
+    """Take the run for this worker: its claim, or None when it is over or another's.
+
+    A run that has killed ``MOST_TRIES`` workers since its last epoch fails instead.
+    """
     now = timezone.now()
     claim = str(uuid.uuid4())
-    taken = live_runs().filter(is_silent(now), pk=run_id).update(claim=claim, heartbeat_at=now)
+    taken = (
+        live_runs()
+        .filter(is_silent(now), pk=run_id)
+        .update(claim=claim, heartbeat_at=now, tries=F("tries") + 1)
+    )
     if taken != 1:
+        return None
+    if TrainingRun.objects.filter(pk=run_id, claim=claim, tries__gt=MOST_TRIES).exists():
+        run_finish(run_id=run_id, claim=claim, status=RunStatus.FAILED, message=_DIED)
         return None
     TrainingRun.objects.filter(pk=run_id, started_at__isnull=True).update(started_at=now)
     return claim
@@ -177,7 +194,7 @@ def run_change(*, run_id: int, claim: str, **changes: Any) -> bool:
 def run_epoch_record(*, run_id: int, claim: str, point: RunEpoch, epochs: int, left: float) -> None:
     """Keep one point of the learning curve and how much is left (seconds); may be repeated."""
     held = run_change(
-        run_id=run_id, claim=claim, epoch=point.epoch, epochs=epochs, seconds_left=left
+        run_id=run_id, claim=claim, epoch=point.epoch, epochs=epochs, seconds_left=left, tries=0
     )
     if held:
         RunEpoch.objects.update_or_create(
@@ -209,7 +226,17 @@ def run_release(*, run_id: int, claim: str) -> None:
     """Let go of a run that is to go on elsewhere, e.g. because this worker shuts down."""
     # Without the claim a last heartbeat of this worker finds nothing to renew.
     held = TrainingRun.objects.filter(pk=run_id, claim=claim)
-    held.update(heartbeat_at=None, claim="")
+    held.update(heartbeat_at=None, claim="", tries=0)
+
+
+def run_lost(*, run_id: int, claim: str, why: str) -> None:
+    """Leave a run for another worker because the database failed; the last try ends it."""
+    if TrainingRun.objects.filter(pk=run_id, claim=claim, tries__gte=MOST_TRIES).exists():
+        message = (
+            f"The database failed {MOST_TRIES} times ({why[:200]}); ask whoever runs this server,"
+            " then resume."
+        )
+        run_finish(run_id=run_id, claim=claim, status=RunStatus.FAILED, message=message)
 
 
 def run_cancel(*, run: TrainingRun) -> TrainingRun:
@@ -242,6 +269,7 @@ def run_resume(*, run: TrainingRun, wake: bool = True) -> TrainingRun:
                 claim="",
                 cancel_requested=False,
                 finished_at=None,
+                tries=0,
             )
             if changed and wake:
                 enqueue(Job.TRAIN, run.pk)

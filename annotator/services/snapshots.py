@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,14 @@ from annotator.models import (
     TrainingRun,
 )
 from annotator.readers import model_channels
-from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import newest_predictions
+from annotator.selectors.runs import telling_revisions
 from annotator.services.images import image_array
 
 # cellpose's `min_train_masks`: images with fewer cells teach a segmenter little and are skipped.
 MIN_TRAIN_MASKS = 5
+MEASURED = "measured"  # beside the snapshots' folders: what one evaluation reads, then removes
+_LEFT_SECONDS = 24 * 3600  # no evaluation takes so long: what is older was left by a killed one
 _KEPT_FOLDERS = 4  # newest snapshot folders left on this machine; the rows can write any again
 
 _SHOWN = ("name", "split", "group", "culture", "complete_regions", "pixel_size_um")
@@ -52,12 +56,14 @@ def snapshot_create(*, dataset: Dataset, family: str) -> Snapshot:
     """Freeze what teaches and measures ``family`` now; an equal snapshot is found, not doubled."""
     entries, skipped = snapshot_entries(dataset=dataset, family=family)
     digest = entries_hash(dataset, family, entries)
-    snapshot, _ = Snapshot.objects.get_or_create(
-        dataset=dataset,
-        family=family,
-        hash=digest,
-        defaults={"entries": entries, "counts": _counted(entries) | {"skipped": skipped}},
+    found = {"entries": entries, "counts": _counted(entries) | {"skipped": skipped}}
+    snapshot, made = Snapshot.objects.get_or_create(
+        dataset=dataset, family=family, hash=digest, defaults=found
     )
+    if not made and (snapshot.entries, snapshot.counts) != (entries, found["counts"]):
+        # Images deleted and imported again are the same content in other rows.
+        snapshot.entries, snapshot.counts = entries, found["counts"]
+        snapshot.save(update_fields=["entries", "counts"])
     return snapshot
 
 
@@ -68,7 +74,7 @@ def snapshot_entries(*, dataset: Dataset, family: str) -> tuple[list[Entry], lis
     row's id), the key of the label image, and everything else the manifest says of it.
     """
     entries, skipped = [], []
-    for revision in head_revisions(dataset):
+    for revision in telling_revisions(dataset):
         image = revision.image
         teaches = image.split == Split.TRAIN
         if family == Family.SEGMENTER and teaches and revision.cell_count < MIN_TRAIN_MASKS:
@@ -175,9 +181,11 @@ def snapshot_write(
     snapshot: Snapshot,
     folder: Path | None = None,
     on_image: Callable[[], None] | None = None,
+    split: str | None = None,
 ) -> Path:
     """Write the snapshot's folder, manifest last, and return it; a whole one is left as it is.
 
+    ``split``: only its images, for which the caller names a ``folder`` of its own.
     Files are written beside their place and renamed, so two workers may write at once and a
     worker that died halfway leaves nothing that looks whole. ``on_image`` is called before each
     image and may raise to stop. Raises ``Unavailable`` when storage fails and ``NotHere`` when an
@@ -185,7 +193,8 @@ def snapshot_write(
     """
     folder = folder or snapshot_folder(snapshot)
     manifest = folder / "manifest.json"
-    if manifest.exists():
+    entries = [entry for entry in snapshot.entries if split in (None, entry["split"])]
+    if _is_whole(manifest, entries):
         os.utime(manifest)  # for snapshot_folders_prune: in use
         return folder
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -197,7 +206,7 @@ def snapshot_write(
         "family": snapshot.family,
         "channels": list(model_channels(dataset.channels)),
         "types": list(dataset.types.values_list("name", flat=True)),
-        "images": list(_written(snapshot, folder, on_image)),
+        "images": list(_written(snapshot.dataset, entries, folder, on_image)),
     }
     fresh = folder / f".manifest.{uuid.uuid4().hex}"
     fresh.write_text(json.dumps(document))
@@ -205,16 +214,23 @@ def snapshot_write(
     return folder
 
 
+def _is_whole(manifest: Path, entries: list[Entry]) -> bool:
+    """Whether the folder was written from these very rows."""
+    try:
+        written = [image["id"] for image in json.loads(manifest.read_text())["images"]]
+    except (OSError, ValueError, KeyError):
+        return False
+    return written == [entry["image"] for entry in entries]
+
+
 def _written(
-    snapshot: Snapshot, folder: Path, on_image: Callable[[], None] | None
+    dataset: Dataset, entries: list[Entry], folder: Path, on_image: Callable[[], None] | None
 ) -> Iterator[dict[str, Any]]:
     """Write each entry's files; yield its part of the manifest."""
-    images = Image.objects.select_related("dataset").in_bulk(
-        [entry["image"] for entry in snapshot.entries]
-    )
-    types = _cell_types(snapshot.entries)
-    names = dict(CellType.objects.filter(dataset=snapshot.dataset).values_list("id", "name"))
-    for entry in snapshot.entries:
+    images = Image.objects.select_related("dataset").in_bulk([entry["image"] for entry in entries])
+    types = _cell_types(entries)
+    names = dict(CellType.objects.filter(dataset=dataset).values_list("id", "name"))
+    for entry in entries:
         if on_image:
             on_image()
         image = images.get(entry["image"])
@@ -267,3 +283,7 @@ def snapshot_folders_prune() -> None:
             # The manifest goes first, so that no half-removed folder reads as whole.
             manifest.unlink(missing_ok=True)
             shutil.rmtree(manifest.parent, ignore_errors=True)
+    for folder in (Path(settings.SNAPSHOTS_DIR) / MEASURED).glob("*"):
+        with suppress(FileNotFoundError):  # its evaluation ends just now
+            if time.time() - folder.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.conf import settings
 
 from annotator.exceptions import NotReady
 from annotator.models import Evaluation, ModelVersion
@@ -13,7 +16,7 @@ from annotator.services.evaluations import (
     evaluation_store,
     frozen_split,
 )
-from annotator.services.snapshots import snapshot_create, snapshot_write
+from annotator.services.snapshots import MEASURED, snapshot_create, snapshot_write
 from annotator.services.versions import version_folder
 from training.evaluate import evaluate
 
@@ -49,4 +52,12 @@ def evaluate_version(version: ModelVersion, split: str | None = None) -> Evaluat
             f"No {where} of {version.dataset.name} has corrected or imported masks to measure on:"
             " correct some, or import them beside their images."
         )
-    return evaluated(version, frozen, snapshot_write(snapshot=snapshot))
+    found = evaluation_find(version=version, frozen=frozen)
+    if found is not None:
+        return found
+    # Not among the runs' folders, of which a run that ends meanwhile removes the oldest.
+    place = Path(settings.SNAPSHOTS_DIR) / MEASURED
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place) as name:
+        folder = snapshot_write(snapshot=snapshot, folder=Path(name), split=frozen.split)
+        return evaluated(version, frozen, folder)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.utils import timezone
 
 from annotator.exceptions import CytoloopError
 from annotator.models import ModelVersion, RunEpoch, RunStatus, Snapshot, TrainingRun
@@ -22,10 +26,12 @@ from annotator.services.runs import (
     run_claim,
     run_epoch_record,
     run_finish,
+    run_lost,
     run_preflight,
     run_release,
 )
 from annotator.services.snapshots import (
+    MIN_TRAIN_MASKS,
     snapshot_create,
     snapshot_folders_prune,
     snapshot_write,
@@ -105,9 +111,11 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
             _left(run_id, heart)
         except (CytoloopError, TrainingError, InferenceError) as error:
             _fail(run_id, claim, error.message)
-        except (InterfaceError, OperationalError):
-            # Nothing can be written now; the silent heart lets beat hand the run on.
+        except (InterfaceError, OperationalError) as error:
+            # The silent heart lets beat hand the run on, unless it ends here every time.
             log.exception("run %s lost its database", run_id)
+            with suppress(DatabaseError):
+                run_lost(run_id=run_id, claim=claim, why=str(error))
         except KeyboardInterrupt:
             run_finish(
                 run_id=run_id,
@@ -159,12 +167,23 @@ def _worked(run_id: int, heart: Heart, on_epoch: OnEpoch | None) -> str:
     # The weights are in storage; the optimizer's state is of no more use.
     (run_folder(run) / CHECKPOINT).unlink(missing_ok=True)
     snapshot_folders_prune()
+    run_folders_prune(timezone.now())
     return " ".join([message, *_remarks(snapshot)])
 
 
 def run_folder(run: TrainingRun) -> Path:
     """Where this machine keeps the run's checkpoint, metrics and weights."""
     return Path(settings.RUNS_DIR) / str(run.pk)
+
+
+def run_folders_prune(now: datetime) -> None:
+    """Remove this machine's folders of runs that ended ``RUN_KEEP_DAYS`` ago.
+
+    Weights are in storage and curves in the database; a run that is resumed begins anew.
+    """
+    limit = now - timedelta(days=settings.RUN_KEEP_DAYS)
+    for run in TrainingRun.objects.filter(status__in=RunStatus.over(), finished_at__lt=limit):
+        shutil.rmtree(run_folder(run), ignore_errors=True)
 
 
 def _step(heart: Heart, **changes: object) -> None:
@@ -240,4 +259,4 @@ def _remarks(snapshot: Snapshot) -> list[str]:
     if not skipped:
         return []
     names = ", ".join(skipped[:5]) + (f" and {len(skipped) - 5} more" * (len(skipped) > 5))
-    return [f"Skipped for having fewer than 5 masks: {names}."]
+    return [f"Skipped for having fewer than {MIN_TRAIN_MASKS} masks: {names}."]

@@ -12,17 +12,20 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotator.dispatch import Job, enqueue
-from annotator.exceptions import BadInput, Conflict
+from annotator.exceptions import BadInput, Conflict, CytoloopError
 from annotator.models import Dataset, Family, RunStatus, TrainingRun
 from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import pending_images, unpredicted_single_type_images
 from annotator.selectors.runs import (
     corrected_since,
+    failures_at_the_end,
     last_run,
+    last_settled_run,
     masked_training_images,
     waiting_runs,
 )
 from annotator.selectors.versions import current_pair, current_version
+from annotator.services.exports import exports_prune
 from annotator.services.queue import queue_refresh
 from annotator.services.runs import SCRATCH, RunRequest, run_create
 from annotator.services.snapshots import MIN_TRAIN_MASKS
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 
 # Masked images from which a data set with {"bootstrap": true} trains its first segmenter.
 _BOOTSTRAP_IMAGES = 5
+# After a run that failed; each failure makes it four times longer.
+_FIRST_RETRY = timedelta(hours=1)
+_LAST_RETRY = timedelta(days=7)
 
 
 def upkeep() -> None:
@@ -42,6 +48,10 @@ def upkeep() -> None:
         enqueue(Job.TRAIN, run.pk, expires=lapse)
     for export in waiting_exports(now):
         enqueue(Job.EXPORT, export.pk, expires=lapse)
+    try:
+        exports_prune(now=now)
+    except CytoloopError as error:  # storage is down; the next round tries again
+        log.warning("old exports stay: %s", error.message)
     for dataset in Dataset.objects.all():
         try:
             _keep(dataset, now, lapse)
@@ -77,9 +87,12 @@ def _due(dataset: Dataset, family: Family, now: datetime) -> RunRequest | None:
     if last is not None and last.status not in RunStatus.over():
         return None
     current = current_version(dataset, family)
+    waits = last is not None and now < _retry_at(last)
+    # Until its wait is over, only what was corrected since the failed run began calls for another.
+    counted = last if waits else last_settled_run(dataset, family)
     if current is None:
-        return _first(dataset, family) if last is None else None
-    since = (last.started_at or last.created_at) if last else None
+        return _first(dataset, family) if counted is None else None
+    since = (counted.started_at or counted.created_at) if counted else None
     revisions, cells = corrected_since(dataset, since)
     if not revisions:
         return None
@@ -89,6 +102,15 @@ def _due(dataset: Dataset, family: Family, now: datetime) -> RunRequest | None:
     if hours and now - (since or current.created_at) >= timedelta(hours=hours):
         return RunRequest(dataset, family, f"every {hours} hours")
     return None
+
+
+def _retry_at(last: TrainingRun) -> datetime:
+    """From when on the corrections that called for ``last`` call for another run."""
+    ended = last.finished_at or last.created_at
+    if last.status != RunStatus.FAILED:
+        return ended
+    failures = failures_at_the_end(last.dataset, last.family)
+    return ended + min(_FIRST_RETRY * 4 ** min(failures - 1, 8), _LAST_RETRY)
 
 
 def _first(dataset: Dataset, family: Family) -> RunRequest | None:

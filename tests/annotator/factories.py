@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -18,6 +19,11 @@ from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.images import image_import
 
 _count = itertools.count(1)
+
+
+def is_stored(key: str) -> bool:
+    """Whether an object lies under ``key``, asked past our own code."""
+    return default_storage.exists(key)
 
 
 def make_dataset(name: str = "", types: Sequence[str] = ("HEK", "N2a"), **fields: Any) -> Dataset:

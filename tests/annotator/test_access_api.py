@@ -33,6 +33,7 @@ class Access(TestCase):
             "datasets/{d}/images/",
             "datasets/{d}/members/",
             "images/{i}/",
+            "images/{i}/neighbours/",
             "images/{i}/pixels/",
             "images/{i}/thumbnail/",
             "images/{i}/annotation/",

@@ -191,6 +191,52 @@ class Annotations(TestCase):
         )
         self.assertEqual((raw.status_code, raw["ETag"]), (201, '"2"'))
 
+    def test_a_plain_label_file_leaves_the_complete_regions_as_they_were(self) -> None:
+        make_revision(self.image, self.people.alice, complete_regions=[[0, 0, 32, 48]])
+        answer = self.bob.put(
+            self.url + "labels/",
+            tiff_bytes(square_labels(5)),
+            content_type="image/tiff",
+            headers={"If-Match": '"1"'},
+        )
+        self.assertEqual(answer.json()["complete_regions"], [[0, 0, 32, 48]])
+
+    def test_it_rejects_json_that_no_database_keeps(self) -> None:
+        begin = '{"shape": [48, 64], "dtype": "uint16", "cells": [], '
+        for rest in (
+            '"seconds_spent": NaN}',
+            '"seconds_spent": -Infinity}',
+            '"seconds_spent": 1e999}',
+            '"prediction": 123456789012345678901234567890}',
+            '"note": "\\u0000"}',
+            '"work": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        ):
+            with self.subTest(rest[:40]):
+                parts = {
+                    "labels": SimpleUploadedFile("labels", self.labels.tobytes()),
+                    "document": begin + rest,
+                }
+                answer = self.bob.put(
+                    self.url, parts, format="multipart", headers={"If-Match": '"0"'}
+                )
+                self.assertEqual((answer.status_code, answer.json()["code"]), (400, "bad_input"))
+                self.assertIn("no JSON that can be used", answer.json()["message"])
+
+    def test_labels_are_zipped_unless_the_client_refuses(self) -> None:
+        self.put()
+        for accept, zipped in (
+            ("gzip", True),
+            ("br, gzip;q=0.5", True),
+            ("*", True),
+            ("gzip;q=0", False),
+            ("gzip; q=0.0, identity", False),
+            ("br", False),
+            ("*, gzip;q=0", False),
+        ):
+            with self.subTest(accept):
+                answer = self.bob.get(self.url + "labels/", headers={"Accept-Encoding": accept})
+                self.assertEqual(answer.has_header("Content-Encoding"), zipped)
+
     def test_history_is_newest_first(self) -> None:
         self.put()
         make_revision(self.image, self.people.alice)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from unittest import mock
 
 import numpy as np
-from django.test import TestCase
+from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
 from annotator import storage
-from annotator.exceptions import StaleRevision, UnusableLabels
-from annotator.models import Image, PredictedCell, QueueItem, Revision
+from annotator.exceptions import NotHere, StaleRevision, UnusableLabels
+from annotator.models import Draft, Image, PredictedCell, QueueItem, Revision
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
 from annotator.storage import labels_get
 from tests.annotator.factories import (
@@ -80,6 +80,35 @@ class Revisions(TestCase):
             )
         self.assertEqual(self.image.revisions.count(), 1)
 
+    def test_a_repetition_forgets_the_draft_and_one_with_other_regions_is_stale(self) -> None:
+        box = [[0, 0, 32, 48]]
+        details = RevisionDetails(complete_regions=box)
+        first = self.submit_with(details)
+        Draft.objects.create(
+            image=self.image,
+            author=self.people.bob,
+            base_number=0,
+            labels_key="drafts/none",
+            document={},
+            saved_at=timezone.now(),
+        )
+        for regions in (None, [], [[0, 0, 64, 48]]):
+            with self.subTest(regions), self.assertRaises(StaleRevision):
+                self.submit_with(RevisionDetails(complete_regions=regions))
+        self.assertTrue(Draft.objects.exists())
+        self.assertEqual(self.submit_with(details), first)
+        self.assertFalse(Draft.objects.exists())
+
+    def submit_with(self, details: RevisionDetails) -> Revision:
+        return revision_submit(
+            image=self.image,
+            author=self.people.bob,
+            labels=square_labels(2),
+            cell_types={},
+            base_number=0,
+            details=details,
+        )
+
     def test_of_two_at_once_one_is_stale(self) -> None:
         put = storage.labels_put
         overtaken: list[bool] = []
@@ -133,6 +162,28 @@ class Revisions(TestCase):
 
     def test_no_cells_at_all_are_a_revision_too(self) -> None:
         self.assertEqual(self.submit(np.zeros((48, 64), np.uint8)).cell_count, 0)
+
+
+class Deleted(TransactionTestCase):
+    """Its own transactions: the database checks foreign keys at their end."""
+
+    def test_an_image_deleted_before_or_during_a_submit_is_said_to_be_gone(self) -> None:
+        put = storage.labels_put
+
+        def delete_first(labels: np.ndarray) -> str:
+            Image.objects.filter(pk=image.pk).delete()
+            return put(labels)
+
+        image = make_image(make_dataset(), "mixed_b1_1.tif")
+        with (
+            mock.patch("annotator.storage.labels_put", delete_first),
+            self.assertRaises(NotHere),
+        ):
+            make_revision(image)
+        with self.assertRaises(NotHere):
+            revision_submit(
+                image=image, author=None, labels=square_labels(), cell_types={}, base_number=1
+            )
 
 
 class Corrections(TestCase):

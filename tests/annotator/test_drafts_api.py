@@ -12,13 +12,18 @@ from unittest import mock
 import numpy as np
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import DataError
+from django.db import DataError, IntegrityError
 from django.test import TestCase
 from django.utils import timezone
 
-from annotator import storage
 from annotator.models import Draft
-from tests.annotator.factories import make_dataset, make_image, make_prediction, square_labels
+from tests.annotator.factories import (
+    is_stored,
+    make_dataset,
+    make_image,
+    make_prediction,
+    square_labels,
+)
 from tests.people import client_of, make_people
 
 EARLY, LATE = "2026-11-01T10:00:00Z", "2026-11-01T10:00:05Z"
@@ -66,7 +71,7 @@ class Drafts(TestCase):
         self.assertEqual(self.stored(), 2)
         self.save(3, "2026-11-01T10:00:09Z")
         self.assertEqual(self.stored(), 3)
-        self.assertFalse(storage.exists(before))
+        self.assertFalse(is_stored(before))
 
     def test_a_clock_that_runs_ahead_does_not_keep_later_work_out(self) -> None:
         self.assertEqual(self.save(2, "9999-12-31T23:59:59Z").status_code, 200)
@@ -81,10 +86,59 @@ class Drafts(TestCase):
 
     def test_a_document_the_database_refuses_leaves_no_bytes(self) -> None:
         before = {path.name for path in (Path(settings.VAR_DIR) / "objects").rglob("*.npy.gz")}
-        with mock.patch.object(Draft.objects, "update_or_create", side_effect=DataError("no")):
+        with mock.patch.object(Draft, "save", side_effect=DataError("no")):
             self.assertEqual(self.save(5).status_code, 400)
         after = {path.name for path in (Path(settings.VAR_DIR) / "objects").rglob("*.npy.gz")}
         self.assertEqual(before, after)
+
+    def test_one_that_the_writer_has_not_seen_is_not_replaced(self) -> None:
+        self.save(2, EARLY, work={"writer": "there"})
+        for seen in (None, LATE):
+            refused = self.save(3, LATE, replaces=seen, work={"writer": "here"})
+            self.assertEqual(refused.status_code, 409)
+            self.assertIn("elsewhere", refused.json()["message"])
+        self.assertEqual(self.stored(), 2)
+        seen = self.bob.get(self.url).json()["saved_at"]
+        taken = self.save(3, LATE, replaces=seen, work={"writer": "here"})
+        self.assertEqual(taken.status_code, 200)
+        self.assertEqual(self.stored(), 3)
+
+    def test_a_window_goes_on_after_an_answer_that_was_lost(self) -> None:
+        for count, at in ((2, EARLY), (2, EARLY), (3, LATE)):
+            answer = self.save(count, at, replaces=None, work={"writer": "here"})
+            self.assertEqual(answer.status_code, 200)
+            self.assertEqual(self.stored(), count)
+        late = self.save(4, EARLY, replaces=None, work={"writer": "here"})
+        self.assertEqual(late.status_code, 409)
+
+    def test_two_first_drafts_at_one_moment_do_not_replace_each_other(self) -> None:
+        with mock.patch.object(Draft, "save", side_effect=IntegrityError("draft_once")):
+            self.assertEqual(self.save(5).status_code, 409)
+
+    def test_a_draft_leaves_no_folder_behind(self) -> None:
+        def folders() -> set[Path]:
+            under = (Path(settings.VAR_DIR) / "objects").rglob("*")
+            return {path for path in under if path.is_dir() and "drafts" in path.parts}
+
+        self.save(2, EARLY)
+        before = folders()
+        self.save(3, LATE)
+        self.bob.delete(self.url)
+        self.assertEqual(folders(), before)
+        self.assertEqual(len(before), 1)
+
+    def test_numbers_that_no_database_keeps_are_refused(self) -> None:
+        for hostile in (
+            {"base": 10**30},
+            {"base": 2**31},
+            {"prediction": 10**30},
+            {"work": {"edits": float("nan")}},
+            {"work": {"cells": [float("-inf")]}},
+        ):
+            answer = self.save(**hostile)
+            self.assertEqual(answer.status_code, 400, hostile)
+            self.assertTrue(answer.json()["fields"], hostile)
+        self.assertFalse(Draft.objects.exists())
 
     def test_the_same_draft_twice_is_one(self) -> None:
         self.save(2, EARLY)
@@ -118,7 +172,7 @@ class Drafts(TestCase):
         answer = self.bob.put(url, parts, format="multipart", headers={"If-Match": '"0"'})
         self.assertEqual(answer.status_code, 201, answer.content)
         self.assertFalse(Draft.objects.exists())
-        self.assertFalse(storage.exists(key))
+        self.assertFalse(is_stored(key))
 
     def test_a_draft_can_be_thrown_away(self) -> None:
         self.save()

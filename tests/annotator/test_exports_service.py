@@ -10,29 +10,44 @@ from datetime import timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tifffile
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import TestCase
+from django.db import connection
+from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 from pycocotools.coco import COCO
 
 from annotator import storage
-from annotator.exceptions import BadInput, NotReady
+from annotator.api.exports import ExportOutput
+from annotator.exceptions import BadInput, Conflict, NotReady
 from annotator.formats.coco import encode_rle
 from annotator.formats.tables import measure
-from annotator.models import CellType, Export, ExportStatus, PredictedCell
+from annotator.models import (
+    CellType,
+    Dataset,
+    Export,
+    ExportStatus,
+    Image,
+    PredictedCell,
+    Revision,
+)
 from annotator.services.exports import (
+    CHUNK,
     ExportRequest,
     export_create,
     export_download,
     export_work,
     export_write,
+    exports_prune,
 )
 from tests.annotator.factories import (
+    is_stored,
     make_dataset,
     make_image,
     make_prediction,
@@ -96,6 +111,16 @@ class CocoTest(ExportCase):
         )
         coco = self.load(source="predictions")
         self.assertEqual(coco.loadAnns([1])[0]["score"], 0.75)
+
+    def test_without_a_detector_the_file_name_gives_predicted_cells_their_type(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", culture="HEK")
+        prediction = make_prediction(image, make_version(self.dataset), square_labels(1))
+        where = {"bbox": [0, 0, 8, 8], "area": 64, "centroid": [3.5, 3.5]}
+        PredictedCell.objects.create(
+            prediction=prediction, label=1, score=0.75, uncertainty=0.25, **where
+        )
+        coco = self.load(source="predictions")
+        self.assertEqual(coco.loadCats(coco.loadAnns([1])[0]["category_id"])[0]["name"], "HEK")
 
     def test_a_json_file_may_be_named(self) -> None:
         make_revision(make_image(self.dataset))
@@ -282,6 +307,39 @@ class AskingTest(ExportCase):
             export.refresh_from_db()
             self.assertEqual(export.status == ExportStatus.DONE, taken)
 
+    def test_an_export_that_kills_three_workers_fails_with_what_to_do(self) -> None:
+        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
+        request = ExportRequest(self.dataset, "cellpose")
+        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
+        export_work(export_id=export.pk, should_stop=lambda: True)  # no death
+        for _ in range(3):
+            with (
+                mock.patch("annotator.services.exports._zipped", side_effect=SystemExit),
+                self.assertRaises(SystemExit),  # as little is written as by a killed worker
+            ):
+                export_work(export_id=export.pk)
+            Export.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=11))
+        export_work(export_id=export.pk)
+        export.refresh_from_db()
+        self.assertEqual(export.status, ExportStatus.FAILED)
+        self.assertIn("one split at a time", export.message)
+
+    def test_the_zip_goes_when_its_days_are_over(self) -> None:
+        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
+        request = ExportRequest(self.dataset, "cellpose")
+        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
+        export_work(export_id=export.pk)
+        export.refresh_from_db()
+        key, now = export.key, timezone.now()
+        exports_prune(now=now + timedelta(days=29))
+        self.assertTrue(is_stored(key))
+        exports_prune(now=now + timedelta(days=31))
+        self.assertFalse(is_stored(key))
+        export.refresh_from_db()
+        with self.assertRaisesMessage(Conflict, "removed after 30 days; export again"):
+            export_download(export=export)
+        self.assertIsNone(ExportOutput(export).data["download"])
+
     def test_an_export_that_fails_says_why(self) -> None:
         revision = make_revision(make_image(self.dataset))
         request = ExportRequest(self.dataset, "csv")
@@ -292,3 +350,51 @@ class AskingTest(ExportCase):
         export.refresh_from_db()
         self.assertEqual(export.status, ExportStatus.FAILED)
         self.assertIn("missing from object storage", export.message)
+
+
+class BesideWritersTest(TransactionTestCase):
+    """Its own transactions, as SQLite locks by them; the second writer has its own connection."""
+
+    def test_an_export_of_more_than_one_chunk_bears_writers_beside_it(self) -> None:
+        dataset = make_dataset()
+        first = make_revision(make_image(dataset, "a_0.tif"))
+        images = Image.objects.bulk_create(copies(first.image, CHUNK))
+        Revision.objects.bulk_create(
+            Revision(
+                image=image,
+                number=1,
+                labels_key=first.labels_key,
+                source="import",
+                cell_count=0,
+                corrected_cells=0,
+            )
+            for image in images
+        )
+        request = ExportRequest(dataset, "cellpose")
+        export = export_create(request=request, requested_by=make_people(dataset).alice)
+
+        def write() -> None:
+            try:
+                Dataset.objects.update(lease_minutes=31)
+            finally:
+                connection.close()
+
+        def beside() -> bool:
+            writer = Thread(target=write)
+            writer.start()
+            writer.join()
+            return False
+
+        export_work(export_id=export.pk, should_stop=beside)
+        export.refresh_from_db()
+        self.assertEqual((export.status, export.images), (ExportStatus.DONE, CHUNK + 1))
+
+
+def copies(image: Image, count: int) -> list[Image]:
+    """Rows of ``count`` more images with the same original."""
+    rows = []
+    for number in range(1, count + 1):
+        row = Image.objects.get(pk=image.pk)
+        row.pk, row.name, row.sha256 = None, f"a_{number}.tif", f"{number:064x}"
+        rows.append(row)
+    return rows

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from django.test import TestCase
 
 from annotator import storage
+from annotator.services.flows import prediction_masks
 from inference.flow_cache import pack
 from inference.flows import masks_to_flows
 from tests.annotator.factories import make_dataset, make_image, make_prediction, square_labels
@@ -40,6 +44,35 @@ class Flows(TestCase):
         self.assertEqual(self.masks(cellprob_threshold=-2).max(), 6)
         self.assertEqual(self.masks(min_size=10**5).max(), 0)
 
+    def test_one_decode_at_a_time_and_the_others_wait(self) -> None:
+        inside, most = 0, 0
+
+        def slow(*_: Any) -> np.ndarray:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.1)
+            inside -= 1
+            return self.labels
+
+        def ask(_: int) -> np.ndarray:
+            knobs = {"cellprob_threshold": 0.0, "flow_threshold": 0.4, "min_size": 15}
+            return prediction_masks(prediction=self.prediction, **knobs)  # type: ignore[arg-type]
+
+        with (
+            mock.patch("inference.redecode.masks_of", slow),
+            ThreadPoolExecutor(4) as pool,
+        ):
+            self.assertEqual(len(list(pool.map(ask, range(4)))), 4)
+        self.assertEqual(most, 1)
+
+    def test_damaged_flows_are_told_with_what_to_do(self) -> None:
+        self.prediction.flows_key = storage.put("flows/damaged", b"nonsense")
+        self.prediction.save()
+        answer = self.bob.post(self.url + "masks/", {}, format="json")
+        self.assertEqual(answer.status_code, 503)
+        self.assertIn("by hand", answer.json()["message"])
+
     def test_a_click_gives_the_pixels_of_that_cell_alone(self) -> None:
         rows, columns = np.nonzero(self.labels == 6)
         at = {"x": int(columns.mean()), "y": int(rows.mean())}
@@ -63,6 +96,7 @@ class Flows(TestCase):
         charlie = client_of(self.people.charlie)
         self.assertEqual(charlie.post(url, {}, format="json").status_code, 404)
         vera = client_of(self.people.vera)
+        self.assertEqual(vera.post(url, {}, format="json").status_code, 403)
         self.assertEqual(
             vera.post(self.url + "cell/", {"x": 1, "y": 1}, format="json").status_code, 403
         )

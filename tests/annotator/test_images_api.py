@@ -175,6 +175,18 @@ class Pixels(TestCase):
         answer = self.client.get(self.url, headers={"If-None-Match": tag})
         self.assertEqual((answer.status_code, answer.content), (304, b""))
 
+    def test_the_neighbours_are_those_of_the_data_set_in_order_of_upload(self) -> None:
+        make_image(make_dataset("other"))
+        newer = make_image(self.image.dataset)
+        found = [
+            self.client.get(f"/api/v1/images/{image.pk}/neighbours/").json()
+            for image in (self.image, newer)
+        ]
+        self.assertEqual(
+            found,
+            [{"previous": None, "next": newer.pk}, {"previous": self.image.pk, "next": None}],
+        )
+
     def test_thumbnail(self) -> None:
         answer = self.client.get(
             f"/api/v1/images/{self.image.pk}/thumbnail/", headers={"Accept": "image/png"}

@@ -22,6 +22,7 @@ from annotator.services.images import (
     image_thumbnail,
 )
 from tests.annotator.factories import (
+    is_stored,
     make_dataset,
     make_image,
     make_prediction,
@@ -68,6 +69,13 @@ class Importing(TestCase):
         self.assertEqual((image.group, image.split), (image.sha256, split_of(image.sha256)))
         self.assertEqual(image.culture, "")
 
+    def test_a_group_that_was_given_a_split_keeps_it(self) -> None:
+        other = "test" if split_of("batch=b7") == "train" else "train"
+        make_image(self.dataset, "HEK_b7_1.tif", split=other)
+        self.assertEqual(make_image(self.dataset, "HEK_b7_2.tif").split, other)
+        elsewhere = make_image(make_dataset(), "HEK_b7_2.tif")
+        self.assertEqual(elsewhere.split, split_of("batch=b7"))
+
     def test_what_is_given_wins_over_the_name(self) -> None:
         image = make_image(self.dataset, "CHO_b1_1.tif", culture="hek", split="test")
         self.assertEqual((image.culture, image.split), ("HEK", "test"))
@@ -85,7 +93,7 @@ class Importing(TestCase):
         for word in ("CHO", "HEK", "N2a", "mixed"):
             self.assertIn(word, caught.exception.message)
         self.assertFalse(Image.objects.exists())
-        self.assertFalse(storage.exists(storage.image_key(storage.sha256_of(content))))
+        self.assertFalse(is_stored(storage.image_key(storage.sha256_of(content))))
 
     def test_it_rejects_other_channels_than_the_data_sets(self) -> None:
         with self.assertRaises(UnreadableImage):
@@ -133,7 +141,7 @@ class Deleting(TestCase):
         make_revision(image)
         image_delete(image=image)
         self.assertFalse(Revision.objects.exists())
-        self.assertFalse(storage.exists(image.key))
+        self.assertFalse(is_stored(image.key))
 
     def test_bytes_deleted_while_they_are_uploaded_again_are_stored_again(self) -> None:
         content = tiff_bytes(pixels())

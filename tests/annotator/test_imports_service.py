@@ -40,6 +40,16 @@ class Imports(TestCase):
             **options,
         )
 
+    def test_types_alone_leave_the_complete_regions_as_they_were(self) -> None:
+        image = self.bring(("mixed_b1_1.tif", self.image)).imported[0]
+        make_revision(image, self.people.alice, complete_regions=[[0, 0, 32, 48]])
+        report = self.bring(("mixed_b1_1_types.csv", b"label,type\n1,HEK\n"))
+        self.assertEqual(report.revisions, 1)
+        head = image.revisions.get(number=2)
+        self.assertEqual(head.complete_regions, [[0, 0, 32, 48]])
+        self.bring(("mixed_b1_1_masks.tif", tiff_bytes(square_labels(5))))
+        self.assertIsNone(image.revisions.get(number=3).complete_regions)
+
     def test_masks_beside_an_image_become_the_importers_revision(self) -> None:
         for image_name, masks_name in [
             ("HEK_b1_1.tif", "HEK_b1_1_masks.tif"),
@@ -58,6 +68,15 @@ class Imports(TestCase):
                     set(revision.cells.values_list("type__name", "type_source")),
                     {("HEK", "file_name")},
                 )
+
+    def test_a_group_put_into_a_second_split_is_remarked_on_once(self) -> None:
+        first = self.bring(("HEK_b1_1.tif", self.image), split="train")
+        self.assertEqual(first.notes, [])
+        more = [(f"HEK_b1_{number}.tif", tiff_bytes(pixels())) for number in (2, 3)]
+        report = self.bring(*more, split="test")
+        self.assertEqual({image.split for image in report.imported}, {"test"})
+        (note,) = report.notes
+        self.assertIn("Images of batch=b1 are in the split train too", note)
 
     def test_a_cellpose_seg_file_is_a_revision_and_a_malicious_one_is_not(self) -> None:
         report = self.bring(

@@ -11,9 +11,11 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import torch
 from cellpose.resnet_torch import CPnet
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase, override_settings
@@ -47,6 +49,9 @@ class TrainCommandTest(TransactionTestCase):
         expected = {"version", "split", "images", "ap50", "ap75", "ap90", "pq", "aji"}
         self.assertLessEqual(expected | {"count_error"}, set(measured))
         self.assertEqual(measured["ap50"], made["metrics"]["ap50"])
+        on_train = run("model_evaluate", self.name, "segmenter-1", split="train")
+        self.assertEqual(on_train["images"], 3)
+        self.assertEqual(list((Path(settings.SNAPSHOTS_DIR) / "measured").iterdir()), [])
         promoted = run("model_promote", self.name, "segmenter-1")
         self.assertEqual(promoted, {"version": "segmenter-1", "stage": "current"})
         self.assertEqual(run("images_predict", self.name, wait=True)["images"], 4)
@@ -61,6 +66,18 @@ class TrainCommandTest(TransactionTestCase):
         queued = run("model_train", self.name, "segmenter", base="scratch")
         self.assertEqual(queued["status"], "queued")
         self.assertEqual(TrainingRun.objects.get().pk, queued["run"])
+
+    def test_ctrl_c_is_a_sentence_and_a_run_to_go_on_with(self) -> None:
+        tell = "annotator.management.commands.model_train.Command._tell_epoch"
+        with (
+            mock.patch(tell, side_effect=KeyboardInterrupt),
+            self.assertRaisesMessage(CommandError, "--resume") as caught,
+        ):
+            run("model_train", self.name, "segmenter", base="scratch", wait=True)
+        self.assertEqual(caught.exception.returncode, 130)
+        self.assertEqual(TrainingRun.objects.get().status, RunStatus.CANCELLED)
+        made = run("model_train", self.name, "segmenter", resume=True, wait=True)
+        self.assertEqual(made["version"], "segmenter-1")
 
     def test_a_cancelled_run_is_resumed_by_name_of_the_family(self) -> None:
         queued = run("model_train", self.name, "segmenter", base="scratch")

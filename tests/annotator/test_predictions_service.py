@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import NotHere
-from annotator.models import ModelVersion, Prediction, PredictionAttempt, QueueItem
+from annotator.models import Draft, ModelVersion, Prediction, PredictionAttempt, QueueItem
 from annotator.selectors.predictions import newest_predictions, pending_images
 from annotator.selectors.versions import Pair
 from annotator.services.predictions import (
@@ -99,6 +99,20 @@ class StoreTest(TestCase):
         QueueItem.objects.create(image=self.image, prediction=first, score=1, annotator=bob)
         self.store(make_version(self.dataset, stage="retired"))
         self.assertIn(first, Prediction.objects.all())
+
+    def test_the_prediction_a_draft_began_with_stays(self) -> None:
+        first = self.store()
+        Draft.objects.create(
+            image=self.image,
+            author=make_people(self.dataset).bob,
+            base_number=0,
+            prediction=first,
+            labels_key="drafts/none",
+            document={},
+            saved_at=timezone.now(),
+        )
+        self.store(make_version(self.dataset, stage="retired"))
+        self.assertEqual(Draft.objects.get().prediction, first)
 
     def test_the_newest_counts(self) -> None:
         self.store()

@@ -151,6 +151,20 @@ class QueueApiTest(TestCase):
         self.assertEqual(skipped.status_code, 200)
         self.assertEqual(self.next().status_code, 204)
 
+    def test_a_release_or_skip_whose_answer_was_lost_may_be_repeated(self) -> None:
+        item = self.next().json()
+        url = f"/api/v1/queue/{item['id']}/"
+        first, again = (self.bob.post(url + "release/") for _ in range(2))
+        self.assertEqual((again.status_code, again.json()), (200, first.json()))
+        self.next()
+        why = {"reason": "out of focus"}
+        first, again = (self.bob.post(url + "skip/", why, format="json") for _ in range(2))
+        self.assertEqual((again.status_code, again.json()), (200, first.json()))
+        for client, reason in ((self.bob, "dark"), (client_of(self.people.alice), "out of focus")):
+            other = client.post(url + "skip/", {"reason": reason}, format="json")
+            self.assertEqual(other.status_code, 409)
+        self.assertEqual(self.bob.post(url + "release/").status_code, 409)
+
     def test_heartbeat_lengthens_and_release_gives_back(self) -> None:
         item = self.next().json()
         QueueItem.objects.update(leased_until=timezone.now() + timedelta(seconds=10))

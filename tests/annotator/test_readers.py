@@ -63,9 +63,17 @@ class Reading(SimpleTestCase):
         color[0, 0, 3] = 7
         self.assertEqual(read_image(png(color), "a.png").array.shape, (4, 20, 30))
 
-    def test_equal_planes_of_rgb_are_one_channel(self) -> None:
+    def test_equal_planes_of_rgb_are_one_channel_where_one_is_expected(self) -> None:
         gray = pixels((20, 30)).astype(np.uint8)
-        self.assert_pixels(png(np.stack([gray] * 3, -1)), "a.png", gray[np.newaxis])
+        read = read_image(png(np.stack([gray] * 3, -1)), "a.png")
+        np.testing.assert_array_equal(with_roles(read.array, ["nucleus"], "a.png")[0], gray)
+        with self.assertRaisesMessage(UnreadableImage, "It is gray"):
+            with_roles(read.array, ["cytoplasm", "nucleus"], "a.png")
+
+    def test_a_black_rgb_field_keeps_its_channels(self) -> None:
+        read = read_image(png(np.zeros((20, 30, 3), np.uint8)), "dark.png")
+        shown = with_roles(read.array, ["-", "cytoplasm", "nucleus"], "dark.png")
+        self.assertEqual(shown.shape, (2, 20, 30))
 
     def test_jpeg(self) -> None:
         flat = np.full((16, 16), 77, np.uint8)
@@ -219,7 +227,7 @@ class Roles(SimpleTestCase):
             with_roles(np.zeros((1, 5, 5), np.uint8), ["cytoplasm", "nucleus"], "a.png")
         self.assertIn("one channel", caught.exception.message)
         with self.assertRaises(UnreadableImage) as caught:
-            with_roles(np.zeros((3, 5, 5), np.uint8), ["cytoplasm", "nucleus"], "a.png")
+            with_roles(pixels((3, 5, 5)), ["cytoplasm", "nucleus"], "a.png")
         self.assertIn("-,cytoplasm,nucleus", caught.exception.message)
 
 

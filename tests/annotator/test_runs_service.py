@@ -78,6 +78,18 @@ class CreateTest(TestCase):
         make_prediction(image)
         self.assertEqual(create(dataset, "detector").status, RunStatus.QUEUED)
 
+    def test_images_with_nothing_complete_yet_teach_nothing(self) -> None:
+        dataset = make_dataset()
+        image = make_image(dataset, "HEK_a_1.tif", split="train")
+        make_prediction(image)
+        make_revision(image, labels=square_labels(6), complete_regions=[])
+        for family in ("segmenter", "detector"):
+            with self.assertRaises(NotReady):
+                create(dataset, family)
+        make_revision(image, labels=square_labels(6), complete_regions=[[0, 0, 30, 30]])
+        for family in ("segmenter", "detector"):
+            self.assertEqual(create(dataset, family).status, RunStatus.QUEUED)
+
     def test_two_clicks_make_one_run(self) -> None:
         dataset = ready()
         run = create(dataset)
@@ -139,6 +151,28 @@ class ClaimTest(TestCase):
         self.assertIs(run_beat(run_id=self.pk, claim=claim), Order.GO_ON)
         run_cancel(run=self.run_row)
         self.assertIs(run_beat(run_id=self.pk, claim=claim), Order.CANCEL)
+
+    def test_a_run_that_kills_three_workers_fails_with_what_to_do(self) -> None:
+        for _ in range(3):
+            claimed(self.run_row)
+            silence(self.run_row)
+        self.assertIsNone(run_claim(run_id=self.pk))
+        self.run_row.refresh_from_db()
+        self.assertEqual(self.run_row.status, RunStatus.FAILED)
+        self.assertIn("lower batch_size or crop, then resume", self.run_row.message)
+        self.assertFalse(waiting_runs(timezone.now()).exists())
+        run_resume(run=self.run_row)
+        claimed(self.run_row)
+
+    def test_an_epoch_or_a_stop_in_good_order_is_no_death(self) -> None:
+        for number in range(1, 9):
+            claim = claimed(self.run_row)
+            if number % 2:
+                point = RunEpoch(epoch=number, train_loss=0.5, seconds=2.0)
+                run_epoch_record(run_id=self.pk, claim=claim, point=point, epochs=9, left=1.0)
+                silence(self.run_row)
+            else:
+                run_release(run_id=self.pk, claim=claim)
 
     def test_a_released_run_can_be_taken_at_once(self) -> None:
         run_release(run_id=self.pk, claim=claimed(self.run_row))

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.contrib import admin
 from django.test import TestCase, TransactionTestCase, override_settings
 
-from annotator import storage
 from annotator.exceptions import Unavailable
 from annotator.models import Dataset, Image, Revision
 from tests.annotator.factories import (
+    is_stored,
     make_dataset,
     make_image,
     make_prediction,
@@ -172,12 +172,12 @@ class Deleting(TestCase):
     def test_a_whole_data_set_goes_with_its_originals(self) -> None:
         self.assertEqual(self.delete(self.dataset), 302)
         self.assertFalse(Dataset.objects.exists())
-        self.assertFalse(storage.exists(self.image.key))
+        self.assertFalse(is_stored(self.image.key))
 
     def test_an_image_goes_with_its_revisions_and_its_original(self) -> None:
         self.assertEqual(self.delete(self.image), 302)
         self.assertFalse(Image.objects.exists() or Revision.objects.exists())
-        self.assertFalse(storage.exists(self.image.key))
+        self.assertFalse(is_stored(self.image.key))
 
     def test_selected_images_go_with_their_originals(self) -> None:
         other = make_image(self.dataset)
@@ -185,12 +185,12 @@ class Deleting(TestCase):
         with self.captureOnCommitCallbacks(execute=True):
             self.client.post("/admin/annotator/image/", action | {"post": "yes"})
         self.assertFalse(Image.objects.exists())
-        self.assertFalse(storage.exists(self.image.key) or storage.exists(other.key))
+        self.assertFalse(is_stored(self.image.key) or is_stored(other.key))
 
     def test_an_original_that_another_data_set_holds_stays(self) -> None:
         make_image(make_dataset(), "HEK_b1_1.tif", self.array)
         self.delete(self.dataset)
-        self.assertTrue(storage.exists(self.image.key))
+        self.assertTrue(is_stored(self.image.key))
 
     def test_a_revision_is_not_deleted_alone(self) -> None:
         head = self.image.revisions.order_by("-number")[0]
@@ -211,7 +211,7 @@ class DeletingInVain(TransactionTestCase):
         with mock.patch("annotator.storage.delete", side_effect=Unavailable("The disk is gone.")):
             answer = self.client.post(url, {"post": "yes"}, follow=True)
         self.assertContains(answer, "Not everything was deleted. The disk is gone.")
-        self.assertTrue(storage.exists(image.key))
+        self.assertTrue(is_stored(image.key))
         self.client.post(url, {"post": "yes"})
         self.assertFalse(Dataset.objects.exists())
 

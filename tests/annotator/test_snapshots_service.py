@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.test import TestCase
 
 from annotator.models import Dataset, Family, Image, Snapshot
-from annotator.services.images import image_array
-from annotator.services.snapshots import snapshot_create, snapshot_write
+from annotator.services.images import image_array, image_delete
+from annotator.services.snapshots import (
+    MEASURED,
+    snapshot_create,
+    snapshot_folders_prune,
+    snapshot_write,
+)
 from tests.annotator.factories import (
     make_dataset,
     make_image,
     make_prediction,
     make_revision,
     make_version,
+    pixels,
     square_labels,
 )
 from training.dataset import open_snapshot
@@ -55,6 +65,47 @@ class SnapshotTest(TestCase):
         self.assertEqual(opened.channels, ("cytoplasm", "nucleus"))
         self.assertEqual(len(opened.split("train")), 1)
         self.assertEqual(len(opened.split("test")), 1)
+
+    def test_images_with_nothing_complete_yet_are_left_out(self) -> None:
+        image = self.masked(split="train")
+        make_revision(image, labels=square_labels(7), complete_regions=[])
+        self.masked(split="test", cells=8)
+        image = self.masked("HEK_a_1.tif", split="test")
+        make_revision(image, complete_regions=[])
+        for family in Family.values:
+            snapshot = snapshot_create(dataset=self.dataset, family=family)
+            self.assertEqual([entry["cells"] for entry in snapshot.entries], [8])
+
+    def test_images_imported_again_are_written_from_their_new_rows(self) -> None:
+        self.masked(split="train", array=pixels(seed=1))
+        first = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        stale = snapshot_write(snapshot=first, folder=self.folder)
+        image_delete(image=self.dataset.images.get())
+        image = self.masked(split="train", array=pixels(seed=1))
+        again = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        self.assertEqual(again, first)
+        for folder in (stale, stale.with_name("elsewhere")):
+            (entry,) = open_snapshot(snapshot_write(snapshot=again, folder=folder)).images
+            self.assertEqual(entry.id, str(image.pk))
+
+    def test_one_split_can_be_written_alone(self) -> None:
+        self.masked(split="train")
+        self.masked("measures.tif", split="test")
+        snapshot = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        snapshot_write(snapshot=snapshot, folder=self.folder, split="test")
+        self.assertEqual(
+            [image.name for image in open_snapshot(self.folder).images], ["measures.tif"]
+        )
+        self.assertEqual(len(list((self.folder / "images").iterdir())), 1)
+
+    def test_only_what_a_killed_evaluation_left_long_ago_is_removed(self) -> None:
+        place = Path(settings.SNAPSHOTS_DIR) / MEASURED
+        for name, age in (("left", 90_000), ("read", 60)):
+            (place / name).mkdir(parents=True, exist_ok=True)
+            os.utime(place / name, (time.time() - age,) * 2)
+        snapshot_folders_prune()
+        self.assertEqual([folder.name for folder in place.iterdir()], ["read"])
+        shutil.rmtree(place)
 
     def test_the_same_state_is_the_same_snapshot(self) -> None:
         self.masked(split="train")

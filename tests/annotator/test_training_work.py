@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from datetime import timedelta
 from typing import Any
+from unittest import mock
 
-from django.db import connection
-from django.test import TransactionTestCase
+from django.db import OperationalError, connection
+from django.test import TestCase, TransactionTestCase
+from django.utils import timezone
 
-from annotator import storage
 from annotator.models import Dataset, Evaluation, ModelVersion, RunStatus, TrainingRun
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 from annotator.services.versions import version_promote
-from annotator.work.training import run_folder, work_on_run
-from tests.annotator.factories import make_image, make_revision, square_labels
+from annotator.work.training import run_folder, run_folders_prune, work_on_run
+from tests.annotator.factories import (
+    is_stored,
+    make_dataset,
+    make_image,
+    make_revision,
+    square_labels,
+)
 from tests.annotator.trained import add_drawn, make_trainable
 from training.engine import CHECKPOINT, EpochReport
 
@@ -45,7 +54,7 @@ class WorkTest(TransactionTestCase):
         self.assertEqual(run.status, RunStatus.DONE, run.message)
         version = made(run)
         self.assertEqual(version.version, "segmenter-1")
-        self.assertTrue(storage.exists(f"{version.key}/weights.safetensors"))
+        self.assertTrue(is_stored(f"{version.key}/weights.safetensors"))
         self.assertEqual([row.epoch for row in run.epoch_rows.all()], [1, 2])
         self.assertEqual((run.epoch, run.epochs), (2, 2))
         evaluation = version.evaluations.get()
@@ -93,6 +102,18 @@ class WorkTest(TransactionTestCase):
         self.assertIn("no built-in weights named no-such-weights", run.message)
         self.assertFalse(ModelVersion.objects.exists())
 
+    def test_a_database_that_fails_every_time_ends_the_run(self) -> None:
+        run = create(make_trainable(train=1))
+        broken = mock.patch(
+            "annotator.work.training._worked", side_effect=OperationalError("disk full")
+        )
+        for status in (RunStatus.QUEUED, RunStatus.QUEUED, RunStatus.FAILED):
+            TrainingRun.objects.update(heartbeat_at=None)
+            with broken, self.assertLogs("annotator.work.training", "ERROR"):
+                worked(run)
+            self.assertEqual(run.status, status)
+        self.assertIn("disk full", run.message)
+
     def test_nobody_else_works_on_a_held_run(self) -> None:
         run = create(make_trainable(train=1))
         taken = []
@@ -103,6 +124,26 @@ class WorkTest(TransactionTestCase):
         worked(run, on_epoch=rival)
         self.assertEqual(taken, [False])
         self.assertFalse(work_on_run(run.pk), "the run is over")
+
+
+class FoldersTest(TestCase):
+    def test_folders_of_runs_that_ended_long_ago_are_removed(self) -> None:
+        now, dataset = timezone.now(), make_dataset()
+        runs = [
+            TrainingRun.objects.create(
+                dataset=dataset, family="segmenter", reason="", status=status, finished_at=ended
+            )
+            for status, ended in (
+                (RunStatus.FAILED, now - timedelta(days=31)),
+                (RunStatus.CANCELLED, now - timedelta(days=29)),
+                (RunStatus.TRAINING, None),
+            )
+        ]
+        for run in runs:
+            run_folder(run).mkdir(parents=True, exist_ok=True)
+            self.addCleanup(shutil.rmtree, run_folder(run), ignore_errors=True)
+        run_folders_prune(now)
+        self.assertEqual([run_folder(run).exists() for run in runs], [False, True, True])
 
 
 class CancelTest(TransactionTestCase):

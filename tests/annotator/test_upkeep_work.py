@@ -28,8 +28,8 @@ class RetrainingTest(TestCase):
         self.dataset = make_dataset(retrain_after_cells=10, types=())
         self.current = make_version(self.dataset)
 
-    def correct(self, cells: int) -> None:
-        make_revision(make_image(self.dataset, split="train"), labels=square_labels(cells))
+    def correct(self, cells: int, split: str = "train") -> None:
+        make_revision(make_image(self.dataset, split=split), labels=square_labels(cells))
 
     def test_enough_corrected_cells_start_a_run_from_the_current_version(self) -> None:
         self.correct(9)
@@ -39,6 +39,12 @@ class RetrainingTest(TestCase):
         self.assertEqual(run.base, self.current)
         self.assertEqual(run.reason, "15 newly corrected cells")
         self.assertIsNone(run.requested_by)
+
+    def test_corrections_that_only_measure_start_nothing(self) -> None:
+        self.correct(6)
+        for split in ("validation", "test"):
+            self.correct(20, split)
+        self.assertEqual(started(self.dataset), [])
 
     def test_cells_count_once(self) -> None:
         self.correct(12)
@@ -50,6 +56,30 @@ class RetrainingTest(TestCase):
         self.assertEqual(started(self.dataset), [], "a failed run is not tried again and again")
         self.correct(12)
         self.assertEqual(len(started(self.dataset)), 1)
+
+    def end(self, run: TrainingRun, status: str, ago: timedelta) -> None:
+        ended = timezone.now() - ago
+        TrainingRun.objects.filter(pk=run.pk).update(
+            status=status, started_at=timezone.now(), finished_at=ended
+        )
+
+    def test_a_failed_run_is_tried_again_after_a_wait_that_grows(self) -> None:
+        self.correct(12)
+        for hours in (1, 4, 16):
+            (run,) = started(self.dataset)
+            self.end(run, RunStatus.FAILED, timedelta(hours=hours - 0.5))
+            self.assertEqual(started(self.dataset), [])
+            self.end(run, RunStatus.FAILED, timedelta(hours=hours + 0.5))
+        (run,) = started(self.dataset)
+        self.assertEqual(run.reason, "12 newly corrected cells")
+        self.end(run, RunStatus.DONE, timedelta(hours=99))
+        self.assertEqual(started(self.dataset), [])
+
+    def test_what_somebody_cancelled_is_not_started_again(self) -> None:
+        self.correct(12)
+        (run,) = started(self.dataset)
+        self.end(run, RunStatus.CANCELLED, timedelta(days=99))
+        self.assertEqual(started(self.dataset), [])
 
     def test_zero_cells_means_never(self) -> None:
         self.dataset.retrain_after_cells = 0

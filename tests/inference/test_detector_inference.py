@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.detector import MARGIN, TILE, BoxMask, Detections, Detector, _spans, paste
 from inference.detector_network import DetectorNetwork
+from inference.devices import fast_in_bfloat16
 from inference.errors import InferenceError
 from inference.normalize import normalize
 from training.synthetic import draw_image
@@ -47,6 +49,14 @@ def detections(*cells):
     scores = np.array([score for _, score in cells], np.float32)
     types = np.full((len(cells), 2), 0.5, np.float32)
     return Detections(np.array(boxes, np.float32), scores, types, [m for m, _ in cells])
+
+
+class DeviceTests(unittest.TestCase):
+    def test_both_models_ask_the_same_of_the_processor(self):
+        for answer in (True, False):
+            with mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", lambda a=answer: a):
+                wanted = fast_in_bfloat16(torch.device("cpu"))
+                self.assertEqual(tiny_detector().half, wanted)
 
 
 class LabelTests(unittest.TestCase):

@@ -89,12 +89,13 @@ class OverlapTest(unittest.TestCase):
         # Two 10 × 10 squares shifted by 5 px: 50 / 150.
         a = rectangles((4, 0, 0, 10, 10), (6, 20, 10, 30, 20))
         b = rectangles((2, 5, 0, 15, 10), (8, 20, 10, 30, 20))
-        matrix = under_test.iou_matrix(a, b)
-        np.testing.assert_allclose(matrix, [[1 / 3, 0], [0, 1]], rtol=1e-6)
+        rows, columns, iou = under_test.iou_pairs(a, b)
+        self.assertEqual((rows.tolist(), columns.tolist()), ([0, 1], [0, 1]))
+        np.testing.assert_allclose(iou, [1 / 3, 1], rtol=1e-6)
 
     def test_it_rejects_images_of_different_shapes(self):
         with self.assertRaises(LabelsError):
-            under_test.iou_matrix(np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8))
+            under_test.iou_pairs(np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8))
 
 
 class EncodingTest(unittest.TestCase):

@@ -98,6 +98,17 @@ class OddImagesTest(unittest.TestCase):
             self.assertEqual(result.labels.max(), 0)
             self.assertEqual(result.diameter, 30.0)
 
+    def test_a_network_in_doubt_stays_near_the_cells_it_learnt_from(self):
+        # These random weights find specks, and without bounds enlarge the image sixfold.
+        torch.manual_seed(5)
+        state = build_net(SMALL).state_dict()
+        learnt = {"training_diameters": {"median": 50.0, "low": 40.0, "high": 60.0}}
+        found = {}
+        for name, settings in (("free", {}), ("learnt", learnt)):
+            meta = ModelMeta("segmenter", SMALL, ("nucleus",), settings=settings)
+            found[name] = Segmenter(state, meta, device="cpu").segment(disks()[None]).diameter
+        self.assertEqual(found, {"free": 5.0, "learnt": 20.0})
+
     def test_values_that_are_not_finite_are_survived(self):
         image = disks(dtype=np.float32)
         image[:5, :5], image[9, 9] = np.nan, np.inf

@@ -8,10 +8,11 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import torch
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
-from inference.segmenter import build_net
+from inference.segmenter import Segmenter, build_net
 from tests.training.snapshots import disks, write_snapshot
 from training import evaluate as under_test
 from training.errors import TrainingError
@@ -38,17 +39,68 @@ class EvaluateTest(unittest.TestCase):
         with mock.patch.object(under_test, name, return_value=answer):
             return under_test.evaluate(self.model(family), snapshot, "test")
 
-    def test_an_untrained_segmenter_gets_figures_for_each_image(self):
+    def test_a_segmenter_is_run_on_each_image_of_the_split(self):
         images = []
         for seed in range(2):
             pixels, labels = disks(seed)
             images.append({"pixels": pixels, "labels": labels, "split": "test"})
         snapshot = write_snapshot(self.folder / "snapshot", images)
-        figures = under_test.evaluate(self.model(), snapshot, "test")
+        torch.manual_seed(0)
+        model = self.model()
+        figures = under_test.evaluate(model, snapshot, "test")
         self.assertEqual(figures["images"], 2)
         self.assertEqual([row["image"] for row in figures["per_image"]], ["i1", "i2"])
-        for key in ("ap50", "ap75", "ap90", "pq", "aji", "count_error"):
-            self.assertGreaterEqual(figures[key], 0.0)
+        segmenter = Segmenter.load(model)
+        for image, row in zip(images, figures["per_image"], strict=True):
+            expected, found = (
+                np.unique(labels[labels > 0]).size
+                for labels in (image["labels"], segmenter.segment(image["pixels"]).labels)
+            )
+            self.assertEqual(row["cells"], expected)
+            self.assertAlmostEqual(row["count_error"], abs(found - expected) / expected)
+
+    def test_figures_are_what_arithmetic_says(self):
+        pixels, labels = disks(0)
+        ids, areas = np.unique(labels[labels > 0], return_counts=True)
+        missed = np.where(np.isin(labels, ids[:3]), 0, labels)
+        images = [{"pixels": pixels + n, "labels": labels, "split": "test"} for n in range(2)]
+        answers = iter((labels, missed))
+        figures = self.judged(images, lambda _: Answer(next(answers), {}, {}))
+        found, total = len(ids) - 3, len(ids)
+        for key in ("ap50", "ap75", "ap90"):
+            self.assertAlmostEqual(figures[key], (1 + found / total) / 2)
+        self.assertAlmostEqual(figures["pq"], (1 + found / (found + 1.5)) / 2)
+        self.assertAlmostEqual(figures["aji"], (1 + areas[3:].sum() / areas.sum()) / 2, places=5)
+        self.assertAlmostEqual(figures["count_error"], 3 / total / 2)
+
+    def test_ids_of_any_size_are_judged(self):
+        pixels, labels = disks(0)
+        high = np.where(labels > 0, labels.astype(np.uint32) + (2**31 - 1000), 0)
+        high = high.astype(np.uint32)
+        types = {str(k): "HEK" for k in np.unique(high)[1:].tolist()}
+        image = {"pixels": pixels, "labels": high, "split": "test", "cell_types": types}
+        width = pixels.shape[2]
+        image["complete_regions"] = [[0, 0, width, pixels.shape[1]]]
+        ids = np.unique(labels)[1:].tolist()
+        answer = Answer(labels, dict.fromkeys(ids, "HEK"), dict.fromkeys(ids, 0.9))
+        real, seen = np.bincount, []
+
+        def bincount(values, *args, **options):
+            seen.append(int(values.max(initial=0)))
+            return real(values, *args, **options) if seen[-1] < 2**20 else real([0])
+
+        with mock.patch.object(np, "bincount", bincount):
+            figures = self.judged([image], lambda _: answer, "detector", types=["HEK"])
+        self.assertLess(max(seen), 2**20, "a table of all ids up to the largest takes gigabytes")
+        self.assertEqual((figures["ap50"], figures["map"]), (1.0, 1.0))
+        self.assertEqual(figures["per_image"][0]["cells"], len(ids))
+
+    def test_an_image_with_nothing_complete_yet_is_no_perfect_one(self):
+        pixels, labels = disks(0)
+        image = {"pixels": pixels, "labels": labels, "split": "test"}
+        blank = lambda _: Answer(labels * 0, {}, {})  # noqa: E731
+        figures = self.judged([image, image | {"complete_regions": []}], blank)
+        self.assertEqual((figures["images"], figures["ap50"]), (1, 0.0))
 
     def test_it_rejects_a_split_without_labelled_images(self):
         pixels, labels = disks(0)
@@ -64,6 +116,20 @@ class EvaluateTest(unittest.TestCase):
         figures = self.judged([image | regions], lambda _: Answer(labels, {}, {}))
         self.assertLess(known.astype(bool).sum(), labels.astype(bool).sum())
         self.assertEqual((figures["ap50"], figures["count_error"]), (1.0, 0.0))
+
+    def test_types_of_cells_outside_complete_regions_do_not_count(self):
+        pixels, labels = disks(0)
+        ids = np.unique(labels)[1:].tolist()
+        outside = np.unique(labels[:, 50:]).tolist()
+        types = {k: "N2a" if k in outside else "HEK" for k in ids}
+        image = {"pixels": pixels, "labels": labels, "split": "test"}
+        image["cell_types"] = {str(k): name for k, name in types.items()}
+        image["complete_regions"] = [[0, 0, 50, 96]]
+        answer = Answer(labels, types, dict.fromkeys(ids, 0.9))
+        figures = self.judged([image], lambda _: answer, "detector", types=["HEK", "N2a"])
+        self.assertEqual(figures["true_share"], {"HEK": 1.0, "N2a": 0.0})
+        self.assertEqual(figures["predicted_share"], figures["true_share"])
+        self.assertEqual(figures["map"], 1.0)
 
     def test_a_detector_is_judged_by_type_too_and_mixed_images_apart(self):
         pixels, labels = disks(0)

@@ -16,7 +16,7 @@ from inference.segmenter import Segmenter
 from tests.training.snapshots import disks, write_disks, write_snapshot
 from training.config import TrainConfig
 from training.dataset import open_snapshot
-from training.engine import learning_rate, prefetch
+from training.engine import CHECKPOINT, learning_rate, prefetch
 from training.errors import Cancelled, TrainingError
 from training.evaluate import evaluate
 from training.samples import kept_flows
@@ -158,6 +158,20 @@ class RefusalTest(TrainTest):
         with self.assertRaisesRegex(TrainingError, "another run"):
             train(self.config(epochs=2), self.snapshot(), self.run_folder)
 
+    def test_another_machines_paths_and_an_older_releases_settings_are_no_other_run(self):
+        snapshot = self.snapshot()
+        train(self.config(epochs=1), snapshot, self.run_folder)
+        file = self.run_folder / CHECKPOINT
+        state = torch.load(file, weights_only=True)
+        state["config"] |= {"weights_cache": "/elsewhere", "device": "cuda:7"}
+        del state["config"]["clip"]  # at its default here
+        torch.save(state, file)
+        train(self.config(epochs=1), snapshot, self.run_folder)
+        state["config"]["seed"] = 12345
+        torch.save(state, file)
+        with self.assertRaisesRegex(TrainingError, "start a new run"):
+            train(self.config(epochs=1), snapshot, self.run_folder)
+
     def test_it_rejects_snapshots_without_labels_or_without_cells(self):
         pixels, labels = disks(0)
         empty = write_snapshot(self.folder / "a", [{"pixels": pixels}])
@@ -204,6 +218,14 @@ class SamplesTest(TrainTest):
         crop = cut(learner.samples[0], View(1.0, centre=(50.0, 48.0)), 64)
         self.assertEqual(crop.weight[:, :30].min(), 1.0)
         self.assertEqual(crop.weight[:, 34:].max(), 0.0)
+
+    def test_neighbours_with_large_ids_stay_two_cells(self):
+        pixels, labels = disks(0)
+        high = np.where(labels > 0, labels.astype(np.uint32) + 2**30, 0).astype(np.uint32)
+        learner = self.learner([{"pixels": pixels, "labels": high}] * 2)
+        height, width = labels.shape
+        window = learner.samples[0].window(0, 0, height, width)
+        np.testing.assert_array_equal(window.labels, labels)
 
     def test_cells_cut_by_a_crops_edge_do_not_lower_the_validation_figures(self):
         images = [dict(zip(("pixels", "labels"), disks(seed), strict=True)) for seed in range(3)]

@@ -86,7 +86,9 @@ def _begun() -> Dataset:
         dataset = dataset_create(
             name=NAME, channels=["cytoplasm", "nucleus"], types=["HEK", "N2a"], owner=user
         )
-        dataset.description = "Synthetic HEK- and N2a-like cells. Delete it when you have your own."
+        dataset.description = (
+            "Synthetic HEK- and N2a-like cells. An admin can delete it under Admin."
+        )
         dataset.training = TRAINING | {SEEDING: True}
         dataset.save(update_fields=["description", "training"])
     return dataset

@@ -41,7 +41,7 @@ class Command(DatasetCommand):
             dataset=dataset,
             split=options["split"],
             retry=True,
-            on_image=lambda image: self.tell(image.name) if options["verbosity"] > 1 else None,
+            on_image=lambda image: self.tell(image.name) if options["verbosity"] > 0 else None,
         )
         if done.failed and not done.images:
             raise Conflict(f"None of {done.failed} images could be predicted; see above for why.")

@@ -27,6 +27,8 @@ class Command(DatasetCommand):
 
     help = __doc__ or ""
 
+    interrupted = "Stopped; what was trained is kept. Go on with model_train … --resume."
+
     def add_more(self, parser: CommandParser) -> None:
         parser.add_argument("family", choices=Family.values)
         parser.add_argument(
@@ -50,6 +52,7 @@ class Command(DatasetCommand):
             return {"run": run.pk, "family": run.family, "status": run.status}
         from annotator.work.training import work_on_run  # loads torch, which takes seconds
 
+        self.tell(f"Run {run.pk} begins; each epoch will have a line here.")
         work = partial(work_on_run, run.pk, on_epoch=self._tell_epoch)
         if not work():
             self._watch(run, work)

@@ -1,5 +1,6 @@
 /** Unsubmitted work kept on the server, one draft per person and image, and preferences. */
 import type { MaskDocument } from "../core/document";
+import type { Trace } from "./journal";
 import { ApiError, getJson, request, sendJson } from "./client";
 import { readRaw, type EncodedLabels, type RawArray } from "./labels";
 import type { DraftRow, DraftSaid } from "./types";
@@ -18,6 +19,10 @@ export interface DraftWork {
   readonly edits: number;
   readonly seconds_spent: number;
   readonly regions: MaskDocument["regions"];
+  /** The window that wrote it; "" where that is not known. */
+  readonly writer: string;
+  /** The work of other windows that it went on with. */
+  readonly lineage: readonly Trace[];
 }
 
 export interface ServerDraft {
@@ -46,22 +51,30 @@ export async function readDraft(
 export const readDraftLabels = (imageId: number): Promise<RawArray> =>
   readRaw(`images/${imageId}/draft/labels/`);
 
+/** A draft on its way, and when the one was saved that it is to replace; null: there is none. */
+export interface SentDraft {
+  readonly draft: ServerDraft;
+  readonly labels: EncodedLabels;
+  readonly replaces: number | null;
+}
+
 /**
- * Save a draft; may be repeated. The answer is the draft that the server has now: another one
- * than was sent when a newer one had been saved from elsewhere.
+ * Save a draft; may be repeated. Rejects with status 409 where another draft is there than the
+ * one to replace, or one of this window. The answer tells when the server says it was saved.
  */
 export async function putDraft(
   imageId: number,
-  { base, prediction, savedAt, work }: ServerDraft,
-  labels: EncodedLabels,
+  { draft, labels, replaces: seen }: SentDraft,
   signal?: AbortSignal,
 ): Promise<ServerDraft> {
+  const { base, prediction, savedAt, work } = draft;
   const saved_at = new Date(savedAt).toISOString();
+  const replaces = seen === null ? null : new Date(seen).toISOString();
   const form = new FormData();
   form.append("labels", new Blob([labels.bytes], { type: "application/gzip" }), "labels.bin.gz");
   form.append(
     "document",
-    JSON.stringify({ base, prediction, saved_at, dtype: labels.dtype, work }),
+    JSON.stringify({ base, prediction, saved_at, replaces, dtype: labels.dtype, work }),
   );
   const response = await request("PUT", `images/${imageId}/draft/`, { body: form, signal });
   return draftOf((await response.json()) as DraftSaid);
@@ -87,7 +100,15 @@ export const patchPreferences = (datasetId: number, values: object): Promise<unk
   sendJson("PATCH", `datasets/${datasetId}/preferences/`, values);
 
 /** Other programs may have saved it: what they left out is taken for nothing. */
-const NO_WORK: DraftWork = { cells: [], highest: 0, edits: 1, seconds_spent: 0, regions: null };
+const NO_WORK: DraftWork = {
+  cells: [],
+  highest: 0,
+  edits: 1,
+  seconds_spent: 0,
+  regions: null,
+  writer: "",
+  lineage: [],
+};
 
 function draftOf({ base, prediction, saved_at, work }: DraftSaid): ServerDraft {
   const said = work as Partial<DraftWork>;

@@ -26,6 +26,13 @@ export interface JournalBase {
   readonly regions: MaskDocument["regions"];
 }
 
+/** Work of one window, as it was at one moment. */
+export interface Trace {
+  readonly writer: string;
+  /** Milliseconds since 1970. */
+  readonly savedAt: number;
+}
+
 /** What is true after the latest entry. */
 export interface JournalMark {
   /** Milliseconds since 1970. */
@@ -33,6 +40,8 @@ export interface JournalMark {
   /** How many edits the server does not have as a revision. */
   readonly edits: number;
   readonly secondsSpent: number;
+  /** The work of other windows that it went on with. */
+  readonly lineage: readonly Trace[];
 }
 
 export interface Journal {
@@ -50,6 +59,7 @@ export class TakenOver extends Error {
 }
 
 const DATABASE = "cytoloop";
+const VERSION = 3;
 const BASES = "bases";
 const ENTRIES = "entries";
 const STORES = [BASES, ENTRIES];
@@ -70,16 +80,22 @@ export function journalKey(username: string, imageId: number): string {
   return `${username}/${imageId}`;
 }
 
+/** Bring the database to VERSION. What a released version kept is work: it must stay. */
+export function upgrade(database: IDBDatabase, oldVersion: number): void {
+  // Versions before 3 were never released.
+  if (oldVersion >= 3) return;
+  for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
+  database.createObjectStore(BASES, { keyPath: "key" });
+  database.createObjectStore(ENTRIES, { autoIncrement: true }).createIndex("key", "key");
+}
+
 let opened: Promise<IDBDatabase> | null = null;
 
 function database(): Promise<IDBDatabase> {
   opened ??= new Promise<IDBDatabase>((resolve, reject) => {
-    const asked = indexedDB.open(DATABASE, 3);
-    asked.onupgradeneeded = () => {
-      const made = asked.result;
-      for (const name of [...made.objectStoreNames]) made.deleteObjectStore(name);
-      made.createObjectStore(BASES, { keyPath: "key" });
-      made.createObjectStore(ENTRIES, { autoIncrement: true }).createIndex("key", "key");
+    const asked = indexedDB.open(DATABASE, VERSION);
+    asked.onupgradeneeded = ({ oldVersion }) => {
+      upgrade(asked.result, oldVersion);
     };
     asked.onsuccess = () => {
       asked.result.onversionchange = closed;
@@ -169,15 +185,44 @@ export async function findJournal(key: string): Promise<Journal | null> {
   if (found === undefined) return null;
   const { mark, ...base } = found;
   const own = rows.filter(({ writer }) => writer === base.writer);
-  return { base, mark: own.at(-1)?.mark ?? mark, entries: own.map(({ entry }) => entry) };
+  const last = own.at(-1)?.mark ?? mark;
+  return { base, mark: { ...NO_LINEAGE, ...last }, entries: own.map(({ entry }) => entry) };
 }
 
-export function dropJournal(key: string): Promise<void> {
+/** Journals written before marks had a lineage. */
+const NO_LINEAGE = { lineage: [] };
+
+/** The journal with this key, if any, and those that were put aside (see `asideKey`). */
+export async function findJournals(key: string): Promise<Journal[]> {
+  let keys: IDBValidKey[] = [];
+  await inTransaction("readonly", (transaction) => {
+    const asked = transaction
+      .objectStore(BASES)
+      .getAllKeys(IDBKeyRange.bound(key, `${key}/\uffff`));
+    asked.onsuccess = () => (keys = asked.result);
+  });
+  const found = await Promise.all(keys.map((each) => findJournal(each as string)));
+  return found.filter((journal) => journal !== null);
+}
+
+/** Where work is kept that somebody did not choose to go on with, until they do or discard it. */
+export function asideKey(key: string, { writer, savedAt }: Trace): string {
+  return `${key}/${writer}-${savedAt}`;
+}
+
+/** Forget a journal; with `writer` only while it is that window's. */
+export function dropJournal(key: string, writer?: string): Promise<void> {
   return inTransaction("readwrite", (transaction) => {
-    transaction.objectStore(BASES).delete(key);
-    eachRow(transaction, key, (cursor) => {
-      cursor.delete();
-    });
+    const bases = transaction.objectStore(BASES);
+    const asked = bases.get(key) as IDBRequest<BaseRow | undefined>;
+    asked.onsuccess = () => {
+      const owner = asked.result?.writer;
+      if (writer !== undefined && owner !== undefined && owner !== writer) return;
+      bases.delete(key);
+      eachRow(transaction, key, (cursor) => {
+        cursor.delete();
+      });
+    };
   });
 }
 

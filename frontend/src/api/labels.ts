@@ -43,8 +43,10 @@ export async function decode(body: ArrayBuffer, headers: Headers): Promise<RawAr
     throw new ApiError(`The server sent pixels of an unknown kind (${dtype}).`, 0, "bad_answer");
   }
   const expected = shape.reduce((product, side) => product * side, 1);
-  // The browser has undone the gzip already where the server declared it.
-  const buffer = isGzip(body) ? await unzip(body) : body;
+  // The browser has undone the gzip already where the server declared it. Pixels may begin like
+  // gzip, but then they have their size.
+  const zipped = body.byteLength !== expected * bytesPer(dtype) && isGzip(body);
+  const buffer = zipped ? await unzip(body) : body;
   const count = buffer.byteLength / bytesPer(dtype);
   if (count !== expected) {
     throw new ApiError(

@@ -397,7 +397,7 @@ export interface paths {
         };
         /** @description The draft; its labels are at ``draft/labels/``. 404 when there is none. */
         get: operations["images_draft_retrieve"];
-        /** @description Save a draft; may be repeated. One saved earlier that arrives late changes nothing. */
+        /** @description Save a draft; may be repeated. 409 where a newer one is, or another than `replaces`. */
         put: operations["images_draft_update"];
         post?: never;
         /** @description Forget the draft; nothing happens when there is none. */
@@ -435,6 +435,23 @@ export interface paths {
         put?: never;
         /** @description Ask the managers to look at it; the same open question twice is one flag. */
         post: operations["images_flags_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/neighbours/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The ids of the images before and after it in its data set. */
+        get: operations["images_neighbours_retrieve"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -881,11 +898,21 @@ export interface components {
             note: string;
             prediction?: number | null;
         };
-        /** @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time. */
+        /**
+         * @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time.
+         *
+         *     ``work.writer`` names the window that wrote it, which may always replace its own draft.
+         */
         DraftInput: {
             /** @description head revision the work began with */
             base: number;
+            /** Format: int64 */
             prediction?: number | null;
+            /**
+             * Format: date-time
+             * @description saved_at of the draft last read or written, null when there was none: 409 when another is there. Left out, the newest wins
+             */
+            replaces?: string | null;
             /**
              * Format: date-time
              * @description by the author's clock; the newest draft wins
@@ -1133,6 +1160,11 @@ export interface components {
         MemberOutput: {
             username: string;
             role: components["schemas"]["RoleEnum"];
+        };
+        /** @description The images before and after one in the order of upload; null at the ends. */
+        NeighboursOutput: {
+            previous: number | null;
+            next: number | null;
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -2578,6 +2610,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FlagOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_neighbours_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeighboursOutput"];
                 };
             };
             400: components["responses"]["Failure"];

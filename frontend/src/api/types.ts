@@ -31,12 +31,15 @@ export type CellType = Said["TypeOutput"];
 export type DatasetCounts = Said["Counts"];
 export type Dataset = Said["DatasetOutput"];
 export type NewDataset = Required<Said["DatasetInput"]>;
-export type DatasetSettings = Omit<Said["PatchedDatasetChange"], "channels" | "types">;
+export type DatasetSettings = Omit<Said["PatchedDatasetChange"], "channels">;
+/** With an id the type changes, without one it is added. */
+export type TypeChange = Said["TypeInput"];
 export type Member = Said["MemberOutput"];
 export type ParsedName = Said["PreviewedName"];
 
 export type ImageItem = Said["ImageOutput"];
 export type ImageDetail = Said["ImageDetailOutput"];
+export type Neighbours = Said["NeighboursOutput"];
 export type ImportReport = Said["ImportOutput"];
 
 export type Reason = Said["ReasonOutput"];

@@ -1,6 +1,7 @@
 /** What a correction changed in the model's cells: added, removed, reshaped, retyped. */
 import { UNTYPED, type MaskDocument } from "./document";
 import type { Span } from "./geometry";
+import { pairedCells } from "./pairing";
 import { spansOf } from "./windows";
 
 export type Change = "added" | "removed" | "reshaped" | "retyped";
@@ -18,19 +19,11 @@ export interface Difference {
   readonly formerSpans: readonly Span[];
 }
 
-/** Overlapping less than this (intersection over union), two cells are not the same one. */
-const SAME_CELL = 0.25;
-
-interface Pair {
-  readonly ours: number;
-  readonly theirs: number;
-  readonly iou: number;
-}
-
 /** Cells are paired by overlap, best first, so that renumbered ones find each other too. */
 export function differenceOf(doc: MaskDocument, model: MaskDocument): Difference {
-  const partners = pairUp(candidates(doc, model));
-  const matched = new Set([...partners.values()].map(({ theirs }) => theirs));
+  const pairs = pairedCells(doc, model);
+  const partners = new Map(pairs.map((pair) => [pair.mine, pair]));
+  const matched = new Set(pairs.map(({ theirs }) => theirs));
   const added = new Set<number>();
   const reshaped = new Set<number>();
   const retyped = new Set<number>();
@@ -62,35 +55,4 @@ function spansOfCells(doc: MaskDocument, labels: Iterable<number>): Span[] {
     const box = doc.geometry.get(label)?.box;
     return box === undefined ? [] : spansOf(doc.labels, box, label);
   });
-}
-
-/** All pairs of overlapping cells that may be the same, best first. */
-function candidates(doc: MaskDocument, model: MaskDocument): Pair[] {
-  const pairs: Pair[] = [];
-  for (const [ours, { area, box }] of doc.geometry.entries()) {
-    const mine = doc.labels.read(box);
-    const counts = new Map<number, number>();
-    model.labels.read(box).forEach((theirs, at) => {
-      if (theirs !== 0 && mine[at] === ours) counts.set(theirs, (counts.get(theirs) ?? 0) + 1);
-    });
-    for (const [theirs, common] of counts) {
-      const union = area + (model.geometry.get(theirs)?.area ?? 0) - common;
-      const iou = common / union;
-      if (iou >= SAME_CELL) pairs.push({ ours, theirs, iou });
-    }
-  }
-  const renumbered = ({ ours, theirs }: Pair): number => Number(ours !== theirs);
-  return pairs.sort((a, b) => b.iou - a.iou || renumbered(a) - renumbered(b) || a.ours - b.ours);
-}
-
-/** Each cell gets at most one partner; by label of the correction. */
-function pairUp(pairs: readonly Pair[]): ReadonlyMap<number, Pair> {
-  const partners = new Map<number, Pair>();
-  const taken = new Set<number>();
-  for (const pair of pairs) {
-    if (partners.has(pair.ours) || taken.has(pair.theirs)) continue;
-    partners.set(pair.ours, pair);
-    taken.add(pair.theirs);
-  }
-  return partners;
 }

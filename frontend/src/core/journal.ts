@@ -2,7 +2,8 @@
  * An editing session as it is written down: the document it began with and what was done since,
  * in order. Replayed, the entries give the same document with the same history to undo.
  */
-import type { Gesture, History } from "./history";
+import type { MaskDocument } from "./document";
+import { applySteps, type Gesture, type History } from "./history";
 import { transact, type EditorState } from "./state";
 import { PaintStep, stepFromJson, type Step, type StepJson } from "./steps";
 import type { Runs } from "./runs";
@@ -71,21 +72,36 @@ export function entriesOf(history: History): Entry[] {
   ];
 }
 
-/** The state after `entries`, from one whose history is empty. */
-export function replay(start: EditorState, entries: readonly Entry[]): EditorState {
-  return entries.reduce((state, entry) => {
-    if (entry.kind !== "do") return transact(state, { kind: entry.kind });
-    const { name, steps, selectionBefore, selectionAfter } = entry.gesture;
-    return transact(
-      { ...state, selection: new Set(selectionBefore) },
-      {
-        kind: "edit",
-        name,
-        steps: steps.map(unpackStep),
-        selection: new Set(selectionAfter),
-      },
-    );
-  }, start);
+/**
+ * The state after `entries`, from one whose history is empty, and the document before the first
+ * gesture of its history: a long one has given up the oldest.
+ */
+export function replay(
+  start: EditorState,
+  entries: readonly Entry[],
+): { state: EditorState; root: MaskDocument } {
+  let state = start;
+  let root = start.doc;
+  for (const entry of entries) {
+    const before = state.history;
+    state = replayed(state, entry);
+    for (const { steps } of forgottenBetween(before, state.history)) root = applySteps(root, steps);
+  }
+  return { state, root };
+}
+
+function replayed(state: EditorState, entry: Entry): EditorState {
+  if (entry.kind !== "do") return transact(state, { kind: entry.kind });
+  const { name, steps, selectionBefore, selectionAfter } = entry.gesture;
+  return transact(
+    { ...state, selection: new Set(selectionBefore) },
+    {
+      kind: "edit",
+      name,
+      steps: steps.map(unpackStep),
+      selection: new Set(selectionAfter),
+    },
+  );
 }
 
 function pack({ name, steps, selectionBefore, selectionAfter }: Gesture): PackedGesture {

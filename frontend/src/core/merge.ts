@@ -1,12 +1,13 @@
 /**
  * Two people's versions of one image, cell by cell: where they differ, and one document with the
- * cells of each that somebody chose. A cell taken from the other version replaces what it
+ * cells of each, and the complete regions of one, that somebody chose. A cell taken from the other version replaces what it
  * overlaps; of a cell that loses pixels this way, a remnant that is small is dropped with them.
  */
 import { UNTYPED, type CellMeta, type MaskDocument } from "./document";
 import { unite, type Box } from "./geometry";
+import { pairedCells, type Pair } from "./pairing";
 import { RunBuilder } from "./runs";
-import { CellsStep, PaintStep, type MetaChange, type Step } from "./steps";
+import { CellsStep, PaintStep, RegionsStep, sameMeta, type MetaChange, type Step } from "./steps";
 
 export interface Disagreement {
   /** The cell in my version; null when only theirs has it. */
@@ -18,22 +19,14 @@ export interface Disagreement {
   readonly box: Box;
 }
 
-/** Overlapping cells at least this alike are one cell, drawn differently. */
-const SAME_CELL_IOU = 0.25;
 /** Cells more alike than this are equal. */
 const EQUAL_IOU = 0.98;
 /** A cell that keeps less than this part of itself is dropped. */
 const LEAST_REMNANT = 0.3;
 
-interface Pair {
-  readonly mine: number;
-  readonly theirs: number;
-  readonly iou: number;
-}
-
 /** Where two versions disagree, from top to bottom. */
 export function disagreements(mine: MaskDocument, theirs: MaskDocument): Disagreement[] {
-  const pairs = matched(mine, theirs);
+  const pairs = pairedCells(mine, theirs);
   const found: Disagreement[] = [];
   for (const pair of pairs) {
     const box = boxOf(mine, theirs, pair);
@@ -53,15 +46,19 @@ export function disagreements(mine: MaskDocument, theirs: MaskDocument): Disagre
   return found.sort((a, b) => a.box.y0 - b.box.y0 || a.box.x0 - b.box.x0);
 }
 
-/** The steps that make of my version one with the cells of theirs that were taken. */
+/**
+ * The steps that make of my version one with what was taken of theirs. A type that only one of
+ * the two confirmed by hand is confirmed, whoever's drawing is taken.
+ */
 export function mergedSteps(
   mine: MaskDocument,
   theirs: MaskDocument,
   taken: readonly Disagreement[],
+  theirRegions = false,
 ): Step[] {
   const pixels = new MergedPixels(mine, theirs);
   for (const { mine: label } of taken) if (label !== null) pixels.clear(label);
-  const changes: MetaChange[] = [];
+  const changes = new Map(confirmed(mine, theirs).map((change) => [change.label, change]));
   let { highest } = mine;
   for (const { mine: label, theirs: other } of taken) {
     if (other === null) continue;
@@ -69,52 +66,22 @@ export function mergedSteps(
     pixels.put(other, target);
     const before = mine.meta.get(target) ?? null;
     const after = metaOf(theirs, other);
-    if (before?.type !== after.type) changes.push({ label: target, before, after });
+    const known = before?.type === after.type && before.source === "human";
+    if (!known && !sameMeta(before, after)) changes.set(target, { label: target, before, after });
   }
   pixels.dropRemnants();
-  const paint = pixels.step();
-  const table = new CellsStep(changes);
-  return [...(table.isEmpty ? [] : [table]), ...(paint.isEmpty ? [] : [paint])];
+  const steps = [new CellsStep([...changes.values()]), pixels.step()];
+  const restrict = new RegionsStep(mine.regions, theirRegions ? theirs.regions : mine.regions);
+  return [...steps, restrict].filter((step) => !step.isEmpty);
 }
 
-/** Partners, each cell in one pair at most, the most alike first. */
-function matched(mine: MaskDocument, theirs: MaskDocument): Pair[] {
-  const candidates: Pair[] = [];
-  for (const [label, others] of overlaps(mine, theirs)) {
-    const area = mine.geometry.get(label)?.area ?? 0;
-    for (const [other, common] of others) {
-      const iou = common / (area + (theirs.geometry.get(other)?.area ?? 0) - common);
-      if (iou >= SAME_CELL_IOU) candidates.push({ mine: label, theirs: other, iou });
-    }
-  }
-  candidates.sort((a, b) => b.iou - a.iou);
-  const myTaken = new Set<number>();
-  const theirTaken = new Set<number>();
-  return candidates.filter((pair) => {
-    if (myTaken.has(pair.mine) || theirTaken.has(pair.theirs)) return false;
-    myTaken.add(pair.mine);
-    theirTaken.add(pair.theirs);
-    return true;
+/** Cells of mine whose very type they confirmed by hand. */
+function confirmed(mine: MaskDocument, theirs: MaskDocument): MetaChange[] {
+  return pairedCells(mine, theirs).flatMap((pair): MetaChange[] => {
+    const [before, after] = [metaOf(mine, pair.mine), metaOf(theirs, pair.theirs)];
+    const news = after.source === "human" && after.type === before.type && !sameMeta(before, after);
+    return news ? [{ label: pair.mine, before: mine.meta.get(pair.mine) ?? null, after }] : [];
   });
-}
-
-/** Common pixels of each cell of mine with each of theirs. */
-function overlaps(mine: MaskDocument, theirs: MaskDocument): Map<number, Map<number, number>> {
-  const a = mine.labels.flat();
-  const b = theirs.labels.flat();
-  const found = new Map<number, Map<number, number>>();
-  let at = 0;
-  while (at < a.length) {
-    const label = a[at] as number;
-    const other = b[at] as number;
-    const start = at;
-    while (at < a.length && a[at] === label && b[at] === other) at++;
-    if (label === 0 || other === 0) continue;
-    const row = found.get(label) ?? new Map<number, number>();
-    row.set(other, (row.get(other) ?? 0) + at - start);
-    found.set(label, row);
-  }
-  return found;
 }
 
 class MergedPixels {

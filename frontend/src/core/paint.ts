@@ -1,7 +1,8 @@
 /** Spans and cells to paint steps: which pixels may change is said by a rule. */
 import type { MaskDocument } from "./document";
-import type { Box, Span } from "./geometry";
+import type { Box, Point, Span } from "./geometry";
 import type { LabelImage } from "./labelImage";
+import { pathPixels } from "./raster";
 import { RunBuilder } from "./runs";
 import { PaintStep } from "./steps";
 
@@ -76,5 +77,12 @@ export function labelsUnder(labels: LabelImage, spans: readonly Span[]): Set<num
       if (label !== 0) found.add(label);
     }
   }
+  return found;
+}
+
+/** Cells under a path, in the order in which it meets them. */
+export function cellsAlong(labels: LabelImage, points: readonly Point[]): Set<number> {
+  const found = new Set(pathPixels(points).map(({ x, y }) => labels.at(x, y)));
+  found.delete(0);
   return found;
 }

@@ -93,6 +93,11 @@ export function linePixels(a: Point, b: Point): Point[] {
   }
 }
 
+/** The pixels of a path of lines, from its first point to its last. */
+export function pathPixels(points: readonly Point[]): Point[] {
+  return points.flatMap((point, index) => linePixels(points[index - 1] ?? point, point));
+}
+
 function lineSpans(a: Point, b: Point, clip: Box): Span[] {
   return linePixels(a, b)
     .filter(({ x, y }) => x >= clip.x0 && x < clip.x1 && y >= clip.y0 && y < clip.y1)

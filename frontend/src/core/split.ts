@@ -3,7 +3,7 @@ import type { MaskDocument } from "./document";
 import type { Box, Point } from "./geometry";
 import { depths, readIntensity, shares, smoothed, valleys, type Intensity } from "./landscape";
 import { divide, type Division, type Partition } from "./pieces";
-import { linePixels } from "./raster";
+import { pathPixels } from "./raster";
 import { components, cutOut, type Components, type Window } from "./regions";
 import { spread, watershed } from "./watershed";
 
@@ -33,15 +33,13 @@ export function splitByLine(doc: MaskDocument, line: readonly Point[]): Division
 /** The pixels of a line, corner by corner: cells connect across diagonals, this does not let them. */
 function barrierOf(line: readonly Point[]): Point[] {
   const pixels: Point[] = [];
-  line.forEach((point, index) => {
-    for (const pixel of linePixels(line[index - 1] ?? point, point)) {
-      const last = pixels.at(-1);
-      if (last !== undefined && last.x !== pixel.x && last.y !== pixel.y) {
-        pixels.push({ x: pixel.x, y: last.y });
-      }
-      pixels.push(pixel);
+  for (const pixel of pathPixels(line)) {
+    const last = pixels.at(-1);
+    if (last !== undefined && last.x !== pixel.x && last.y !== pixel.y) {
+      pixels.push({ x: pixel.x, y: last.y });
     }
-  });
+    pixels.push(pixel);
+  }
   return pixels;
 }
 

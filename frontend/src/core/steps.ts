@@ -172,7 +172,8 @@ export class RegionsStep implements Step {
   }
 }
 
-function sameMeta(a: CellMeta | null, b: CellMeta | null): boolean {
+/** The same type from the same source? */
+export function sameMeta(a: CellMeta | null, b: CellMeta | null): boolean {
   return a === b || (a !== null && b !== null && a.type === b.type && a.source === b.source);
 }
 

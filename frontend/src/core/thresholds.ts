@@ -1,6 +1,6 @@
 /**
- * The segmenter's masks at other thresholds, put into the document: they replace what is still the
- * model's own work, and nothing a person drew or typed.
+ * The segmenter's masks at other thresholds, put into the document, once or again and again: they
+ * replace what is still the model's own work, and nothing a person drew or typed.
  */
 import { UNTYPED, type CellMeta, type MaskDocument } from "./document";
 import type { Box } from "./geometry";
@@ -19,63 +19,124 @@ export interface NewMasks {
   readonly meta: CellMeta;
 }
 
-/** Labels of the cells that are as the model left them. */
-export function untouched(doc: MaskDocument, model: MaskDocument): Set<number> {
+/** New masks in the place of older ones. */
+export interface Replacement {
+  readonly steps: readonly Step[];
+  /** Cells that are from now on as the new masks have them. */
+  readonly placed: ReadonlySet<number>;
+  /** Cells that no new mask is like. */
+  readonly removed: ReadonlySet<number>;
+}
+
+/** A replacement that was kept, with the documents on either side of it. */
+export interface Applied extends Omit<Replacement, "steps"> {
+  readonly before: MaskDocument;
+  readonly after: MaskDocument;
+}
+
+/** Labels of the cells that are as the model, or masks applied since, left them. */
+export function untouched(
+  doc: MaskDocument,
+  model: MaskDocument,
+  applied: readonly Applied[] = [],
+): Set<number> {
   const found = new Set<number>();
-  for (const [label, { box, area }] of doc.geometry.entries()) {
-    const other = model.geometry.get(label);
-    if (other?.area !== area || doc.meta.get(label)?.source === "human") continue;
-    if (sameIn(doc, model, label, box)) found.add(label);
+  for (const [label] of doc.geometry.entries()) {
+    if (doc.meta.get(label)?.source === "human") continue;
+    const placing = applied.filter(({ placed }) => placed.has(label)).map(({ after }) => after);
+    if ([model, ...placing].some((other) => sameIn(doc, other, label))) found.add(label);
   }
   return found;
 }
 
-function sameIn(doc: MaskDocument, model: MaskDocument, label: number, box: Box): boolean {
-  const theirs = model.labels.read(box);
-  return doc.labels.read(box).every((value, at) => value !== label || theirs[at] === label);
+function sameIn(doc: MaskDocument, other: MaskDocument, label: number): boolean {
+  const geometry = doc.geometry.get(label);
+  if (geometry === undefined || other.geometry.get(label)?.area !== geometry.area) return false;
+  const theirs = other.labels.read(geometry.box);
+  return doc.labels
+    .read(geometry.box)
+    .every((value, at) => value !== label || theirs[at] === label);
 }
 
 /**
- * The steps that put `masks` in the place of what is as `model` left it; all else stays, and what
- * a person deleted does not come back.
+ * The steps that put `masks` in the place of what is as `model` left it, or masks applied since;
+ * all else stays. What a person deleted does not come back; what other thresholds removed does.
  */
 export function withMasks(
   doc: MaskDocument,
   model: MaskDocument,
   { flat, meta }: NewMasks,
-): Step[] {
+  applied: readonly Applied[] = [],
+): Replacement {
   const before = doc.labels.flat();
-  const replaced = untouched(doc, model);
-  const names = namesOf(doc, tallyOf(before, flat, replaced), deleted(doc, model, flat));
+  const replaced = untouched(doc, model, applied);
+  const gone = absent(doc, model, applied, flat);
+  const names = namesOf(doc, tallyOf(before, flat, replaced), gone);
   const after = before.map((label, at) => {
     if (label !== 0 && !replaced.has(label)) return label;
     return names.get(flat[at] as number) ?? 0;
   });
-  const added: MetaChange[] = [...names.values()]
+  const placed = new Set(names.values());
+  const added: MetaChange[] = [...placed]
     .filter((label) => label > doc.highest)
     .map((label) => ({ label, before: null, after: meta }));
-  const steps: Step[] = [new CellsStep(added), repaint(doc.labels, doc.labels.box, after)];
-  return steps.filter((step) => !("isEmpty" in step && step.isEmpty === true));
+  const steps = [new CellsStep(added), repaint(doc.labels, doc.labels.box, after)];
+  const removed = new Set([...replaced].filter((label) => !placed.has(label)));
+  return { steps: steps.filter((step) => !step.isEmpty), placed, removed };
 }
 
-/** The new masks that are like a cell of the model that is no longer in the document. */
-function deleted(doc: MaskDocument, model: MaskDocument, flat: ArrayLike<number>): Set<number> {
+/** New masks that are like a cell which is no longer in the document. */
+interface Absent {
+  /** A person deleted it. */
+  readonly unwanted: ReadonlySet<number>;
+  /** Other thresholds removed it: its label, by mask. */
+  readonly removed: ReadonlyMap<number, number>;
+}
+
+function absent(
+  doc: MaskDocument,
+  model: MaskDocument,
+  applied: readonly Applied[],
+  flat: ArrayLike<number>,
+): Absent {
   const areas = new Map<number, number>();
   for (let at = 0; at < flat.length; at++) {
     const mask = flat[at] as number;
     areas.set(mask, (areas.get(mask) ?? 0) + 1);
   }
-  const found = new Set<number>();
-  for (const [label, { box, area }] of model.geometry.entries()) {
-    if (doc.geometry.get(label) !== undefined) continue;
-    for (const [mask, common] of commonWith(model, label, box, flat)) {
-      if (common / (area + (areas.get(mask) ?? 0) - common) > SAME_IOU) found.add(mask);
+  const unwanted = new Set<number>();
+  const removed = new Map<number, number>();
+  for (const [label, { seen, byMasks }] of lastSeen(model, applied)) {
+    const geometry = seen.geometry.get(label);
+    if (geometry === undefined || doc.geometry.get(label) !== undefined) continue;
+    for (const [mask, common] of commonWith(seen, label, geometry.box, flat)) {
+      const iou = common / (geometry.area + (areas.get(mask) ?? 0) - common);
+      if (iou <= SAME_IOU) continue;
+      if (byMasks) removed.set(mask, label);
+      else unwanted.add(mask);
     }
+  }
+  return { unwanted, removed };
+}
+
+interface Seen {
+  readonly seen: MaskDocument;
+  /** Masks that were applied took it away; else, where it is gone, a person did. */
+  readonly byMasks: boolean;
+}
+
+/** Where each cell that was once the model's work was seen last. */
+function lastSeen(model: MaskDocument, applied: readonly Applied[]): Map<number, Seen> {
+  const found = new Map<number, Seen>();
+  for (const [label] of model.geometry.entries()) found.set(label, { seen: model, byMasks: false });
+  for (const { before, after, placed, removed } of applied) {
+    for (const label of placed) found.set(label, { seen: after, byMasks: false });
+    for (const label of removed) found.set(label, { seen: before, byMasks: true });
   }
   return found;
 }
 
-/** How many pixels of a model's cell each new mask has. */
+/** How many pixels of a cell each new mask has. */
 function commonWith(
   model: MaskDocument,
   label: number,
@@ -128,7 +189,7 @@ function tallyOf(
 function namesOf(
   doc: MaskDocument,
   tallies: ReadonlyMap<number, Tally>,
-  unwanted: ReadonlySet<number>,
+  { unwanted, removed }: Absent,
 ): Map<number, number> {
   const names = new Map<number, number>();
   let highest = doc.highest;
@@ -138,7 +199,7 @@ function namesOf(
       const other = doc.geometry.get(label)?.area ?? 0;
       return common / (area + other - common) > SAME_IOU;
     });
-    names.set(mask, self === undefined ? ++highest : self[0]);
+    names.set(mask, self?.[0] ?? removed.get(mask) ?? ++highest);
   }
   return names;
 }

@@ -1,88 +1,42 @@
 /** Brush: extends the cell the stroke starts on (or the selected one it touches), else a new one. */
 import { newCellStep } from "../core/commands";
 import type { Point } from "../core/geometry";
-import type { OverlayShape } from "../core/overlay";
 import { labelsUnder, paintable, paintSpans } from "../core/paint";
 import { diskSpans, strokeSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
 import type { Step } from "../core/steps";
-import { brushRadius, labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+import { Stroke, type Part } from "./stroke";
+import { brushRadius, labelUnder, type PointerInput, type ToolContext } from "./tool";
 
-type Phase =
-  | { readonly kind: "idle" }
-  | {
-      readonly kind: "painting";
-      readonly label: number;
-      readonly last: Point;
-      readonly radius: number;
-    };
-
-export class Brush implements Tool {
+export class Brush extends Stroke {
   readonly name = "brush";
-  readonly cursor = "none";
-  private phase: Phase = { kind: "idle" };
+  protected readonly tone = "add";
+  private label = 0;
+  /** Goes before the first paint. */
+  private opening: readonly Step[] = [];
 
-  get busy(): boolean {
-    return this.phase.kind === "painting";
+  protected begin({ state }: ToolContext, input: PointerInput): void {
+    const existing = targetOf(state, input.at, brushRadius(state.options, input));
+    this.label = existing ?? state.doc.highest + 1;
+    this.opening = existing === null ? [newCellStep(this.label, state.options.brushMeta)] : [];
   }
 
-  pointerDown(context: ToolContext, input: PointerInput): void {
-    const { state } = context;
-    const radius = brushRadius(state.options, input);
-    const existing = targetOf(state, input.at, radius);
-    const label = existing ?? state.doc.highest + 1;
-    const opening = existing === null ? [newCellStep(label, state.options.brushMeta)] : [];
-    this.phase = { kind: "painting", label, last: input.at, radius };
-    this.paint(context, input, opening);
-  }
-
-  pointerMove(context: ToolContext, input: PointerInput): void {
-    if (this.phase.kind === "painting") this.paint(context, input, []);
-  }
-
-  pointerUp(context: ToolContext): void {
-    if (this.phase.kind !== "painting") return;
-    const { label } = this.phase;
-    this.phase = { kind: "idle" };
-    const drawn = context.state.doc.geometry.get(label) !== undefined;
-    // In protect mode a stroke over other cells only may paint nothing: no empty cell is kept.
-    context.dispatch({ kind: drawn ? "end" : "cancel" });
-    if (drawn) context.dispatch({ kind: "set", options: { startNew: false } });
-  }
-
-  cancel(context: ToolContext): void {
-    if (this.phase.kind === "idle") return;
-    this.phase = { kind: "idle" };
-    context.dispatch({ kind: "cancel" });
-  }
-
-  key(): boolean {
-    return false;
-  }
-
-  overlay(state: EditorState, pointer: Point | null): OverlayShape[] {
-    if (pointer === null) return [];
-    const radius = this.phase.kind === "painting" ? this.phase.radius : state.options.diameter / 2;
-    return [{ kind: "ring", centre: pointer, radius, tone: "add" }];
-  }
-
-  private paint(context: ToolContext, input: PointerInput, opening: readonly Step[]): void {
-    if (this.phase.kind !== "painting") return;
-    const { label, last } = this.phase;
-    const { doc, options } = context.state;
-    const radius = brushRadius(options, input);
-    const spans = strokeSpans(last, input.at, radius, doc.labels.box);
-    const step = paintSpans(doc.labels, spans, label, paintable(options.mode));
-    this.phase = { kind: "painting", label, last: input.at, radius };
-    const steps = step.isEmpty ? opening : [...opening, step];
+  protected paint({ state, dispatch }: ToolContext, { from, to, radius }: Part): void {
+    const { doc, options } = state;
+    const spans = strokeSpans(from, to, radius, doc.labels.box);
+    const step = paintSpans(doc.labels, spans, this.label, paintable(options.mode));
+    const steps = step.isEmpty ? this.opening : [...this.opening, step];
+    this.opening = [];
     if (steps.length === 0) return;
-    context.dispatch({
-      kind: "edit",
-      name: "Brush",
-      steps,
-      selection: new Set([label]),
-      open: true,
-    });
+    const selection = new Set([this.label]);
+    dispatch({ kind: "edit", name: "Brush", steps, selection, open: true });
+  }
+
+  protected override finish({ state, dispatch }: ToolContext): void {
+    const drawn = state.doc.geometry.get(this.label) !== undefined;
+    // In protect mode a stroke over other cells only may paint nothing: no empty cell is kept.
+    dispatch({ kind: drawn ? "end" : "cancel" });
+    if (drawn) dispatch({ kind: "set", options: { startNew: false } });
   }
 }
 

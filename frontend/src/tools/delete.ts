@@ -2,7 +2,7 @@
 import { deleteCells } from "../core/commands";
 import type { Point } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";
-import { linePixels } from "../core/raster";
+import { cellsAlong } from "../core/paint";
 import type { PointerInput, Tool, ToolContext } from "./tool";
 
 type Phase =
@@ -29,13 +29,7 @@ export class Delete implements Tool {
 
   pointerUp({ state, dispatch }: ToolContext): void {
     if (this.phase.kind !== "marking") return;
-    const marked = new Set<number>();
-    const { points } = this.phase;
-    points.forEach((point, index) => {
-      for (const { x, y } of linePixels(points[index - 1] ?? point, point)) {
-        marked.add(state.doc.labels.at(x, y));
-      }
-    });
+    const marked = cellsAlong(state.doc.labels, this.phase.points);
     this.phase = { kind: "idle" };
     deleteCells(marked)(state, dispatch);
   }

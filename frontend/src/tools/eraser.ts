@@ -3,73 +3,28 @@
  * else the first cell it touches, and no other; in overwrite mode everything under it.
  */
 import type { Point } from "../core/geometry";
-import type { OverlayShape } from "../core/overlay";
 import { anyLabel, labelsUnder, only, paintSpans, type Rule } from "../core/paint";
 import { diskSpans, strokeSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
-import { brushRadius, labelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
+import { Stroke, type Part } from "./stroke";
+import { labelUnder, type ToolContext } from "./tool";
 
-type Phase =
-  | { readonly kind: "idle" }
-  | {
-      readonly kind: "painting";
-      readonly last: Point;
-      readonly radius: number;
-      readonly targets: ReadonlySet<number> | null;
-    };
-
-export class Eraser implements Tool {
+export class Eraser extends Stroke {
   readonly name = "eraser";
-  readonly cursor = "none";
-  private phase: Phase = { kind: "idle" };
+  protected readonly tone = "remove";
+  private targets: ReadonlySet<number> | null = null;
 
-  get busy(): boolean {
-    return this.phase.kind === "painting";
+  protected begin(): void {
+    this.targets = null;
   }
 
-  pointerDown(context: ToolContext, input: PointerInput): void {
-    const radius = brushRadius(context.state.options, input);
-    this.phase = { kind: "painting", last: input.at, radius, targets: null };
-    this.erase(context, input);
-  }
-
-  pointerMove(context: ToolContext, input: PointerInput): void {
-    if (this.phase.kind === "painting") this.erase(context, input);
-  }
-
-  pointerUp(context: ToolContext): void {
-    if (this.phase.kind !== "painting") return;
-    this.phase = { kind: "idle" };
-    context.dispatch({ kind: "end" });
-  }
-
-  cancel(context: ToolContext): void {
-    if (this.phase.kind === "idle") return;
-    this.phase = { kind: "idle" };
-    context.dispatch({ kind: "cancel" });
-  }
-
-  key(): boolean {
-    return false;
-  }
-
-  overlay(state: EditorState, pointer: Point | null): OverlayShape[] {
-    if (pointer === null) return [];
-    const radius = this.phase.kind === "painting" ? this.phase.radius : state.options.diameter / 2;
-    return [{ kind: "ring", centre: pointer, radius, tone: "remove" }];
-  }
-
-  private erase(context: ToolContext, input: PointerInput): void {
-    if (this.phase.kind !== "painting") return;
-    const { at } = input;
-    const { doc, options } = context.state;
-    const radius = brushRadius(options, input);
-    const targets = this.phase.targets ?? firstTouched(context.state, at, radius);
-    const spans = strokeSpans(this.phase.last, at, radius, doc.labels.box);
-    this.phase = { kind: "painting", last: at, radius, targets };
-    const step = paintSpans(doc.labels, spans, 0, ruleOf(options.mode === "overwrite", targets));
-    if (step.isEmpty) return;
-    context.dispatch({ kind: "edit", name: "Erase", steps: [step], open: true });
+  protected paint({ state, dispatch }: ToolContext, { from, to, radius }: Part): void {
+    const { doc, options } = state;
+    this.targets ??= firstTouched(state, to, radius);
+    const spans = strokeSpans(from, to, radius, doc.labels.box);
+    const rule = ruleOf(options.mode === "overwrite", this.targets);
+    const step = paintSpans(doc.labels, spans, 0, rule);
+    if (!step.isEmpty) dispatch({ kind: "edit", name: "Erase", steps: [step], open: true });
   }
 }
 

@@ -2,8 +2,7 @@
 import { mergeCells } from "../core/commands";
 import type { Point } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";
-import { linePixels } from "../core/raster";
-import type { EditorState } from "../core/state";
+import { cellsAlong } from "../core/paint";
 import type { PointerInput, Tool, ToolContext } from "./tool";
 
 type Phase =
@@ -33,7 +32,7 @@ export class Merge implements Tool {
 
   pointerUp(context: ToolContext): void {
     if (this.phase.kind !== "crossing") return;
-    const crossed = cellsAlong(context.state, this.phase.points);
+    const crossed = cellsAlong(context.state.doc.labels, this.phase.points);
     this.phase = { kind: "idle" };
     mergeCells(crossed)(context.state, context.dispatch);
   }
@@ -57,18 +56,6 @@ export class Merge implements Tool {
   /** The cells to be merged are shown as the selection while the stroke goes on. */
   private show({ state, dispatch }: ToolContext): void {
     if (this.phase.kind !== "crossing") return;
-    dispatch({ kind: "select", selection: cellsAlong(state, this.phase.points) });
+    dispatch({ kind: "select", selection: cellsAlong(state.doc.labels, this.phase.points) });
   }
-}
-
-/** Cells under a path, in the order in which it meets them. */
-function cellsAlong(state: EditorState, points: readonly Point[]): Set<number> {
-  const found = new Set<number>();
-  points.forEach((point, index) => {
-    for (const { x, y } of linePixels(points[index - 1] ?? point, point)) {
-      const label = state.doc.labels.at(x, y);
-      if (label !== 0) found.add(label);
-    }
-  });
-  return found;
 }

@@ -16,7 +16,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-const work = { cells: [], highest: 4, edits: 2, seconds_spent: 9, regions: null };
+const counts = { cells: [], highest: 4, edits: 2, seconds_spent: 9, regions: null };
+const work = { ...counts, writer: "here", lineage: [] };
 const said = { image: 7, base: 3, prediction: null, saved_at: "2026-11-01T10:00:05Z", work };
 
 it("no draft is null, another failure is an error", async () => {
@@ -35,7 +36,11 @@ it("a draft is sent as two parts, with its time, and the answer is what the serv
   const calls = stubFetch(() => json(said));
   const savedAt = Date.parse("2026-11-01T10:00:00.125Z");
   const labels = await encodeLabels(Uint32Array.of(0, 4));
-  const kept = await putDraft(7, { base: 3, prediction: 5, savedAt, work }, labels);
+  const kept = await putDraft(7, {
+    draft: { base: 3, prediction: 5, savedAt, work },
+    labels,
+    replaces: savedAt - 125,
+  });
   expect(kept.savedAt).toBe(Date.parse(said.saved_at));
   const [call] = calls;
   expect(call).toMatchObject({ method: "PUT", address: "/api/v1/images/7/draft/" });
@@ -44,6 +49,7 @@ it("a draft is sent as two parts, with its time, and the answer is what the serv
     base: 3,
     prediction: 5,
     saved_at: "2026-11-01T10:00:00.125Z",
+    replaces: "2026-11-01T10:00:00.000Z",
     dtype: "uint16",
     work,
   });

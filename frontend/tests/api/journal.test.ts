@@ -3,10 +3,13 @@ import "fake-indexeddb/auto";
 import { beforeEach, expect, it } from "vitest";
 import {
   appendToJournal,
+  asideKey,
   dropJournal,
   findJournal,
+  findJournals,
   journalKey,
   TakenOver,
+  upgrade,
   writeJournal,
   type JournalBase,
 } from "../../src/api/journal";
@@ -15,7 +18,7 @@ import type { Entry } from "../../src/core/journal";
 
 const KEY = journalKey("alice", 7);
 const OTHER = journalKey("alice", 8);
-const mark = { savedAt: 10, edits: 1, secondsSpent: 3 };
+const mark = { savedAt: 10, edits: 1, secondsSpent: 3, lineage: [] };
 const UNDO: Entry = { kind: "undo" };
 const REDO: Entry = { kind: "redo" };
 const stroke = (name: string): Entry => {
@@ -67,4 +70,52 @@ it("only the window that has it adds to it", async () => {
   const adding = appendToJournal({ key: KEY, writer: "here" }, { ...mark, edits: 9 }, [UNDO]);
   await expect(adding).rejects.toThrow(TakenOver);
   expect(await findJournal(KEY)).toMatchObject({ entries: [stroke("one")], mark: { edits: 1 } });
+});
+
+it("a window forgets only its own; whoever discards it forgets anybody's", async () => {
+  await writeJournal({ base: await base(KEY, "there"), mark, entries: [stroke("one")] });
+  await dropJournal(KEY, "here");
+  expect((await findJournal(KEY))?.entries).toHaveLength(1);
+  await dropJournal(KEY, "there");
+  expect(await findJournal(KEY)).toBeNull();
+  await writeJournal({ base: await base(KEY, "there"), mark, entries: [stroke("one")] });
+  await dropJournal(KEY);
+  expect(await findJournal(KEY)).toBeNull();
+});
+
+it("what was put aside is found with the image's own, and no other image's is", async () => {
+  const aside = asideKey(KEY, { writer: "there", savedAt: 5 });
+  const seventy = journalKey("alice", 70);
+  for (const key of [KEY, aside, seventy, OTHER]) {
+    await writeJournal({ base: await base(key), mark, entries: [stroke(key)] });
+  }
+  const found = (await findJournals(KEY)).map((journal) => journal.base.key);
+  expect(found).toEqual([KEY, aside]);
+  await dropJournal(aside);
+  await dropJournal(seventy);
+});
+
+it("a newer version of the storage keeps the work of a released one", async () => {
+  const open = (version: number, rows: (stores: IDBTransaction) => void): Promise<void> =>
+    new Promise((resolve) => {
+      const asked = indexedDB.open("versions", version);
+      asked.onupgradeneeded = ({ oldVersion }) => {
+        upgrade(asked.result, oldVersion);
+      };
+      asked.onsuccess = () => {
+        const transaction = asked.result.transaction(["bases"], "readwrite");
+        rows(transaction);
+        transaction.oncomplete = () => {
+          asked.result.close();
+          resolve();
+        };
+      };
+    });
+  await open(3, (stores) => stores.objectStore("bases").put({ key: KEY, kept: true }));
+  let found: unknown;
+  await open(4, (stores) => {
+    const asked = stores.objectStore("bases").get(KEY);
+    asked.onsuccess = () => (found = asked.result);
+  });
+  expect(found).toMatchObject({ kept: true });
 });

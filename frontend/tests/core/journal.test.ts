@@ -76,7 +76,7 @@ describe("random edits with undo and redo, written down as they happen", () => {
         for (let several = random() * 4; several > 0; several--) state = edited(state, random);
         entries.push(...entriesBetween(before, state.history));
       }
-      expectSameSession(replay(openState(gridOfCells(SIZE, 3)), stored(entries)), state);
+      expectSameSession(replay(openState(gridOfCells(SIZE, 3)), stored(entries)).state, state);
     }
   });
 
@@ -84,7 +84,10 @@ describe("random edits with undo and redo, written down as they happen", () => {
     const random = chance(8);
     let state = openState(gridOfCells(SIZE, 3));
     for (let edit = 0; edit < 80; edit++) state = edited(state, random);
-    const again = replay(openState(gridOfCells(SIZE, 3)), stored(entriesOf(state.history)));
+    const { state: again } = replay(
+      openState(gridOfCells(SIZE, 3)),
+      stored(entriesOf(state.history)),
+    );
     expectSameSession(again, state);
   });
 });
@@ -113,8 +116,23 @@ it("gestures that a long history gives up move on the document it begins with", 
     );
   }
   expect(state.history.done).toHaveLength(GESTURES_KEPT);
-  const again = replay(openState(root), stored(entriesOf(state.history)));
+  const { state: again } = replay(openState(root), stored(entriesOf(state.history)));
   expectSameSession(again, state);
+});
+
+it("replayed, a long session says what its shortened history begins with", () => {
+  const random = chance(22);
+  const start = openState(gridOfCells(SIZE, 3));
+  let state = start;
+  const entries: Entry[] = [];
+  for (let edit = 0; edit < GESTURES_KEPT + 40; edit++) {
+    const before = state.history;
+    const steps = [randomStroke(state.doc, random)];
+    state = transact(state, { kind: "edit", name: `Stroke ${edit}`, steps });
+    entries.push(...entriesBetween(before, state.history));
+  }
+  const { state: again, root } = replay(start, stored(entries));
+  expectSame(replay(openState(root), entriesOf(again.history)).state.doc, state.doc);
 });
 
 it("everything undone and something else drawn instead is written as that", () => {

@@ -82,6 +82,36 @@ describe("taking", () => {
     expect(transact(state, { kind: "undo" }).doc.meta.get(1)).toEqual(HEK);
   });
 
+  it("nothing still keeps a type that they confirmed by hand", () => {
+    const guess: CellMeta = { type: "HEK", source: "model" };
+    const mine = picture(["11.22"], [[1, guess]]);
+    const theirs = picture(["33.2."], [[3, HEK]]);
+    const found = disagreements(mine, theirs);
+    expect(found.map(({ mine: label }) => label)).toEqual([2]);
+    const result = applySteps(mine, mergedSteps(mine, theirs, []));
+    expect(result.meta.get(1)).toEqual(HEK);
+    expect(rowsOf(result)).toEqual(["11.22"]);
+  });
+
+  it("their drawing keeps the type that I confirmed by hand", () => {
+    const mine = picture(["11111"], [[1, HEK]]);
+    const theirs = picture(["111.."], [[1, { type: "HEK", source: "model" }]]);
+    const result = applySteps(mine, mergedSteps(mine, theirs, disagreements(mine, theirs)));
+    expect(rowsOf(result)).toEqual(["111.."]);
+    expect(result.meta.get(1)).toEqual(HEK);
+  });
+
+  it("their complete regions restricts mine, and is undone with the rest", () => {
+    const mine = picture(["11.22"]);
+    const regions = [{ x0: 0, y0: 0, x1: 2, y1: 1 }];
+    const theirs = { ...mine, regions };
+    expect(mergedSteps(mine, theirs, [])).toEqual([]);
+    const steps = mergedSteps(mine, theirs, [], true);
+    const state = transact(openState(mine), { kind: "edit", name: "Take", steps });
+    expect(state.doc.regions).toEqual(regions);
+    expect(transact(state, { kind: "undo" }).doc.regions).toBeNull();
+  });
+
   it("everything gives their version", () => {
     const random = chance(12);
     for (let round = 0; round < 8; round++) {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { cellOf, measure, type MaskDocument } from "../../src/core/document";
 import { applySteps, invertSteps } from "../../src/core/history";
-import { addedMeta, untouched, withMasks } from "../../src/core/thresholds";
+import { relabelCells } from "../../src/core/paint";
+import { addedMeta, untouched, withMasks, type Applied } from "../../src/core/thresholds";
 import { chance, gridOfCells, picture, randomStroke, rowsOf } from "./drawing";
 
 const model = picture(
@@ -13,7 +14,7 @@ const model = picture(
 );
 const flatOf = (rows: string[]) => picture(rows).labels.flat();
 const apply = (doc: MaskDocument, rows: string[]) =>
-  applySteps(doc, withMasks(doc, model, { flat: flatOf(rows), meta: addedMeta(null) }));
+  applySteps(doc, withMasks(doc, model, { flat: flatOf(rows), meta: addedMeta(null) }).steps);
 
 describe("masks at other thresholds", () => {
   it("keep label and type of the cell they are like, and add the others", () => {
@@ -69,6 +70,47 @@ describe("masks at other thresholds", () => {
     ]);
   });
 
+  describe("applied once more", () => {
+    const NEW = ["44444...", "44444...", "66......"];
+
+    function applied(doc: MaskDocument, rows: string[]): Applied {
+      const masks = { flat: flatOf(rows), meta: addedMeta(null) };
+      const { steps, placed, removed } = withMasks(doc, model, masks);
+      return { before: doc, after: applySteps(doc, steps), placed, removed };
+    }
+    function again(doc: MaskDocument, rows: string[], before: Applied): string[] {
+      const masks = { flat: flatOf(rows), meta: addedMeta(null) };
+      const { steps } = withMasks(doc, model, masks, [before]);
+      return rowsOf(applySteps(doc, steps));
+    }
+
+    it("replace what they put there themselves, and bring back what they removed", () => {
+      const first = applied(model, NEW);
+      expect(rowsOf(first.after)).toEqual(["11111...", "11111...", "33......"]);
+      const back = again(first.after, ["444..555", "444..555", "........"], first);
+      expect(back).toEqual(["111..222", "111..222", "........"]);
+    });
+
+    it("do not bring back what a person deleted before or since", () => {
+      const rows = ["444..555", "444..555", "66......"];
+      const drawn = applySteps(model, relabelCells(model, [2], 0));
+      const first = applied(drawn, rows);
+      expect(rowsOf(first.after)).toEqual(["111.....", "111.....", "33......"]);
+      const since = applySteps(first.after, relabelCells(first.after, [3], 0));
+      expect(again(since, rows, first)).toEqual(["111.....", "111.....", "........"]);
+    });
+
+    it("leave alone what a person drew before", () => {
+      const drawn = picture(["111..222", "111..222", "....7777"], [...model.meta.entries()]);
+      const first = applied(drawn, ["444..555", "444..555", "........"]);
+      expect(again(first.after, ["........", "........", "........"], first)).toEqual([
+        "........",
+        "........",
+        "....7777",
+      ]);
+    });
+  });
+
   it("are undone exactly, and areas stay those of the pixels, whatever was drawn before", () => {
     for (let seed = 0; seed < 40; seed++) {
       const random = chance(seed);
@@ -78,7 +120,7 @@ describe("masks at other thresholds", () => {
       let masks = gridOfCells(64, 3 + (seed % 4));
       masks = randomStroke(masks, random).apply(masks);
       const replaced = untouched(doc, predicted);
-      const steps = withMasks(doc, predicted, {
+      const { steps } = withMasks(doc, predicted, {
         flat: masks.labels.flat(),
         meta: addedMeta("HEK"),
       });

@@ -51,7 +51,7 @@ beforeEach(async () => {
   calls = stubFetch(({ address }) => {
     if (address.endsWith("/queue/next/")) return lease();
     if (address.includes("/draft/")) return json({ message: "You have no draft." }, 404);
-    if (address.includes("/images/?")) throw new TypeError("Failed to fetch");
+    if (address.endsWith("/neighbours/")) throw new TypeError("Failed to fetch");
     return json({});
   });
   vi.mocked(opening.openImage).mockReset();

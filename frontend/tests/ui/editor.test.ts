@@ -129,7 +129,7 @@ it("a draft that cannot be read is offered until the person discards it", async 
   const { work } = show();
   const labels = { dtype: "uint16", bytes: new ArrayBuffer(4) };
   const journal = { base: { labels, cells: [] }, mark: { edits: 1 }, entries: [] };
-  work.offered = { where: "browser", journal } as unknown as Offer;
+  work.offers.list = [{ where: "browser", journal } as unknown as Offer];
   const dialog = await screen.findByRole("dialog");
   expect(escape(dialog)).toBe(false);
   await within(dialog).findByRole("alert");

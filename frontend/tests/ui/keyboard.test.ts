@@ -1,14 +1,17 @@
 // @vitest-environment jsdom
 /** Keys over the open image, wherever the focus is. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { deleteCells } from "../../src/core/commands";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import { Keyboard, leaveSlider } from "../../src/ui/editor/keyboard.svelte";
 import { readPreferences } from "../../src/ui/editor/preferences";
+import { rowsOf } from "../core/drawing";
 import { opened } from "./opened";
 
 let editor: Editor;
 let keyboard: Keyboard;
 const submit = vi.fn();
+const choose = vi.fn();
 
 beforeEach(() => {
   localStorage.clear();
@@ -18,12 +21,13 @@ beforeEach(() => {
   editor = new Editor(opened({ raster, roles: ["cytoplasm", "nucleus"] }), false);
   editor.resize({ width: 500, height: 100 });
   const rest = { go: vi.fn(), saveDraft: vi.fn(), toggleHelp: vi.fn() };
-  keyboard = new Keyboard({ editor, submit, ...rest }, vi.fn());
+  keyboard = new Keyboard({ editor, submit, ...rest }, choose);
   window.addEventListener("keydown", onKey);
 });
 afterEach(() => {
   window.removeEventListener("keydown", onKey);
   submit.mockReset();
+  choose.mockReset();
 });
 
 const onKey = (event: KeyboardEvent): void => {
@@ -95,6 +99,35 @@ it("a channel that the image has not cannot be shown alone", () => {
   const grey = new Editor(opened(), false);
   grey.showOnly(-1);
   expect(grey.channels.map(({ visible }) => visible)).toEqual([true]);
+});
+
+it("a digit types by what is printed, else by its place, where no key is bound to that", () => {
+  const code = { code: "Digit6" };
+  const { scale } = editor.camera;
+  // AZERTY: the key that zooms out lies where others have the 6.
+  press("-", "body", code);
+  expect([editor.camera.scale < scale, choose.mock.calls]).toEqual([true, []]);
+  press("1", "body", { ...code, shiftKey: true });
+  press("&", "body", { code: "Digit1" });
+  press("F1", "body", { code: "F1" });
+  expect(choose.mock.calls).toEqual([["HEK"], ["HEK"]]);
+});
+
+it("Delete while the wand is held does not get into its gesture", () => {
+  const input = { at: { x: 2, y: 0 }, screen: { x: 250, y: 50 }, pressure: 0 };
+  const hand = { ...input, shift: false, alt: false, pen: false };
+  editor.run(deleteCells(new Set([1, 2])));
+  const before = rowsOf(editor.state.doc);
+  editor.chooseTool("wand");
+  editor.tools.wand.pointerDown(editor.context, hand);
+  expect(editor.state.history.open).not.toBeNull();
+  press("Delete");
+  editor.tools.wand.pointerMove(editor.context, { ...hand, screen: { x: 260, y: 50 } });
+  editor.tools.wand.pointerUp(editor.context, hand);
+  expect(rowsOf(editor.state.doc)).not.toEqual(before);
+  press("z", "body", { ctrlKey: true });
+  expect(rowsOf(editor.state.doc)).toEqual(before);
+  expect([...editor.state.doc.geometry.entries()]).toEqual([]);
 });
 
 it("the brush's size is remembered with the data set", () => {

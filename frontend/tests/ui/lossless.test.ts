@@ -2,6 +2,7 @@
 /** What the pages say and offer when work is in danger. */
 import "fake-indexeddb/auto";
 import { configure, fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
+import { tick } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, findJournal, journalKey } from "../../src/api/journal";
 import { deleteCells } from "../../src/core/commands";
@@ -71,6 +72,7 @@ describe("an expired sign-in", () => {
     expect((await within(dialog).findByRole("alert")).textContent).toContain("belongs to alice");
     answer = ({ method }) => {
       if (method === "POST") return json(alice);
+      if (method === "GET") return json({ message: "You have no draft." }, 404);
       saved();
       return json({ image: 7, base: 0, prediction: 3, saved_at: new Date(0), work: {} });
     };
@@ -182,11 +184,17 @@ describe("the data set's page", () => {
   });
 
   it("says nothing where there is none", async () => {
-    answer = () => json({ drafts: [] });
+    const said = json({ drafts: [] });
+    const read = vi.spyOn(said, "json");
+    answer = () => said;
     render(UnsubmittedPanel, { dataset: dataset() });
     await waitFor(() => {
-      expect(calls.length).toBeGreaterThan(0);
+      expect(read).toHaveBeenCalled();
     });
+    // The answer is on the page by now, and not only on its way.
+    await read.mock.results[0]?.value;
+    await new Promise((resolve) => setTimeout(resolve));
+    await tick();
     expect(screen.queryByText("Your unsubmitted work")).toBeNull();
   });
 });

@@ -99,6 +99,27 @@ describe("going from page to page", () => {
     });
   });
 
+  it("renames and adds cell types under the settings", async () => {
+    const sent: unknown[] = [];
+    stubFetch(({ method, address, body }) => {
+      if (method === "PATCH" && address === "/api/v1/datasets/1/") {
+        sent.push(JSON.parse(body as string));
+        return json(dataset());
+      }
+      if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
+      if (address === "/api/v1/datasets/1/") return json(dataset());
+      return json({ next: null, previous: null, results: [] });
+    });
+    render(App);
+    const save = await screen.findByRole("button", { name: "Save cell types" });
+    expect((save as HTMLButtonElement).disabled).toBe(true);
+    await fireEvent.input(screen.getByLabelText("Name of HEK"), { target: { value: " HEK293 " } });
+    await fireEvent.input(screen.getByLabelText("New cell type"), { target: { value: "N2a" } });
+    await fireEvent.click(save);
+    await screen.findByText("Cell types saved.");
+    expect(sent).toEqual([{ types: [{ id: 1, name: "HEK293" }, { name: "N2a" }] }]);
+  });
+
   it("asks before work that the browser cannot keep is left", async () => {
     stubDialogs();
     render(App);

@@ -10,13 +10,21 @@ export interface Asked {
 }
 
 interface Kept {
-  readonly document: { base: number; prediction: number | null; saved_at: string; work: object };
+  readonly document: {
+    base: number;
+    prediction: number | null;
+    saved_at: string;
+    replaces?: string | null;
+    work: { writer?: string };
+  };
   readonly labels: ArrayBuffer;
   readonly dtype: string;
 }
 
 export class FakeServer {
   down = false;
+  /** Only drafts cannot be had. */
+  unavailable = false;
   signedOut = false;
   draft: Kept | null = null;
   /** How often a draft was sent. */
@@ -40,6 +48,7 @@ export class FakeServer {
     const isDraft = path.includes("/draft/");
     if (isDraft && method === "PUT") this.puts++;
     if (this.signedOut) return json({ message: "Sign in.", code: "not_authenticated" }, 403);
+    if (isDraft && this.unavailable) return json({ message: "The storage is down." }, 503);
     if (isDraft) return this.answerDraft(method, path, init.body as FormData);
     const etag = new Headers(init.headers).get("If-Match");
     this.asked.push({ method, path, etag, form: init.body as FormData });
@@ -58,17 +67,24 @@ export class FakeServer {
     if (method === "PUT") {
       const document = JSON.parse(form.get("document") as string) as Kept["document"];
       const { dtype } = document as unknown as { dtype: string };
-      const older =
-        this.draft !== null &&
-        Date.parse(this.draft.document.saved_at) >= Date.parse(document.saved_at);
+      if (this.refuses(document)) return json({ message: "Saved elsewhere." }, 409);
       const labels = await readBlob(form.get("labels") as Blob);
-      if (!older) this.draft = { document, dtype, labels };
+      this.draft = { document, dtype, labels };
     }
     if (this.draft === null) return json({ message: "You have no draft." }, 404);
     const { document, labels, dtype } = this.draft;
     if (!path.endsWith("/labels/")) return json({ image: 7, ...document });
     const headers = { "X-Shape": this.shape, "X-Dtype": dtype, "X-Saved-At": document.saved_at };
     return new Response(labels, { headers });
+  }
+
+  private refuses({ saved_at, replaces, work }: Kept["document"]): boolean {
+    if (this.draft === null) return false;
+    const known = this.draft.document;
+    const at = Date.parse(known.saved_at);
+    const own = known.work.writer === work.writer;
+    const unseen = replaces !== undefined && Date.parse(replaces ?? "") !== at;
+    return (!own && unseen) || at > Date.parse(saved_at);
   }
 }
 

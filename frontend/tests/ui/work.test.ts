@@ -2,7 +2,7 @@
 /** What becomes of the work when it is submitted; the server's answers are written out here. */
 import "fake-indexeddb/auto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { dropJournal, journalKey } from "../../src/api/journal";
+import { dropJournal, findJournal, journalKey } from "../../src/api/journal";
 import { assignType, deleteCells, redo, undo } from "../../src/core/commands";
 import { cellsOf } from "../../src/core/document";
 import { disagreements } from "../../src/core/merge";
@@ -114,6 +114,19 @@ describe("submitting", () => {
     expect([...cellsOf(editor.state.doc)]).toHaveLength(2);
   });
 
+  it("merged with theirs, but not handed in, is kept as work on their revision", async () => {
+    const { editor, work } = begin(false);
+    editor.run(assignType([1], "N2a"));
+    const headers = { ETag: '"4"', "X-Shape": "1,5", "X-Dtype": "uint16" };
+    const labels = new Response(Uint16Array.of(1, 1, 6, 0, 0).buffer, { headers });
+    server.answers = [json(revision(4)), labels];
+    await work.compare();
+    if (work.theirs === null) throw new Error("nothing to compare with");
+    expect(await work.submitMerged(work.theirs, [])).toBe(false);
+    const kept = await findJournal(journalKey("alice", 7));
+    expect(kept?.base).toMatchObject({ etag: '"4"', prediction: null });
+  });
+
   it("after the lease went to somebody else offers to save without it", async () => {
     const { editor, work } = begin(true);
     editor.run(deleteCells(new Set([2])));
@@ -180,8 +193,8 @@ describe("there is nothing new to submit", () => {
 
 describe("a draft", () => {
   /** What one visit left in the browser, and a later visit to `image`. */
-  async function comeBack(image: Opened) {
-    const { editor, work } = begin(false);
+  async function comeBack(image: Opened, first = opened()) {
+    const { editor, work } = beginOn(first);
     editor.run(deleteCells(new Set([2])));
     await work.draftNow();
     const later = beginOn(image);
@@ -210,8 +223,10 @@ describe("a draft", () => {
   });
 
   it("never gives the number of a deleted cell to a new one", async () => {
-    const { editor } = await comeBack(opened());
-    expect(editor.state.doc.highest).toBe(2);
+    const { doc } = opened();
+    // Cells up to 9 were drawn and deleted before: only what is kept of it tells.
+    const { editor } = await comeBack(opened(), opened({ doc: { ...doc, highest: 9 } }));
+    expect(editor.state.doc.highest).toBe(9);
   });
 
   it("says how many edits it holds", async () => {

@@ -3,12 +3,18 @@ import { messageOf } from "../../api/client";
 import { cellAt } from "../../api/flows";
 import { type Command } from "../../core/commands";
 import { differenceOf } from "../../core/diff";
-import { boxOfCells } from "../../core/document";
+import { boxOfCells, type MaskDocument } from "../../core/document";
 import { centreOf, type Box, type Point, type Span } from "../../core/geometry";
 import { autoContrast, type Contrast } from "../../core/intensity";
 import type { OverlayShape } from "../../core/overlay";
 import { referenceOf } from "../../core/reference";
-import { openState, transact, type EditorState, type Transaction } from "../../core/state";
+import {
+  openState,
+  transact,
+  type Dispatch,
+  type EditorState,
+  type Transaction,
+} from "../../core/state";
 import { clamped, fit, panned, zoomed, type Camera, type Size } from "../../render/camera";
 import {
   channelColour,
@@ -26,6 +32,14 @@ import { keepPreferences, readPreferences } from "./preferences";
 import { Reviewing } from "./review.svelte";
 import { timed } from "./timing";
 
+/** Masks shown in place of those of the document as it was when they came. */
+export interface Preview {
+  readonly base: MaskDocument;
+  readonly doc: MaskDocument;
+}
+
+export const PREVIEWING = "Apply or reset the thresholds first.";
+const EDITS: ReadonlySet<Transaction["kind"]> = new Set(["edit", "undo", "redo"]);
 /** A cell walked to is shown at least this large, in CSS pixels. */
 const COMFORTABLE_CELL = 120;
 
@@ -33,6 +47,10 @@ export class Editor {
   state = $state.raw() as EditorState;
   /** The state at the last moment when no gesture was under way; panels read this one. */
   settled = $state.raw() as EditorState;
+  /** As long as it is shown nothing can be changed; it is no part of the state. */
+  preview = $state.raw<Preview | null>(null);
+  /** Something was tried that the preview does not allow. */
+  refused = $state(false);
   tool = $state<ToolName>("brush");
   channels = $state.raw<ChannelView[]>([]);
   overlay = $state.raw() as OverlayView;
@@ -54,8 +72,17 @@ export class Editor {
     typeColours(this.opened.dataset, this.palette),
   );
   readonly drawn = $derived.by(() => drawnChannels(this.channels, this.greyAlone));
+  readonly previewing = $derived.by(
+    () => this.preview !== null && this.preview.base === this.state.doc,
+  );
+  /** What is drawn: the state, with the previewed masks in it. */
+  readonly shown = $derived.by(() =>
+    this.previewing && this.preview !== null
+      ? { ...this.state, doc: this.preview.doc }
+      : this.state,
+  );
   readonly difference = $derived.by(() => {
-    const { doc, reference } = this.settled;
+    const { doc, reference } = this.previewing ? this.shown : this.settled;
     return this.comparing && reference.model !== null ? differenceOf(doc, reference.model) : null;
   });
   /** What lies over the image whatever the tool. */
@@ -73,7 +100,7 @@ export class Editor {
   readonly samples: readonly Float32Array[];
   readonly hover = $derived.by(() => {
     if (this.pointer === null) return 0;
-    return this.state.doc.labels.at(Math.floor(this.pointer.x), Math.floor(this.pointer.y));
+    return this.shown.doc.labels.at(Math.floor(this.pointer.x), Math.floor(this.pointer.y));
   });
   readonly context: ToolContext;
   /** Why not to change anything just now is asked here; whoever has a reason says so. */
@@ -118,19 +145,39 @@ export class Editor {
 
   readonly dispatch = (transaction: Transaction): void => {
     // What was begun before may end: half a stroke is no harm, an open one would be.
-    if (this.readOnly && ["edit", "undo", "redo"].includes(transaction.kind)) return;
+    if (EDITS.has(transaction.kind) && (this.readOnly || this.refuse())) return;
     this.state = transact(this.state, transaction);
     if (this.state.history.open === null) this.settled = this.state;
     this.reviewing.noticed(transaction);
     if (transaction.kind === "set" && transaction.options.diameter !== undefined) this.keep();
   };
 
+  /** Keys and buttons do not get between the parts of a gesture: its undo would not fit any more. */
+  private readonly command: Dispatch = (transaction) => {
+    if (this.state.history.open === null || !EDITS.has(transaction.kind))
+      this.dispatch(transaction);
+  };
+
   run(command: Command): boolean {
-    return timed("command", () => command(this.state, this.dispatch));
+    return timed("command", () => command(this.state, this.command));
   }
 
   can(command: Command): boolean {
-    return !this.readOnly && command(this.settled);
+    return !this.readOnly && !this.previewing && command(this.settled);
+  }
+
+  /** Show masks that are not applied; null: those of the document again. */
+  show(preview: Preview | null): void {
+    this.preview = preview;
+    this.refused = false;
+  }
+
+  /** True, and said once, while a preview is shown: what is done must be seen. */
+  refuse(): boolean {
+    if (!this.previewing) return false;
+    if (!this.refused) toast(PREVIEWING);
+    this.refused = true;
+    return true;
   }
 
   chooseTool(name: ToolName): void {

@@ -51,10 +51,13 @@ export class Keyboard {
       editor.toolVersion++;
       return true;
     }
-    if (this.chooseByDigit(event) || this.pan(event)) return true;
+    if (this.chooseByDigit(event, event.key) || this.pan(event)) return true;
     const reviewing = editor.reviewing.current !== null;
     const binding = event.altKey ? undefined : keys.bindingOf(event, reviewing);
-    if (binding === undefined) return false;
+    // By its place where that has no other meaning: digits may need Shift.
+    if (binding === undefined) {
+      return this.chooseByDigit(event, /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1] ?? "");
+    }
     if (event.repeat && binding.repeats !== true) return true;
     if (binding.peeks) {
       this.peek = { key: event.key.toUpperCase(), binding, since: performance.now() };
@@ -70,10 +73,8 @@ export class Keyboard {
     return true;
   }
 
-  /** By the key's place, so that it works where digits need Shift. */
-  private chooseByDigit(event: KeyboardEvent): boolean {
-    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
-    if (digit === undefined || event.ctrlKey || event.metaKey || event.altKey) return false;
+  private chooseByDigit(event: KeyboardEvent, digit: string): boolean {
+    if (!/^\d$/.test(digit) || event.ctrlKey || event.metaKey || event.altKey) return false;
     const { readOnly, opened } = this.desk.editor;
     if (readOnly || event.repeat) return true;
     if (digit === "0") this.chooseType(null);

@@ -177,7 +177,8 @@ interface Compacted {
   readonly renumbered: ReadonlyMap<number, number> | null;
 }
 
-function compact(values: ArrayLike<number> | null, pixels: number): Compacted {
+/** With labels low enough for the lookup texture. */
+export function compact(values: ArrayLike<number> | null, pixels: number): Compacted {
   if (values === null) return { flat: new Uint32Array(pixels), renumbered: null };
   let highest = 0;
   for (let at = 0; at < values.length; at++) highest = Math.max(highest, values[at] ?? 0);
@@ -192,7 +193,8 @@ function compact(values: ArrayLike<number> | null, pixels: number): Compacted {
   return { flat, renumbered };
 }
 
-function renamed<T>(
+/** By the new numbers; what has none is left out. */
+export function renamed<T>(
   entries: readonly (readonly [number, T])[],
   renumbered: ReadonlyMap<number, number> | null,
 ): (readonly [number, T])[] {

@@ -45,7 +45,8 @@ export class Pointers {
     this.editor.pointer = toImage(this.editor.camera, this.editor.view, screen);
     if (this.active?.id !== event.pointerId) return;
     // Every sample since the last frame: fast strokes stay smooth.
-    const samples = event.getCoalescedEvents();
+    // Browsers give them in secure contexts only, which a plain http:// address is not.
+    const samples = "getCoalescedEvents" in event ? event.getCoalescedEvents() : [];
     const { tool } = this.active;
     for (const sample of samples.length > 0 ? samples : [event]) {
       timed("sample", () => {

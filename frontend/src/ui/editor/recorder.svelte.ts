@@ -1,8 +1,9 @@
 /** Writes an editing session to the browser's storage, gesture by gesture as it happens. */
 import {
   appendToJournal,
+  asideKey,
   dropJournal,
-  findJournal,
+  findJournals,
   TakenOver,
   writeJournal,
   type Journal,
@@ -42,7 +43,8 @@ export class Recorder {
   /** Another window has the journal. */
   taken = $state(false);
 
-  private readonly writer = crypto.randomUUID();
+  /** This window. */
+  readonly writer = newWriter();
   /** What the journal has; null: there is none yet, or one that must be written anew. */
   private written: History | null = null;
   /** The last history seen, and the document before its first gesture. */
@@ -65,10 +67,15 @@ export class Recorder {
     this.seen = session().history;
   }
 
-  async find(): Promise<Journal | null> {
-    const journal = await findJournal(this.key);
-    this.exists = journal !== null;
-    return journal;
+  /** The journal, where there is one, and those that were put aside. */
+  async find(): Promise<Journal[]> {
+    const journals = await findJournals(this.key);
+    this.exists = journals.some((journal) => !this.isAside(journal));
+    return journals;
+  }
+
+  isAside({ base }: Journal): boolean {
+    return base.key !== this.key;
   }
 
   /** Get ready while nothing happens: the first gesture is then on disk at once too. */
@@ -104,15 +111,30 @@ export class Recorder {
     await this.record();
   }
 
+  /** Forget what this window wrote. */
   drop(): Promise<void> {
     return this.inTurn(() => this.forget());
+  }
+
+  /** Forget a journal, whoever wrote it. */
+  discard({ base }: Journal): Promise<void> {
+    return this.inTurn(() => dropJournal(base.key));
+  }
+
+  /** Keep work that somebody does not go on with now; rejects when it cannot be kept. */
+  async putAside({ base, mark, entries }: Journal): Promise<void> {
+    const key = asideKey(this.key, { ...mark, writer: base.writer });
+    if (key === base.key) return;
+    await writeJournal({ base: { ...base, key }, mark, entries });
+    if (base.key === this.key) await dropJournal(this.key, base.writer);
   }
 
   /** This session goes on with what `journal` holds, which began with `root`. */
   async adopt(journal: Journal, root: MaskDocument): Promise<void> {
     this.begin(root);
     await this.inTurn(async () => {
-      await writeJournal({ ...journal, base: { ...journal.base, writer: this.writer } });
+      const { key, writer } = this;
+      await writeJournal({ ...journal, base: { ...journal.base, key, writer } });
       this.exists = true;
       this.written = this.seen;
       this.count = journal.entries.length;
@@ -164,7 +186,7 @@ export class Recorder {
   }
 
   private async forget(): Promise<void> {
-    await dropJournal(this.key);
+    await dropJournal(this.key, this.writer);
     this.exists = false;
     this.written = null;
     this.savedAt = null;
@@ -180,9 +202,15 @@ export class Recorder {
   }
 }
 
+/** Not crypto.randomUUID: over plain http:// there is none. */
+function newWriter(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 type PackedDocument = Omit<JournalBase, "key" | "writer" | "etag" | "prediction">;
 
-async function packDocument(doc: MaskDocument): Promise<PackedDocument> {
+export async function packDocument(doc: MaskDocument): Promise<PackedDocument> {
   const { labels, meta, highest, regions } = doc;
   const { width, height } = labels;
   const cells = [...meta.entries()];

@@ -1,7 +1,7 @@
 /** Unsubmitted work of an earlier visit: where it is kept, and how it becomes the state again. */
 import { readDraft, readDraftLabels, type DraftCell, type ServerDraft } from "../../api/drafts";
 import { ApiError } from "../../api/client";
-import type { Journal } from "../../api/journal";
+import type { Journal, Trace } from "../../api/journal";
 import type { RawArray } from "../../api/labels";
 import {
   openDocument,
@@ -13,17 +13,23 @@ import { replay } from "../../core/journal";
 import { openState, type EditorState } from "../../core/state";
 import type { Editor } from "./editor.svelte";
 import { evidenceOf, stillThere } from "./opening";
-import { unpackDocument } from "./recorder.svelte";
+import { packDocument, unpackDocument } from "./recorder.svelte";
 
-/** This browser has what was done and can undo it; the server has what came of it. */
+/**
+ * This browser has what was done and can undo it, also of work that was put aside; the server has
+ * what came of it.
+ */
 export type Offer =
-  | { readonly where: "browser"; readonly journal: Journal }
+  | { readonly where: "browser" | "aside"; readonly journal: Journal }
   | { readonly where: "server"; readonly draft: ServerDraft };
 
+/** Work of one window, with the work of others that it went on with. */
+export interface Traced extends Trace {
+  readonly lineage: readonly Trace[];
+}
+
 /** What an offer says of itself. */
-export interface Origin {
-  /** Milliseconds since 1970. */
-  readonly savedAt: number;
+export interface Origin extends Traced {
   readonly edits: number;
   readonly secondsSpent: number;
   /** The head revision's tag when the work began. */
@@ -31,22 +37,52 @@ export interface Origin {
   readonly prediction: number | null;
 }
 
-/** The newer of the two; the browser's where they are the same work. */
-export function newest(journal: Journal | null, draft: ServerDraft | null): Offer | null {
-  if (journal !== null && (draft === null || journal.mark.savedAt >= draft.savedAt)) {
-    return { where: "browser", journal };
-  }
-  return draft === null ? null : { where: "server", draft };
+const LONGEST_LINEAGE = 50;
+
+/** Has the work in `whole` all that `part` has? */
+export function includes(whole: Traced, part: Trace): boolean {
+  return [whole, ...whole.lineage].some(
+    ({ writer, savedAt }) =>
+      savedAt === part.savedAt || (writer === part.writer && savedAt > part.savedAt),
+  );
+}
+
+/** The lineage of work that goes on with `origin`. */
+export function lineageAfter({ writer, savedAt, lineage }: Traced): Trace[] {
+  return [...lineage, { writer, savedAt }].slice(-LONGEST_LINEAGE);
+}
+
+/** What to choose from, the newest first: work that is in none of the others. */
+export function worthOffering(found: readonly Offer[]): Offer[] {
+  return found
+    .filter((offer, at) => {
+      const origin = originOf(offer);
+      return !found.some((other, place) => {
+        if (place === at || !includes(originOf(other), origin)) return false;
+        // The same work twice is offered once: from the first that has it.
+        return place < at || !includes(origin, originOf(other));
+      });
+    })
+    .sort((a, b) => originOf(b).savedAt - originOf(a).savedAt);
 }
 
 export function originOf(offer: Offer): Origin {
-  if (offer.where === "browser") {
+  if (offer.where !== "server") {
     const { base, mark } = offer.journal;
-    return { ...mark, etag: base.etag, prediction: base.prediction };
+    return { ...mark, etag: base.etag, prediction: base.prediction, writer: base.writer };
   }
   const { savedAt, work, base, prediction } = offer.draft;
-  const { edits, seconds_spent: secondsSpent } = work;
-  return { savedAt, edits, secondsSpent, etag: `"${base}"`, prediction };
+  const { edits, seconds_spent: secondsSpent, writer, lineage } = work;
+  return { savedAt, edits, secondsSpent, etag: `"${base}"`, prediction, writer, lineage };
+}
+
+/** The work of an offer as a journal: what only the server has is fetched. */
+export async function journalOf(offer: Offer, imageId: number): Promise<Journal> {
+  if (offer.where !== "server") return offer.journal;
+  const { etag, prediction, writer, ...mark } = originOf(offer);
+  const doc = await readServerDocument(imageId, offer.draft);
+  const base = { ...(await packDocument(doc)), key: "", writer, etag, prediction };
+  return { base, mark, entries: [] };
 }
 
 /** The state that an offer stands for, and the document it began with. */
@@ -56,13 +92,13 @@ export async function restoredState(
 ): Promise<{ state: EditorState; root: MaskDocument }> {
   const { opened, state } = editor;
   const read =
-    offer.where === "browser"
-      ? await unpackDocument(offer.journal.base)
-      : await readServerDocument(opened.image.id, offer.draft);
-  const root = { ...read, highest: Math.max(read.highest, opened.doc.highest) };
-  const begun = openState(root, new Map(), state.options, state.reference);
-  const entries = offer.where === "browser" ? offer.journal.entries : [];
-  const restored = replay(begun, entries);
+    offer.where === "server"
+      ? await readServerDocument(opened.image.id, offer.draft)
+      : await unpackDocument(offer.journal.base);
+  const start = { ...read, highest: Math.max(read.highest, opened.doc.highest) };
+  const begun = openState(start, new Map(), state.options, state.reference);
+  const entries = offer.where === "server" ? [] : offer.journal.entries;
+  const { state: restored, root } = replay(begun, entries);
   // Another prediction may be shown by now: its opinions stay with the cells it has in common.
   const evidence = evidenceOf(stillThere(restored.doc, opened.predicted));
   return { state: { ...restored, evidence }, root };

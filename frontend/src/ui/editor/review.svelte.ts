@@ -25,6 +25,8 @@ export interface Reviewed {
   readonly readOnly: boolean;
   readonly dispatch: (transaction: Transaction) => void;
   cancelGesture(): boolean;
+  /** True where a preview is in the way of any change. */
+  refuse(): boolean;
   centreOnSelection(): void;
 }
 
@@ -78,6 +80,7 @@ export class Reviewing {
       this.show(this.current);
       return;
     }
+    if (this.editor.refuse()) return;
     if (this.editor.readOnly) {
       this.walk(1);
       return;

@@ -2,7 +2,7 @@
  * The draft of one image on the server, saved a moment after each edit. A server that is gone or
  * a sign-in that has expired never stands in the way of editing: it is tried again until it works.
  */
-import { deleteDraft, putDraft, type ServerDraft as Draft } from "../../api/drafts";
+import { deleteDraft, putDraft, readDraft, type ServerDraft as Draft } from "../../api/drafts";
 import { ApiError, isSignedOut, messageOf } from "../../api/client";
 import type { EncodedLabels } from "../../api/labels";
 import type { MaskDocument } from "../../core/document";
@@ -23,6 +23,8 @@ export interface Content {
   readonly doc: MaskDocument;
   /** False when a draft would only repeat what the server has as a revision. */
   readonly unsaved: boolean;
+  /** Is a draft part of this work? */
+  readonly covers: (draft: Draft) => boolean;
   readonly pack: () => Promise<{ draft: Draft; labels: EncodedLabels }>;
 }
 
@@ -33,7 +35,14 @@ export class ServerDraft {
   unreachableSince = $state<number | null>(null);
   signedOut = $state(false);
   error = $state<string | null>(null);
+  /** Work from elsewhere that this session does not include: it is not replaced unseen. */
+  other = $state.raw<Draft | null>(null);
 
+  /**
+   * When the draft was saved that this session last read or wrote; null: there was none,
+   * undefined: that is not known, and must be before anything is saved.
+   */
+  private seen: number | null | undefined;
   /** There may be a draft on the server. */
   private exists = false;
   /** A save got no answer: it may still reach the server. */
@@ -57,6 +66,7 @@ export class ServerDraft {
       this.retry();
     };
     window.addEventListener("online", online);
+    if (this.unreachableSince !== null) this.schedule(this.retryAfter);
     return () => {
       this.running = false;
       clearTimeout(this.timer);
@@ -64,9 +74,12 @@ export class ServerDraft {
     };
   }
 
-  /** There was a draft when the image was opened. */
-  found(): void {
-    this.exists = true;
+  /** What the server has was read, and a person decides what becomes of it. */
+  found(draft: Draft | null): void {
+    this.reached();
+    this.seen = draft?.savedAt ?? null;
+    this.exists = draft !== null;
+    this.other = null;
   }
 
   /** Something changed. */
@@ -93,12 +106,22 @@ export class ServerDraft {
 
   drop(): Promise<void> {
     clearTimeout(this.timer);
-    return this.inTurn(() => this.forget());
+    return this.inTurn(async () => {
+      if (this.other === null && this.seen !== undefined) await this.forget();
+    });
+  }
+
+  /** Somebody wants the draft gone, whoever wrote it. Rejects when it stays. */
+  async discard(): Promise<void> {
+    await this.alone(() => this.forget());
   }
 
   /** The server drops a draft when its work is submitted; what was drawn since is a new one. */
   submitted(): void {
     this.exists = this.uncertain;
+    this.seen = null;
+    this.other = null;
+    this.error = null;
     this.saved = null;
     this.savedAt = null;
     void this.now();
@@ -107,8 +130,7 @@ export class ServerDraft {
   /** Do `work` while no draft is on its way: one that arrives late would come back. */
   async alone<T>(work: () => Promise<T>): Promise<T> {
     clearTimeout(this.timer);
-    await this.turns;
-    const working = work();
+    const working = this.turns.then(work);
     this.turns = working.then(
       () => undefined,
       () => undefined,
@@ -120,6 +142,13 @@ export class ServerDraft {
     await resting(REST);
     const content = this.content();
     if (content === null) return;
+    const { seen } = this;
+    if (seen === undefined || this.other !== null) {
+      await this.look(content);
+      // What it found is known by now; else a person has to decide first.
+      if (this.seen !== undefined && this.other === null) await this.save();
+      return;
+    }
     if (!content.unsaved) {
       if (this.exists) await this.forget();
       return;
@@ -129,19 +158,27 @@ export class ServerDraft {
     this.exists = true;
     this.uncertain = true;
     const signal = AbortSignal.timeout(PATIENCE);
-    const kept = await putDraft(this.imageId, draft, labels, signal);
+    const kept = await putDraft(this.imageId, { draft, labels, replaces: seen }, signal);
     this.reached();
-    if (kept.savedAt > draft.savedAt) {
-      this.error = "The server has newer work of yours on this image, saved from elsewhere.";
-      return;
-    }
+    this.seen = kept.savedAt;
     this.saved = content.doc;
     this.savedAt = Date.now();
+  }
+
+  /** Read what the server has. */
+  private async look(content: Content): Promise<void> {
+    const draft = await readDraft(this.imageId, AbortSignal.timeout(PATIENCE));
+    this.found(draft);
+    if (draft === null || content.covers(draft)) return;
+    this.other = draft;
+    this.error = "The server has other work of yours on this image, saved from elsewhere.";
   }
 
   private async forget(): Promise<void> {
     await deleteDraft(this.imageId);
     this.reached();
+    this.seen = null;
+    this.other = null;
     this.exists = false;
     this.saved = null;
     this.savedAt = null;
@@ -162,12 +199,21 @@ export class ServerDraft {
     this.retryAfter = FIRST_RETRY;
   }
 
-  private failed(error: unknown): void {
+  /** A request about the draft failed. */
+  failed(error: unknown): void {
     if (isSignedOut(error)) {
       this.signedOut = true;
       return;
     }
     const { status } = error instanceof ApiError ? error : { status: 0 };
+    if (status === 409) {
+      // Something else is there than was last seen here: look before the next try.
+      this.uncertain = false;
+      this.seen = undefined;
+      this.schedule(this.retryAfter);
+      this.retryAfter = Math.min(LAST_RETRY, this.retryAfter * 2);
+      return;
+    }
     if (status !== 0 && status !== 429 && status < 500) {
       this.error = messageOf(error);
       return;

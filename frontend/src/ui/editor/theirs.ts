@@ -4,6 +4,7 @@ import { ApiError } from "../../api/client";
 import { regionsOf } from "../../core/completeness";
 import { openDocument, type CellMeta, type MaskDocument } from "../../core/document";
 import type { LabelImage } from "../../core/labelImage";
+import { compact, renamed } from "./opening";
 
 export interface Theirs {
   readonly head: Head;
@@ -25,9 +26,9 @@ export async function readTheirs(imageId: number, labels: LabelImage): Promise<T
       label,
       { type, source: type === null ? "" : type_source },
     ]);
+    const { flat, renumbered } = compact(raw?.values ?? null, labels.width * labels.height);
     const regions = regionsOf(complete);
-    const flat = raw?.values ?? new Uint32Array(labels.width * labels.height);
-    return { head, doc: openDocument(flat, labels, metas, 0, regions) };
+    return { head, doc: openDocument(flat, labels, renamed(metas, renumbered), 0, regions) };
   }
   throw new ApiError("The image keeps changing on the server. Try again.", 0, "bad_answer");
 }

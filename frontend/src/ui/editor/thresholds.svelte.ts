@@ -1,7 +1,8 @@
 /** The segmenter's masks at other thresholds: shown while a slider moves, kept when applied. */
 import { masksAt, type Thresholds } from "../../api/flows";
 import { messageOf, wasAborted } from "../../api/client";
-import { addedMeta, withMasks } from "../../core/thresholds";
+import { applySteps, type Gesture } from "../../core/history";
+import { addedMeta, withMasks, type Applied, type Replacement } from "../../core/thresholds";
 import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
 
@@ -10,19 +11,37 @@ export const DEFAULTS: Thresholds = { cellprobThreshold: 0, flowThreshold: 0.4, 
 const REST = 60;
 const NAME = "Other thresholds";
 
+interface Kept extends Applied {
+  readonly values: Thresholds;
+  readonly gesture: Gesture;
+}
+
 export class ThresholdPreview {
   values = $state.raw<Thresholds>(DEFAULTS);
-  /** True while the document shows masks that are not applied yet. */
-  shown = $state(false);
   waiting = $state(false);
   error = $state<string | null>(null);
-  /** Cells in the last preview. */
-  cells = $state<number | null>(null);
-
+  /** Every preview that was applied, undone ones too. */
+  private kept = $state.raw<readonly Kept[]>([]);
+  private latest: Replacement | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private calls: AbortController | null = null;
 
   constructor(private readonly editor: Editor) {}
+
+  /** True while masks are shown that are not applied yet. */
+  get shown(): boolean {
+    return this.editor.previewing;
+  }
+
+  /** Cells in the preview. */
+  get cells(): number {
+    return this.editor.shown.doc.geometry.size;
+  }
+
+  /** Those that the document's masks are at. */
+  get present(): Thresholds {
+    return this.applied.at(-1)?.values ?? DEFAULTS;
+  }
 
   set(change: Partial<Thresholds>): void {
     this.values = { ...this.values, ...change };
@@ -32,25 +51,36 @@ export class ThresholdPreview {
 
   /** Keep what is shown, as one gesture that can be undone. */
   apply(): void {
-    if (!this.shown) return;
-    this.shown = false;
-    if (this.previewing) this.editor.dispatch({ kind: "end" });
+    const { editor, latest, values } = this;
+    this.stop();
+    if (!this.shown || latest === null) return;
+    const before = editor.state.doc;
+    editor.show(null);
+    editor.dispatch({ kind: "edit", name: NAME, steps: latest.steps });
+    const gesture = editor.state.history.done.at(-1);
+    const { doc: after } = editor.state;
+    if (gesture === undefined || after === before) return;
+    const { placed, removed } = latest;
+    this.kept = [...this.kept, { values, gesture, before, after, placed, removed }];
   }
 
   /** Back to the masks before. */
   cancel(): void {
+    this.stop();
+    this.error = null;
+    this.values = this.present;
+    this.editor.show(null);
+  }
+
+  private stop(): void {
     clearTimeout(this.timer);
     this.calls?.abort();
     this.waiting = false;
-    this.cells = null;
-    this.values = DEFAULTS;
-    if (this.shown && this.previewing) this.editor.dispatch({ kind: "cancel" });
-    this.shown = false;
   }
 
-  /** False once another gesture has begun, which ends (and so applies) the preview. */
-  private get previewing(): boolean {
-    return this.editor.state.history.open?.name === NAME;
+  private get applied(): Kept[] {
+    const { done } = this.editor.settled.history;
+    return this.kept.filter(({ gesture }) => done.includes(gesture));
   }
 
   private async ask(): Promise<void> {
@@ -71,14 +101,11 @@ export class ThresholdPreview {
 
   private show(flat: ArrayLike<number>): void {
     const { editor } = this;
-    if (this.previewing) editor.dispatch({ kind: "cancel" });
     editor.cancelGesture();
     const { doc, reference } = editor.state;
     if (reference.model === null) return;
     const meta = addedMeta(cultureType(editor.opened.image, editor.opened.dataset));
-    const steps = withMasks(doc, reference.model, { flat, meta });
-    editor.dispatch({ kind: "edit", name: NAME, steps, open: true });
-    this.shown = true;
-    this.cells = editor.state.doc.geometry.size;
+    this.latest = withMasks(doc, reference.model, { flat, meta }, this.applied);
+    editor.show({ base: doc, doc: applySteps(doc, this.latest.steps) });
   }
 }

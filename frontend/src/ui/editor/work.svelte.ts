@@ -5,15 +5,16 @@
 import { putAnnotation, submitItem, type Head, type Submission } from "../../api/annotations";
 import { ApiError, messageOf } from "../../api/client";
 import { readDraft, type ServerDraft as Draft } from "../../api/drafts";
-import { journalKey } from "../../api/journal";
+import { journalKey, type Trace } from "../../api/journal";
 import { encodeLabels, type EncodedLabels } from "../../api/labels";
 import type { QueueItem } from "../../api/types";
 import { cellsOf, sameDocument, type MaskDocument } from "../../core/document";
 import { mergedSteps, type Disagreement } from "../../core/merge";
 import type { Editor } from "./editor.svelte";
 import { Lease } from "./lease.svelte";
+import { Offers } from "./offers.svelte";
 import { Recorder, type Session } from "./recorder.svelte";
-import { newest, originOf, restoredState, type Offer } from "./restoring";
+import { includes, lineageAfter, originOf, restoredState, type Offer } from "./restoring";
 import { ServerDraft } from "./serverDraft.svelte";
 import { readTheirs, type Theirs } from "./theirs";
 
@@ -27,16 +28,14 @@ export class Work {
   trouble = $state.raw<Trouble | null>(null);
   /** Somebody's newer revision, while it is compared with the work at hand. */
   theirs = $state.raw<Theirs | null>(null);
-  /** Unsubmitted work of an earlier visit, waiting for a decision. */
-  offered = $state.raw<Offer | null>(null);
-  /** The server's draft, where the browser's work is offered. */
-  private spare: Offer | null = null;
   submittedAt = $state<number | null>(null);
   /** Number of the head revision this work began with or became; 0: none. */
   revision = $state(0);
   readonly lease: Lease;
   readonly recorder: Recorder;
   readonly server: ServerDraft;
+  /** Unsubmitted work of earlier visits or from elsewhere, waiting for a decision. */
+  readonly offers: Offers;
   /** What the server has of this work; null: something else than the restored draft. */
   private saved = $state.raw<MaskDocument | null>(null);
   private readonly doc = $derived.by(() => this.editor.settled.doc);
@@ -64,6 +63,8 @@ export class Work {
   /** When the document last changed: the stamp by which the newest draft is known. */
   private editedAt = 0;
   private stamped: MaskDocument;
+  /** The work of other windows that this went on with. */
+  private lineage: readonly Trace[] = [];
 
   constructor(
     private readonly editor: Editor,
@@ -81,9 +82,16 @@ export class Work {
     this.server = new ServerDraft(image.id, () => {
       if (!this.mayDraft) return null;
       const { doc, unsaved } = this;
-      return { doc, unsaved, pack: () => this.packDraft(doc) };
+      const covers = (draft: Draft): boolean => this.covers(draft);
+      return { doc, unsaved, covers, pack: () => this.packDraft(doc) };
     });
+    this.offers = new Offers(image.id, this.recorder, this.server);
     editor.locked = () => this.locked !== null;
+  }
+
+  /** The newest work that waits for a decision. */
+  get offered(): Offer | null {
+    return this.offers.list[0] ?? null;
   }
 
   get image(): { readonly id: number; readonly name: string } {
@@ -104,49 +112,70 @@ export class Work {
 
   async lookForDraft(): Promise<void> {
     if (this.editor.viewOnly) return;
-    const [journal, draft] = await Promise.all([
+    const [journals, draft] = await Promise.all([
       this.recorder.find().catch((error: unknown) => {
         this.recorder.error = messageOf(error);
-        return null;
+        return [];
       }),
-      // Without an answer the work in this browser is the only one known.
-      readDraft(this.image.id).catch(() => null),
+      // Without an answer nothing is saved there, lest it take the place of work not seen here.
+      readDraft(this.image.id).catch((error: unknown) => {
+        this.server.failed(error);
+        return undefined;
+      }),
     ]);
-    if (draft !== null) this.server.found();
-    this.offered = newest(journal, draft);
+    if (draft !== undefined) this.server.found(draft);
+    this.offers.make(journals, draft ?? null);
     if (this.offered === null) void this.recorder.prepare();
-    this.spare = draft === null ? null : { where: "server", draft };
   }
 
-  async restore(): Promise<void> {
-    const offer = this.offered;
+  /** Lay the work at hand beside the server's: it was saved elsewhere since this was opened. */
+  async compareDrafts(): Promise<void> {
+    this.stamp();
+    await this.recorder.record();
+    // What this browser cannot keep must not be replaced by anything.
+    if (this.unsaved && this.recorder.error !== null) return;
+    try {
+      const [journals, draft] = await Promise.all([this.recorder.find(), readDraft(this.image.id)]);
+      this.server.found(draft);
+      this.offers.make(journals, draft);
+    } catch (error) {
+      this.server.failed(error);
+    }
+  }
+
+  /** Go on with what is offered; what is in none of it is kept, to be offered again. */
+  async restore(offer: Offer | null = this.offered): Promise<void> {
     if (offer === null) return;
     const { state, root } = await restoredState(offer, this.editor).catch((error: unknown) => {
-      // A damaged journal must not cost what the server has.
-      if (this.spare !== null) this.offered = this.spare;
+      this.offers.cannotRead(offer);
       throw error;
     });
-    const { etag, prediction, edits, savedAt, secondsSpent } = originOf(offer);
-    const { opened } = this.editor;
+    const origin = originOf(offer);
+    const { etag, prediction, edits, secondsSpent } = origin;
+    if (!this.offers.isAtHand(offer)) this.lease.addSeconds(secondsSpent);
+    const { head, doc } = this.editor.opened;
+    // Its own base: had somebody saved since, submitting says so instead of overwriting.
+    const saved = etag === head.etag ? doc : null;
+    this.saved = etag === this.etag ? this.saved : saved;
+    this.editedAt = await this.offers.choose(offer);
+    this.lineage = lineageAfter(origin);
     this.editor.state = state;
     this.editor.settled = state;
-    // The draft's own base: had somebody saved since, submitting says so instead of overwriting.
-    this.saved = etag === opened.head.etag ? opened.doc : null;
     this.etag = etag;
     this.prediction = prediction;
-    this.lease.addSeconds(secondsSpent);
     this.savedLength = state.history.done.length - edits;
-    this.editedAt = savedAt;
     this.stamped = state.doc;
-    this.offered = null;
-    if (offer.where === "browser") await this.recorder.adopt(offer.journal, root);
-    else this.recorder.begin(root);
+    this.offers.close();
+    if (offer.where === "server") this.recorder.begin(root);
+    else await this.recorder.adopt({ ...offer.journal, mark: this.session().mark }, root);
+    if (offer.where === "aside") await this.recorder.discard(offer.journal);
     this.keep();
   }
 
-  async discardOffered(): Promise<void> {
-    await this.dropDrafts();
-    this.offered = null;
+  /** Forget what is offered, and what it includes. */
+  async discardOffered(offer: Offer | null = this.offered): Promise<void> {
+    if (offer !== null) await this.offers.discard(offer);
+    this.keep();
   }
 
   /** Call when the settled state has changed: the gesture is written down at once. */
@@ -172,18 +201,28 @@ export class Work {
   }
 
   private session(): Session {
-    const { unsaved, etag, prediction, edits, editedAt: savedAt } = this;
+    const { unsaved, etag, prediction, edits, editedAt: savedAt, lineage } = this;
     const { secondsSpent } = this.lease;
     const { history } = this.editor.settled;
-    return { history, unsaved, etag, prediction, mark: { savedAt, edits, secondsSpent } };
+    const mark = { savedAt, edits, secondsSpent, lineage };
+    return { history, unsaved, etag, prediction, mark };
+  }
+
+  /** Is a draft of the server part of the work at hand? */
+  private covers({ work, savedAt }: Draft): boolean {
+    const { editedAt, lineage, recorder } = this;
+    const own = { writer: recorder.writer, savedAt: editedAt, lineage };
+    return includes(own, { writer: work.writer, savedAt });
   }
 
   private async packDraft(doc: MaskDocument): Promise<{ draft: Draft; labels: EncodedLabels }> {
-    const { edits, prediction, editedAt: savedAt } = this;
+    const { edits, prediction, editedAt: savedAt, lineage } = this;
+    const { writer } = this.recorder;
     const { highest, regions } = doc;
     const base = Number(this.etag.replaceAll('"', ""));
     const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
-    const work = { cells, highest, regions, edits, seconds_spent: this.lease.secondsSpent };
+    const seconds_spent = this.lease.secondsSpent;
+    const work = { cells, highest, regions, edits, seconds_spent, writer, lineage };
     const labels = await encodeLabels(doc.labels.flat());
     return { draft: { base, prediction, savedAt, work }, labels };
   }
@@ -196,7 +235,8 @@ export class Work {
 
   /** True when the server has the work. On failure `trouble` says why, and nothing is lost. */
   async submit(): Promise<boolean> {
-    if (this.submitting || this.editor.readOnly) return false;
+    // What is handed in is what is on the screen.
+    if (this.submitting || this.editor.readOnly || this.editor.refuse()) return false;
     this.editor.cancelGesture();
     this.submitting = true;
     this.trouble = null;
@@ -222,6 +262,9 @@ export class Work {
     const { doc } = this;
     const length = this.editor.settled.history.done.length;
     const submission = await this.submission(doc);
+    // The server forgets the draft it has with this, also one from elsewhere.
+    const { other } = this.server;
+    if (other !== null) await this.offers.putAside({ where: "server", draft: other });
     const held = this.lease.held ? this.item : null;
     const head =
       held === null
@@ -242,12 +285,17 @@ export class Work {
   }
 
   /** Make the work at hand, with what was taken of theirs, the next revision after theirs. */
-  async submitMerged(theirs: Theirs, taken: readonly Disagreement[]): Promise<boolean> {
+  async submitMerged(
+    theirs: Theirs,
+    taken: readonly Disagreement[],
+    theirRegions = false,
+  ): Promise<boolean> {
+    this.editor.show(null);
     // Whoever chooses cell by cell submits as a revision, with or without the lease.
     if (this.lease.blocking) this.lease.giveUp();
     if (this.submitting || this.editor.readOnly) return false;
     const { doc } = this;
-    const steps = mergedSteps(doc, theirs.doc, taken);
+    const steps = mergedSteps(doc, theirs.doc, taken, theirRegions);
     const name = `Take cells of revision ${theirs.head.annotation.revision}`;
     if (steps.length > 0) this.editor.dispatch({ kind: "edit", name, steps });
     this.etag = theirs.head.etag;
@@ -256,6 +304,8 @@ export class Work {
     this.saved = theirs.doc;
     this.theirs = null;
     this.trouble = null;
+    // Even if it cannot be submitted now: what is kept builds on theirs.
+    await this.recorder.rebase();
     if (this.unsaved) return this.submit();
     // All was taken from theirs: there is nothing to hand in.
     await this.dropDrafts();

@@ -1,0 +1,40 @@
+"""JSON that databases can keep: no NaN, infinities or NUL, whole numbers of at most 64 bits."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+_LARGEST = 2**63 - 1
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # escaped, and the backslash itself is not
+
+
+def strict_json(text: str) -> Any:
+    """``text`` parsed. Raises ValueError saying what is wrong, for nesting without end too."""
+    if _NUL.search(text):
+        raise ValueError("it holds the character NUL")
+    try:
+        return json.loads(
+            text, parse_constant=_no_constant, parse_int=_bounded, parse_float=_finite
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _bounded(digits: str) -> int:
+    if len(digits) > 20 or not -_LARGEST <= int(digits) <= _LARGEST:
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value

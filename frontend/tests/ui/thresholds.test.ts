@@ -1,0 +1,122 @@
+// @vitest-environment jsdom
+/** Masks at other thresholds: shown, applied, applied again, and what they are in the way of. */
+import "fake-indexeddb/auto";
+import { fireEvent, render, screen } from "@testing-library/svelte";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { deleteCells, select, undo } from "../../src/core/commands";
+import CellPanel from "../../src/ui/editor/CellPanel.svelte";
+import { Editor, PREVIEWING } from "../../src/ui/editor/editor.svelte";
+import { ThresholdPreview } from "../../src/ui/editor/thresholds.svelte";
+import ThresholdsPanel from "../../src/ui/editor/ThresholdsPanel.svelte";
+import { Work } from "../../src/ui/editor/work.svelte";
+import { toasts } from "../../src/ui/toasts.svelte";
+import { stubFetch, type Call } from "../api/stubs";
+import { picture, rowsOf } from "../core/drawing";
+import { opened } from "./opened";
+
+let calls: Call[];
+let editor: Editor;
+/** What the segmenter answers next. */
+let answer = [1, 1, 1, 1, 0];
+
+beforeEach(() => {
+  localStorage.clear();
+  toasts.length = 0;
+  answer = [1, 1, 1, 1, 0];
+  calls = stubFetch(() => {
+    const headers = { "X-Shape": "1,5", "X-Dtype": "uint16" };
+    return new Response(Uint16Array.from(answer).buffer, { headers });
+  });
+  const doc = picture(["11.22"], [[1, { type: "HEK", source: "model" }]]);
+  editor = new Editor(opened({ doc, model: doc }), false);
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const shownRows = (): string[] => rowsOf(editor.shown.doc);
+
+async function moved(preview: ThresholdPreview, labels = answer): Promise<void> {
+  answer = labels;
+  const before = calls.length;
+  preview.set({ minSize: preview.values.minSize + 5 });
+  await vi.waitFor(() => {
+    expect([calls.length, preview.waiting, preview.shown]).toEqual([before + 1, false, true]);
+  });
+}
+
+it("applied masks can be replaced again, and undo gives back each", async () => {
+  const preview = new ThresholdPreview(editor);
+  await moved(preview);
+  expect([shownRows(), rowsOf(editor.state.doc)]).toEqual([["3333."], ["11.22"]]);
+  preview.apply();
+  expect([rowsOf(editor.state.doc), preview.shown]).toEqual([["3333."], false]);
+  await moved(preview, [4, 4, 0, 5, 5]);
+  preview.apply();
+  expect(rowsOf(editor.state.doc)).toEqual(["11.22"]);
+  editor.run(undo);
+  expect(rowsOf(editor.state.doc)).toEqual(["3333."]);
+  expect(preview.present.minSize).toBe(20);
+  editor.run(undo);
+  expect([rowsOf(editor.state.doc), editor.can(undo)]).toEqual([["11.22"], false]);
+});
+
+it("while they are shown nothing changes, no button says it could, and it is said why", async () => {
+  const preview = new ThresholdPreview(editor);
+  editor.run(deleteCells(new Set([2])));
+  await moved(preview);
+  expect(editor.can(undo)).toBe(false);
+  editor.run(undo);
+  editor.run(deleteCells(new Set([1])));
+  expect(shownRows()).toEqual(["3333."]);
+  expect(toasts.map(({ text }) => text)).toEqual([PREVIEWING]);
+  preview.cancel();
+  expect([shownRows(), editor.can(undo), preview.values]).toEqual([
+    ["11..."],
+    true,
+    preview.present,
+  ]);
+});
+
+it("a cell selected meanwhile is the panel's", async () => {
+  await moved(new ThresholdPreview(editor));
+  const { container } = render(CellPanel, { editor });
+  editor.run(select([1]));
+  await vi.waitFor(() => {
+    expect(container.textContent).toContain("HEK");
+  });
+});
+
+it("other masks than those on the screen are not submitted", async () => {
+  const work = new Work(editor, "alice", null);
+  const preview = new ThresholdPreview(editor);
+  await moved(preview);
+  const before = calls.length;
+  expect(await work.submit()).toBe(false);
+  expect([calls.length, editor.refused, work.submitting]).toEqual([before, true, false]);
+});
+
+it("what a slider asked for just before they were applied does not come any more", async () => {
+  const preview = new ThresholdPreview(editor);
+  await moved(preview);
+  const before = calls.length;
+  preview.set({ minSize: 90 });
+  preview.apply();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect([calls.length, preview.shown]).toEqual([before, false]);
+});
+
+it("the panel says in an alert what went wrong, and takes its preview with it", async () => {
+  const { unmount } = render(ThresholdsPanel, { editor });
+  await fireEvent.click(screen.getByRole("button", { name: "Change" }));
+  const slider = screen.getByRole("slider", { name: "Flow error threshold" });
+  await fireEvent.input(slider, { target: { value: "1" } });
+  await vi.waitFor(() => {
+    expect(screen.getAllByRole("status").at(-1)?.textContent).toContain("1 cell.");
+  });
+  editor.run(deleteCells(new Set([1])));
+  expect((await screen.findByRole("alert")).textContent).toBe(PREVIEWING);
+  unmount();
+  expect([editor.previewing, shownRows()]).toEqual([false, ["11.22"]]);
+});
