@@ -48,7 +48,11 @@ class Image(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["dataset", "sha256"], name="image_bytes_once"),
         ]
-        indexes = [models.Index(fields=["dataset", "split"], name="image_split")]
+        indexes = [
+            models.Index(fields=["dataset", "split"], name="image_split"),
+            # Each upload asks for the split that its group has.
+            models.Index(fields=["dataset", "group"], name="image_group"),
+        ]
 
     def __str__(self) -> str:
         return self.name
