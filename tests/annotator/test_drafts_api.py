@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from unittest import mock
 
@@ -115,17 +115,16 @@ class Drafts(TestCase):
         with mock.patch.object(Draft, "save", side_effect=IntegrityError("draft_once")):
             self.assertEqual(self.save(5).status_code, 409)
 
-    def test_a_draft_leaves_no_folder_behind(self) -> None:
-        def folders() -> set[Path]:
-            under = (Path(settings.VAR_DIR) / "objects").rglob("*")
-            return {path for path in under if path.is_dir() and "drafts" in path.parts}
-
-        self.save(2, EARLY)
-        before = folders()
-        self.save(3, LATE)
+    def test_drafts_lie_in_one_folder_and_a_replaced_one_is_gone(self) -> None:
+        # In folders of their own, each autosave would leave an empty one behind.
+        keys = []
+        for count, at in ((2, EARLY), (3, LATE)):
+            self.save(count, at)
+            keys.append(Draft.objects.get().labels_key)
+        self.assertEqual({str(PurePosixPath(key).parent) for key in keys}, {"drafts"})
+        self.assertEqual([is_stored(key) for key in keys], [False, True])
         self.bob.delete(self.url)
-        self.assertEqual(folders(), before)
-        self.assertEqual(len(before), 1)
+        self.assertFalse(is_stored(keys[1]))
 
     def test_numbers_that_no_database_keeps_are_refused(self) -> None:
         for hostile in (
