@@ -3,7 +3,8 @@
  * that a button knows whether it is enabled.
  */
 import { cellOf, type Cell, type CellMeta } from "./document";
-import { paintable, paintSpans, relabelCells } from "./paint";
+import { gapSpans } from "./gaps";
+import { background, paintable, paintSpans, relabelCells } from "./paint";
 import { holeSpans } from "./regions";
 import { brushDiameter, type Dispatch, type EditorState } from "./state";
 import { CellsStep, typeStep, type Step } from "./steps";
@@ -35,21 +36,25 @@ export function deleteCells(labels: ReadonlySet<number>): Command {
 export const deleteSelection: Command = (state, dispatch) =>
   deleteCells(state.selection)(state, dispatch);
 
-/** All cells become the first; its type is the first human-given one, else the largest cell's. */
+/**
+ * All cells become the first; its type is the first human-given one, else the largest cell's.
+ * Gaps of a pixel or two between them are closed, on background only.
+ */
 export function mergeCells(labels: Iterable<number>): Command {
   return (state, dispatch) => {
     const cells = livingCells(state, labels);
     const [target] = cells;
     if (target === undefined || cells.length < 2) return false;
-    const steps: Step[] = relabelCells(
-      state.doc,
-      cells.slice(1).map((cell) => cell.label),
-      target.label,
-    );
+    if (dispatch === undefined) return true;
+    const merged = cells.map((cell) => cell.label);
+    const steps: Step[] = relabelCells(state.doc, merged.slice(1), target.label);
+    const gaps = gapSpans(state.doc, merged);
+    const closing = paintSpans(state.doc.labels, gaps, target.label, background);
+    if (!closing.isEmpty) steps.push(closing);
     const typing = typeStep(state.doc, [target.label], mergedMeta(cells));
     if (!typing.isEmpty) steps.push(typing);
     const selection = new Set([target.label]);
-    dispatch?.({ kind: "edit", name: `Merge ${cells.length} cells`, steps, selection });
+    dispatch({ kind: "edit", name: `Merge ${cells.length} cells`, steps, selection });
     return true;
   };
 }

@@ -5,6 +5,7 @@ export interface Evidence {
   readonly probabilities: Readonly<Record<string, number>>;
   readonly uncertainty: number;
   readonly terms: Readonly<Record<string, number>>;
+  /** "both", "segmenter" or "detector"; "" where there was but one model to see it. */
   readonly seenBy: string;
 }
 

@@ -21,9 +21,8 @@ export type Decision =
   | { readonly kind: "remove" };
 
 /**
- * Begin with the selected cell where one is selected that a model has an opinion of, else with
- * the most uncertain (1) or the least (−1) that is not decided yet. Null when the models said
- * nothing of any cell.
+ * Begin with the most uncertain cell (1) or the least (−1) that is not decided yet, whatever is
+ * selected. Null when the models said nothing of any cell.
  */
 export function startReview(
   state: EditorState,
@@ -32,10 +31,7 @@ export function startReview(
 ): Review | null {
   const order = byUncertainty(state);
   if (order.length === 0) return null;
-  const [selected] = state.selection.size === 1 ? state.selection : [];
-  const chosen = selected === undefined ? -1 : order.indexOf(selected);
   const from = direction === 1 ? -1 : order.length;
-  if (chosen !== -1) return { order, at: chosen, decided };
   const review = { order, at: from, decided };
   const found = search(review, direction, (label) => !decided.has(label));
   return found === review ? { ...review, at: 0 } : found;

@@ -3,6 +3,7 @@
  * replace what is still the model's own work, and nothing a person drew or typed.
  */
 import { UNTYPED, type CellMeta, type MaskDocument } from "./document";
+import type { Evidence } from "./evidence";
 import type { Box } from "./geometry";
 import { CellsStep, type MetaChange, type Step } from "./steps";
 import { repaint } from "./windows";
@@ -11,12 +12,15 @@ import { repaint } from "./windows";
 const SAME_IOU = 0.5;
 /** A new mask with more of it on corrected cells is one of those, drawn anew: left out. */
 const MOST_COVERED = 0.5;
+const NONE: ReadonlySet<number> = new Set();
 
 export interface NewMasks {
   /** Row-major labels of the whole image, 0 = background. */
   readonly flat: ArrayLike<number>;
   /** What cells without an older self are. */
   readonly meta: CellMeta;
+  /** Cells that stay whatever the masks are: those that only the detector sees. */
+  readonly fixed?: ReadonlySet<number>;
 }
 
 /** New masks in the place of older ones. */
@@ -65,11 +69,12 @@ function sameIn(doc: MaskDocument, other: MaskDocument, label: number): boolean 
 export function withMasks(
   doc: MaskDocument,
   model: MaskDocument,
-  { flat, meta }: NewMasks,
+  { flat, meta, fixed = NONE }: NewMasks,
   applied: readonly Applied[] = [],
 ): Replacement {
   const before = doc.labels.flat();
   const replaced = untouched(doc, model, applied);
+  for (const label of fixed) replaced.delete(label);
   const gone = absent(doc, model, applied, flat);
   const names = namesOf(doc, tallyOf(before, flat, replaced), gone);
   const after = before.map((label, at) => {
@@ -202,6 +207,11 @@ function namesOf(
     names.set(mask, self?.[0] ?? removed.get(mask) ?? ++highest);
   }
   return names;
+}
+
+/** The cells that no threshold of the segmenter could bring or take. */
+export function detectorOnly(evidence: ReadonlyMap<number, Evidence>): Set<number> {
+  return new Set([...evidence].filter(([, said]) => said.seenBy === "detector").map(([n]) => n));
 }
 
 /** What a cell that the segmenter adds is, on this image. */

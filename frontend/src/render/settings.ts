@@ -76,10 +76,11 @@ export function drawnChannels(
   return alone && greyAlone ? channels.map((channel) => ({ ...channel, colour: GREY })) : channels;
 }
 
+/** None is near the green and blue of the images; the colour-blind tell them apart by lightness. */
 export const DIFF_COLOURS: Readonly<Record<Change, Rgb>> = {
-  added: [0.1, 0.8, 0.6],
-  removed: [1, 0.42, 0.1],
-  reshaped: [0.42, 0.72, 1],
+  added: [1, 0.15, 0.8],
+  removed: [1, 0.45, 0.1],
+  reshaped: [0.75, 0.9, 1],
   retyped: [0.95, 0.9, 0.25],
 };
 /** A cell that is as the model has it, while changes are shown. */

@@ -2,6 +2,7 @@
  * Pick: a click on a missed cell asks the segmenter for it. Several clicks may wait for their
  * answers at once; each becomes a cell of its own when it comes.
  */
+import { select } from "../core/commands";
 import { addCell } from "../core/corrections";
 import type { Point } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";
@@ -9,6 +10,7 @@ import { labelUnder, pixelUnder, type PointerInput, type Tool, type ToolContext 
 
 /** Of the marker at a click that waits, in image pixels. */
 const MARKER_RADIUS = 4;
+export const PRESENT = "There is a cell already: it is selected.";
 
 export class Pick implements Tool {
   readonly name = "pick";
@@ -24,8 +26,8 @@ export class Pick implements Tool {
     const { state, services } = context;
     const { x, y } = pixelUnder(at);
     const { width, height } = state.doc.labels;
-    const taken = labelUnder(state, at) !== 0 && state.options.mode === "protect";
-    if (services === undefined || taken || x < 0 || y < 0 || x >= width || y >= height) return;
+    if (state.options.mode === "protect" && selectUnder(context, at)) return;
+    if (services === undefined || x < 0 || y < 0 || x >= width || y >= height) return;
     void this.ask(context, services, at);
   }
 
@@ -66,8 +68,18 @@ export class Pick implements Tool {
     const wanted = this.pending.delete(click);
     if (wanted && spans !== null) {
       const { state, dispatch } = context;
-      addCell(spans, { name: "Pick cell", meta: state.options.brushMeta, at })(state, dispatch);
+      const addition = { name: "Pick cell", meta: state.options.brushMeta, at };
+      if (!addCell(spans, addition)(state, dispatch)) selectUnder(context, at);
     }
     context.refresh?.();
   }
+}
+
+/** Select the cell that is there already, and say so; false where there is none. */
+function selectUnder({ state, dispatch, say }: ToolContext, at: Point): boolean {
+  const label = labelUnder(state, at);
+  if (label === 0) return false;
+  select([label])(state, dispatch);
+  say?.(PRESENT);
+  return true;
 }

@@ -15,6 +15,7 @@ type Phase =
 
 /** In image pixels, as wide as the split takes them. */
 const SEED_RADIUS = 3;
+export const NOT_CROSSED = "The line does not cross a cell: begin and end outside it.";
 
 export class Split implements Tool {
   readonly name = "split";
@@ -45,6 +46,7 @@ export class Split implements Tool {
     if (phase.kind === "pointing") this.click(context, phase.from.at);
     else if (phase.kind === "cutting") {
       const cut = splitAlong(phase.points)(context.state, context.dispatch);
+      if (!cut) context.say?.(NOT_CROSSED);
       this.keep(cut ? [] : this.seeds);
     }
   }

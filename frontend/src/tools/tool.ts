@@ -35,6 +35,8 @@ export interface ToolContext {
   readonly pan: (dx: number, dy: number) => void;
   /** Missing where nothing can be asked, as on an image that is only looked at. */
   readonly services?: ToolServices;
+  /** Tell the person why nothing, or something else, was done. */
+  readonly say?: (text: string) => void;
   /** To be called when what the tool shows changed outside a gesture. */
   readonly refresh?: () => void;
 }

@@ -73,9 +73,11 @@ describe("a review", () => {
     expect(new Reviewer(-1).at).toBe(1);
   });
 
-  it("begins with the selected cell", () => {
-    expect(new Reviewer(1, [2]).at).toBe(2);
-    expect(new Reviewer(1, [4]).at).toBe(3);
+  it("begins with the most or the least uncertain cell, whatever is selected", () => {
+    expect(new Reviewer(1, [2]).at).toBe(3);
+    expect(new Reviewer(-1, [2]).at).toBe(1);
+    const { state } = new Reviewer();
+    expect(cellAt(startReview(state, 1, new Set([3])) as Review)).toBe(2);
   });
 
   it("does not begin where no model said anything", () => {

@@ -125,10 +125,30 @@ describe("merging", () => {
     expect(cellOf(run(state, undo).doc, 1)).toMatchObject({ type: "HEK", source: "model" });
   });
 
-  it("of cells that do not touch is reported as one cell in pieces", () => {
-    const state = run(openState(picture(["1..2"])), mergeCells([1, 2]));
+  it("of cells far apart is reported as one cell in pieces", () => {
+    const state = run(openState(picture(["1...2"])), mergeCells([1, 2]));
+    expect(rowsOf(state.doc)).toEqual(["1...1"]);
     expect([...state.fragments]).toEqual([1]);
     expect(run(state, undo).fragments.size).toBe(0);
+  });
+
+  it("closes gaps of up to two pixels, never over other cells, and undo opens them", () => {
+    const rows = [
+      ["111..222.", "111..222.", "1113.222.", ".....222."],
+      ["11.......", "11.......", "...22....", "...22...."],
+    ];
+    const merged = rows.map((each) => run(openState(picture(each)), mergeCells([1, 2])));
+    expect(merged.map(({ doc }) => rowsOf(doc))).toEqual([
+      ["11111111.", "11111111.", "11131111.", ".....111."],
+      ["11.......", "1111.....", ".1111....", "...11...."],
+    ]);
+    expect(merged.map(({ fragments }) => fragments.size)).toEqual([0, 0]);
+    expect(merged.map((state) => rowsOf(run(state, undo).doc))).toEqual(rows);
+  });
+
+  it("of cells that touch takes no background", () => {
+    const state = run(openState(picture(["11.22", "11122"])), mergeCells([1, 2]));
+    expect(rowsOf(state.doc)).toEqual(["11.11", "11111"]);
   });
 });
 

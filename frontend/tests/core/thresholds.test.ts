@@ -2,7 +2,13 @@ import { describe, expect, it } from "vitest";
 import { cellOf, measure, type MaskDocument } from "../../src/core/document";
 import { applySteps, invertSteps } from "../../src/core/history";
 import { relabelCells } from "../../src/core/paint";
-import { addedMeta, untouched, withMasks, type Applied } from "../../src/core/thresholds";
+import {
+  addedMeta,
+  detectorOnly,
+  untouched,
+  withMasks,
+  type Applied,
+} from "../../src/core/thresholds";
 import { chance, gridOfCells, picture, randomStroke, rowsOf } from "./drawing";
 
 const model = picture(
@@ -44,6 +50,26 @@ describe("masks at other thresholds", () => {
     expect([...untouched(drawn, model)]).toEqual([]);
     const after = apply(drawn, ["44444555", "44444555", "6.......", ""].slice(0, 3));
     expect(rowsOf(after)).toEqual(["111..22.", "111..22.", "99......"]);
+  });
+
+  it("leave alone what only the detector sees, and draw over none of it", () => {
+    const said = { score: 1, probabilities: {}, uncertainty: 0, terms: {} };
+    const fixed = detectorOnly(
+      new Map([
+        [1, { ...said, seenBy: "both" }],
+        [2, { ...said, seenBy: "detector" }],
+      ]),
+    );
+    const at = (rows: string[]) => {
+      const { steps } = withMasks(model, model, {
+        flat: flatOf(rows),
+        meta: addedMeta(null),
+        fixed,
+      });
+      return rowsOf(applySteps(model, steps));
+    };
+    expect(at(["........", "........", "........"])).toEqual([".....222", ".....222", "........"]);
+    expect(at(["4444..55", "4444..55", "......55"])).toEqual(["1111.222", "1111.222", "........"]);
   });
 
   it("do not bring back what a person deleted", () => {

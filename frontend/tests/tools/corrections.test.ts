@@ -8,9 +8,9 @@ import { referenceOf } from "../../src/core/reference";
 import { transact } from "../../src/core/state";
 import { Brush } from "../../src/tools/brush";
 import { Eraser } from "../../src/tools/eraser";
-import { Pick } from "../../src/tools/pick";
+import { Pick, PRESENT } from "../../src/tools/pick";
 import { Select } from "../../src/tools/select";
-import { Split } from "../../src/tools/split";
+import { NOT_CROSSED, Split } from "../../src/tools/split";
 import type { Tool } from "../../src/tools/tool";
 import { TypeBrush } from "../../src/tools/typeBrush";
 import { Wand } from "../../src/tools/wand";
@@ -67,6 +67,14 @@ describe("split", () => {
     expect(hand.state.history.done).toEqual([]);
     hand.down(8, -1).move(8, 3).up(8, 3);
     expect(hand.tool.busy).toBe(true);
+  });
+
+  it("says when a line crosses no cell, and only then", () => {
+    const hand = new Hand(new Split(), picture(bar));
+    hand.down(5, -1).move(5, 0.5).up(5, 0.5);
+    expect([hand.said, names(hand)]).toEqual([[NOT_CROSSED], []]);
+    hand.down(5, -1).move(5, 9).up(5, 9);
+    expect([hand.said, names(hand)]).toEqual([[NOT_CROSSED], ["Split"]]);
   });
 });
 
@@ -204,6 +212,17 @@ describe("pick", () => {
     expect([...cellsOf(hand.state.doc)]).toHaveLength(2);
     expect(hand.state.doc.geometry.get(1)?.area).toBe(first);
     expect(hand.tool.busy).toBe(false);
+  });
+
+  it("selects the cell that is there already, and says so", async () => {
+    const { hand, asked } = make();
+    hand.click(10, 10).click(11, 10);
+    await asked[0]?.answer(disk(10, 10));
+    await asked[1]?.answer(disk(10, 10));
+    expect([hand.said, [...hand.state.selection]]).toEqual([[PRESENT], [1]]);
+    hand.select().click(10, 10);
+    expect([asked.length, hand.said.length, [...hand.state.selection]]).toEqual([2, 2, [1]]);
+    expect(names(hand)).toEqual(["Pick cell"]);
   });
 
   it("forgets its questions when cancelled: a late answer adds nothing", async () => {

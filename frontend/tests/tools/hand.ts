@@ -13,6 +13,7 @@ export class Hand {
   scale = 10;
   services: ToolServices | undefined;
   refreshed = 0;
+  readonly said: string[] = [];
 
   constructor(
     readonly tool: Tool,
@@ -34,6 +35,7 @@ export class Hand {
       },
       pan: (dx, dy) => this.panned.push([dx, dy]),
       ...(this.services === undefined ? {} : { services: this.services }),
+      say: (text) => this.said.push(text),
       refresh: () => this.refreshed++,
     };
   }

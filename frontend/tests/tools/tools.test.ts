@@ -236,7 +236,7 @@ describe("merge, delete and pan", () => {
   it("a stroke joins the cells it crosses into the first", () => {
     const hand = new Hand(new Merge(), picture(["11.22.33"]));
     hand.down(0.5, 0.5).move(4.5, 0.5).up(4.5, 0.5);
-    expect(rowsOf(hand.state.doc)).toEqual(["11.11.33"]);
+    expect(rowsOf(hand.state.doc)).toEqual(["11111.33"]);
     expect([...hand.state.selection]).toEqual([1]);
     expect(rowsOf(undone(hand).state.doc)).toEqual(["11.22.33"]);
   });

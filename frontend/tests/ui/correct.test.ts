@@ -85,6 +85,7 @@ describe("an image that cannot be opened", () => {
     await screen.findByText("Nothing to correct right now");
     expect(sent()).toEqual(["datasets/1/queue/next/", "queue/12/skip/", "datasets/1/queue/next/"]);
     expect(JSON.parse(calls[1]?.body as string)).toEqual({ reason: "cannot be opened" });
+    expect(toasts.map(({ text }) => text)).toEqual(["mixed_b1_1.tif skipped: cannot be opened"]);
   });
 
   it("can be given back", async () => {

@@ -15,7 +15,7 @@ const choose = vi.fn();
 
 beforeEach(() => {
   localStorage.clear();
-  document.body.innerHTML = `<input type="range" /><input type="radio" /><button>b</button>`;
+  document.body.innerHTML = `<input type="range" /><input type="radio" /><input type="checkbox" /><button>b</button>`;
   const channels = [new Uint16Array(5), new Uint16Array(5)];
   const raster = { width: 5, height: 1, channels };
   editor = new Editor(opened({ raster, roles: ["cytoplasm", "nucleus"] }), false);
@@ -67,6 +67,20 @@ describe("on a slider", () => {
 it("a focused button keeps Enter and Space, a radio button its arrows", () => {
   expect([press("Enter", "button"), press(" ", "button")]).toEqual([false, false]);
   expect(press("ArrowDown", "[type=radio]")).toBe(false);
+});
+
+it("what means nothing to a radio button or a checkbox is the image's", () => {
+  editor.zoomBy(3);
+  const { scale } = editor.camera;
+  expect(press("Home", "[type=radio]")).toBe(true);
+  expect(editor.camera.scale).toBeLessThan(scale);
+  expect(press("Enter", "[type=radio]")).toBe(true);
+  expect(submit).toHaveBeenCalledOnce();
+  expect(press(" ", "[type=radio]")).toBe(false);
+  expect([press("ArrowUp", "[type=checkbox]"), press(" ", "[type=checkbox]")]).toEqual([
+    true,
+    false,
+  ]);
 });
 
 it("arrows look further to one side", () => {

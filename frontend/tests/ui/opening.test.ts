@@ -1,7 +1,10 @@
 /** Opening an image while the server's workers go on. */
 import { afterEach, expect, it, vi } from "vitest";
-import { openImage } from "../../src/ui/editor/opening";
+import { doubts } from "../../src/core/evidence";
+import { evidenceOf, openImage } from "../../src/ui/editor/opening";
+import type { PredictedCell, Prediction } from "../../src/api/types";
 import { json, stubFetch } from "../api/stubs";
+import { predictedCell } from "./opened";
 
 const IMAGE = { id: 7, dataset: 1, culture: "mixed", channels: ["nucleus"] };
 const HEAD = { revision: 0, cells: [] as object[], complete_regions: null };
@@ -112,4 +115,14 @@ it("an image that nobody revised is the model's own", async () => {
   serve([4], 4);
   const { doc, model } = await openImage(7, new AbortController().signal);
   expect(model).toBe(doc);
+});
+
+it("of a segmenter alone no cell is said to be seen by it only", () => {
+  const [label, cell] = predictedCell(1, [0, 0, 1, 1]);
+  const lonely: PredictedCell = { ...cell, seen_by: "segmenter", terms: { existence: 0.1 } };
+  const reasons = [null, "detector-1"].map((detector) => {
+    const evidence = evidenceOf([[label, lonely]], { detector } as Prediction).get(label);
+    return evidence && doubts(evidence);
+  });
+  expect(reasons).toEqual([[], ["only the segmenter sees it"]]);
 });

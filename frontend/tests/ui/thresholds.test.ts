@@ -4,15 +4,17 @@ import "fake-indexeddb/auto";
 import { fireEvent, render, screen } from "@testing-library/svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { deleteCells, select, undo } from "../../src/core/commands";
+import type { Evidence } from "../../src/core/evidence";
 import CellPanel from "../../src/ui/editor/CellPanel.svelte";
 import { Editor, PREVIEWING } from "../../src/ui/editor/editor.svelte";
-import { ThresholdPreview } from "../../src/ui/editor/thresholds.svelte";
+import { evidenceOf } from "../../src/ui/editor/opening";
+import { DEFAULTS, ThresholdPreview } from "../../src/ui/editor/thresholds.svelte";
 import ThresholdsPanel from "../../src/ui/editor/ThresholdsPanel.svelte";
 import { Work } from "../../src/ui/editor/work.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import { stubFetch, type Call } from "../api/stubs";
 import { picture, rowsOf } from "../core/drawing";
-import { opened } from "./opened";
+import { opened, predictedCell } from "./opened";
 
 let calls: Call[];
 let editor: Editor;
@@ -62,6 +64,32 @@ it("applied masks can be replaced again, and undo gives back each", async () => 
   expect([rowsOf(editor.state.doc), editor.can(undo)]).toEqual([["11.22"], false]);
 });
 
+it("the values at the start are the picture itself, whatever a new decode would say", async () => {
+  const preview = new ThresholdPreview(editor);
+  await moved(preview);
+  preview.set({ minSize: DEFAULTS.minSize });
+  expect([preview.shown, shownRows()]).toEqual([false, ["11.22"]]);
+  await moved(preview);
+  preview.apply();
+  const asked = calls.length;
+  preview.set({ minSize: DEFAULTS.minSize });
+  await vi.waitFor(() => {
+    expect(preview.shown).toBe(true);
+  });
+  expect([shownRows(), calls.length]).toEqual([["11.22"], asked]);
+  preview.apply();
+  expect(preview.present).toEqual(DEFAULTS);
+});
+
+it("cells that only the detector sees stay whatever the values are", async () => {
+  const doc = editor.state.doc;
+  const [said] = evidenceOf([predictedCell(2, [3, 0, 5, 1])], null).values();
+  const evidence = new Map([[2, { ...(said as Evidence), seenBy: "detector" }]]);
+  editor = new Editor(opened({ doc, model: doc, evidence }), false);
+  await moved(new ThresholdPreview(editor), [0, 0, 0, 0, 0]);
+  expect(shownRows()).toEqual(["...22"]);
+});
+
 it("while they are shown nothing changes, no button says it could, and it is said why", async () => {
   const preview = new ThresholdPreview(editor);
   editor.run(deleteCells(new Set([2])));
@@ -109,11 +137,14 @@ it("what a slider asked for just before they were applied does not come any more
 
 it("the panel says in an alert what went wrong, and takes its preview with it", async () => {
   const { unmount } = render(ThresholdsPanel, { editor });
+  const scrolled = vi.fn();
+  HTMLElement.prototype.scrollIntoView = scrolled;
   await fireEvent.click(screen.getByRole("button", { name: "Change" }));
+  expect(scrolled).toHaveBeenCalledOnce();
   const slider = screen.getByRole("slider", { name: "Flow error threshold" });
   await fireEvent.input(slider, { target: { value: "1" } });
   await vi.waitFor(() => {
-    expect(screen.getAllByRole("status").at(-1)?.textContent).toContain("1 cell.");
+    expect(screen.getAllByRole("status").at(-1)?.textContent).toContain("2 → 1 cell.");
   });
   editor.run(deleteCells(new Set([1])));
   expect((await screen.findByRole("alert")).textContent).toBe(PREVIEWING);

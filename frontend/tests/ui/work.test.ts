@@ -206,7 +206,11 @@ describe("a draft", () => {
   it("restored after another model was promoted belongs to the prediction it began with", async () => {
     const predicted = [predictedCell(1, [0, 0, 2, 1]), predictedCell(2, [3, 0, 5, 1])];
     const newer = { id: 9, cells: [] } as unknown as Opened["prediction"];
-    const promoted = opened({ prediction: newer, predicted, evidence: evidenceOf(predicted) });
+    const promoted = opened({
+      prediction: newer,
+      predicted,
+      evidence: evidenceOf(predicted, newer),
+    });
     const { editor, work } = await comeBack(promoted);
     expect([...cellsOf(editor.state.doc)].map(({ label }) => label)).toEqual([1]);
     // The new model's opinion of cell 1 is of the same cell; its cell 2 is not in the draft.
@@ -218,7 +222,7 @@ describe("a draft", () => {
 
   it("does not lend another cell's opinion to a cell of the same number", async () => {
     const predicted = [predictedCell(1, [3, 0, 5, 1])];
-    const { editor } = await comeBack(opened({ predicted, evidence: evidenceOf(predicted) }));
+    const { editor } = await comeBack(opened({ predicted, evidence: evidenceOf(predicted, null) }));
     expect(editor.state.evidence.size).toBe(0);
   });
 

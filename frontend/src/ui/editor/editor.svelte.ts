@@ -322,6 +322,9 @@ export class Editor {
       pan: (dx, dy) => {
         this.panBy(dx, dy);
       },
+      say: (text) => {
+        toast(text);
+      },
       refresh: () => {
         this.toolVersion++;
       },

@@ -6,11 +6,9 @@ import { keys } from "./keys.svelte";
 const PEEK = 350;
 const TEXT_FIELDS =
   "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
-/** What moves a focused slider or radio button. */
-const MOVING = new Set([
-  ...["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
-  ...["Home", "End", "PageUp", "PageDown"],
-]);
+/** What moves a focused radio button; a slider by these and some more. */
+const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
+const LEAPS = new Set(["Home", "End", "PageUp", "PageDown"]);
 
 export class Keyboard {
   spaceHeld = $state(false);
@@ -85,18 +83,18 @@ export class Keyboard {
 }
 
 /**
- * Text fields keep their keys, a slider what moves it; a focused button keeps Enter and Space,
- * for which a slider has no use.
+ * Text fields keep their keys, a slider and a radio button what moves them, a checkbox Space; a
+ * focused button keeps Enter and Space. What means nothing to them is the image's.
  */
 function belongsElsewhere(event: KeyboardEvent): boolean {
   const { key, target } = event;
   if (!(target instanceof Element)) return false;
   if (target.matches(TEXT_FIELDS)) return true;
-  if (MOVING.has(key)) return target.matches("input");
-  const pressing = key === "Enter" || key === " ";
-  return (
-    pressing && !event.ctrlKey && target.matches("button, a, summary, input:not([type=range])")
-  );
+  if (ARROWS.has(key)) return target.matches("[type=range], [type=radio]");
+  if (LEAPS.has(key)) return target.matches("[type=range]");
+  if (event.ctrlKey) return false;
+  if (key === " ") return target.matches("button, a, summary, input:not([type=range])");
+  return key === "Enter" && target.matches("button, a, summary");
 }
 
 /** A slider let go by the pointer gives the keyboard back to the image. */

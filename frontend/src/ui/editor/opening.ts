@@ -66,7 +66,7 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const cells = renamed(metas, renumbered);
   const doc = openDocument(flat, raster, cells, highestOf(predicted), regions);
   const revised = head.annotation.revision > 0;
-  const evidence = evidenceOf(revised ? stillThere(doc, predicted) : predicted);
+  const evidence = evidenceOf(revised ? stillThere(doc, predicted) : predicted, prediction);
   const roles = rolesOf(pixels, image, raster.channels.length);
   const model = revised ? modelOf(sources, modelled, raster) : prediction && doc;
   const samples = raster.channels.map(sortedSample);
@@ -245,13 +245,18 @@ export function stillThere(doc: MaskDocument, predicted: readonly Predicted[]): 
   });
 }
 
-export function evidenceOf(predicted: readonly Predicted[]): ReadonlyMap<number, Evidence> {
-  return new Map(predicted.map(([label, cell]) => [label, toEvidence(cell)]));
+/** Of a segmenter alone no cell is said to be seen by it only. */
+export function evidenceOf(
+  predicted: readonly Predicted[],
+  prediction: Prediction | null,
+): ReadonlyMap<number, Evidence> {
+  const alone = prediction?.detector === null;
+  return new Map(predicted.map(([label, cell]) => [label, toEvidence(cell, alone)]));
 }
 
-function toEvidence(cell: PredictedCell): Evidence {
-  const { score, probabilities, uncertainty, terms, seen_by: seenBy } = cell;
-  return { score, probabilities, uncertainty, terms, seenBy };
+function toEvidence(cell: PredictedCell, alone: boolean): Evidence {
+  const { score, probabilities, uncertainty, terms, seen_by } = cell;
+  return { score, probabilities, uncertainty, terms, seenBy: alone ? "" : seen_by };
 }
 
 function boxIou(a: Box, b: Box): number {

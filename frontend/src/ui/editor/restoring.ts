@@ -100,7 +100,7 @@ export async function restoredState(
   const entries = offer.where === "server" ? [] : offer.journal.entries;
   const { state: restored, root } = replay(begun, entries);
   // Another prediction may be shown by now: its opinions stay with the cells it has in common.
-  const evidence = evidenceOf(stillThere(restored.doc, opened.predicted));
+  const evidence = evidenceOf(stillThere(restored.doc, opened.predicted), opened.prediction);
   return { state: { ...restored, evidence }, root };
 }
 

@@ -13,22 +13,28 @@ export interface Kept {
 }
 
 export interface Words {
+  /** Short, so that nothing beside it moves. */
   readonly text: string;
-  /** More, where there is something to know. */
-  readonly about: string | null;
+  /** The same in full words. */
+  readonly about: string;
   readonly tone: "good" | "quiet" | "warn";
 }
 
 export function clockTime(at: number): string {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return new Date(at).toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
 }
 
 export function savedWords(kept: Kept): Words {
   const { submitting, unsaved, submittedAt } = kept;
-  if (submitting) return { text: "Submitting…", about: null, tone: "quiet" };
+  if (submitting) return { text: "Submitting…", about: "Being handed in.", tone: "quiet" };
   if (!unsaved) {
-    const text = submittedAt === null ? "" : `Submitted ${clockTime(submittedAt)}`;
-    return { text, about: null, tone: "good" };
+    if (submittedAt === null) return { text: "", about: "Nothing changed yet.", tone: "good" };
+    const at = clockTime(submittedAt);
+    return { text: `Submitted ${at}`, about: `All of it is submitted, at ${at}.`, tone: "good" };
   }
   return onServer(kept) ?? inBrowser(kept);
 }
@@ -38,28 +44,31 @@ function onServer({ browser, server }: Kept): Words | null {
   if (server.savedAt === null || troubled) return null;
   const at = clockTime(server.savedAt);
   if (browser.error !== null) {
-    return { text: `Saved on the server only ${at}`, about: browser.error, tone: "warn" };
+    const about = `Saved on the server only, ${at}: ${browser.error}`;
+    return { text: `Server only ${at}`, about, tone: "warn" };
   }
   const about = `Draft on the server ${at}, every edit also in this browser. Not submitted yet.`;
   return { text: `Saved ${at}`, about, tone: "good" };
 }
 
 function inBrowser({ browser, server }: Kept): Words {
-  if (browser.error !== null) {
-    return { text: "Not saved", about: browser.error, tone: "warn" };
-  }
+  const only = "Saved in this browser only";
+  if (browser.error !== null) return { text: "Not saved", about: browser.error, tone: "warn" };
   if (server.signedOut) {
-    return { text: "Saved in this browser only — signed out", about: null, tone: "warn" };
+    return { text: "Signed out", about: `${only}: you are signed out.`, tone: "warn" };
   }
   if (server.unreachableSince !== null) {
     const since = clockTime(server.unreachableSince);
-    const text = `Saved in this browser only — server unreachable since ${since}`;
-    return { text, about: "It is tried again by itself.", tone: "quiet" };
+    const about = `${only}: the server has not answered since ${since}. It is tried again by itself.`;
+    return { text: `Offline since ${since}`, about, tone: "quiet" };
   }
   if (server.error !== null) {
-    return { text: "Saved in this browser only", about: server.error, tone: "warn" };
+    return { text: "Saved here only", about: `${only}: ${server.error}`, tone: "warn" };
   }
-  if (browser.savedAt === null) return { text: "Unsubmitted", about: null, tone: "quiet" };
-  const text = `Saved in this browser ${clockTime(browser.savedAt)}`;
-  return { text, about: "The server gets it in a moment.", tone: "quiet" };
+  if (browser.savedAt === null) {
+    return { text: "Unsubmitted", about: "Not submitted yet.", tone: "quiet" };
+  }
+  const at = clockTime(browser.savedAt);
+  const about = `Saved in this browser ${at}. The server gets it in a moment.`;
+  return { text: `Saved here ${at}`, about, tone: "quiet" };
 }

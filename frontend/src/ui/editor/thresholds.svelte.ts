@@ -2,7 +2,13 @@
 import { masksAt, type Thresholds } from "../../api/flows";
 import { messageOf, wasAborted } from "../../api/client";
 import { applySteps, type Gesture } from "../../core/history";
-import { addedMeta, withMasks, type Applied, type Replacement } from "../../core/thresholds";
+import {
+  addedMeta,
+  detectorOnly,
+  withMasks,
+  type Applied,
+  type Replacement,
+} from "../../core/thresholds";
 import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
 
@@ -10,6 +16,11 @@ export const DEFAULTS: Thresholds = { cellprobThreshold: 0, flowThreshold: 0.4, 
 /** ms a slider must rest before the server is asked. */
 const REST = 60;
 const NAME = "Other thresholds";
+
+function same(a: Thresholds, b: Thresholds): boolean {
+  const keys = ["cellprobThreshold", "flowThreshold", "minSize"] as const;
+  return keys.every((key) => Math.abs(a[key] - b[key]) < 1e-6);
+}
 
 interface Kept extends Applied {
   readonly values: Thresholds;
@@ -33,6 +44,11 @@ export class ThresholdPreview {
     return this.editor.previewing;
   }
 
+  /** Cells without the preview. */
+  get cellsBefore(): number {
+    return this.editor.state.doc.geometry.size;
+  }
+
   /** Cells in the preview. */
   get cells(): number {
     return this.editor.shown.doc.geometry.size;
@@ -44,7 +60,13 @@ export class ThresholdPreview {
   }
 
   set(change: Partial<Thresholds>): void {
-    this.values = { ...this.values, ...change };
+    const values = { ...this.values, ...change };
+    // What the masks are at already changes nothing: the picture, not a new decode, counts.
+    if (same(values, this.present)) {
+      this.cancel();
+      return;
+    }
+    this.values = values;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.ask(), REST);
   }
@@ -85,6 +107,13 @@ export class ThresholdPreview {
 
   private async ask(): Promise<void> {
     this.calls?.abort();
+    const { model } = this.editor.state.reference;
+    if (model !== null && same(this.values, DEFAULTS)) {
+      this.waiting = false;
+      this.error = null;
+      this.show(model.labels.flat());
+      return;
+    }
     const calls = new AbortController();
     this.calls = calls;
     this.waiting = true;
@@ -102,10 +131,11 @@ export class ThresholdPreview {
   private show(flat: ArrayLike<number>): void {
     const { editor } = this;
     editor.cancelGesture();
-    const { doc, reference } = editor.state;
+    const { doc, evidence, reference } = editor.state;
     if (reference.model === null) return;
     const meta = addedMeta(cultureType(editor.opened.image, editor.opened.dataset));
-    this.latest = withMasks(doc, reference.model, { flat, meta }, this.applied);
+    const masks = { flat, meta, fixed: detectorOnly(evidence) };
+    this.latest = withMasks(doc, reference.model, masks, this.applied);
     editor.show({ base: doc, doc: applySteps(doc, this.latest.steps) });
   }
 }

@@ -1,0 +1,90 @@
+// @vitest-environment jsdom
+/** What stands around the image: it says what is at hand, and asks before work is lost. */
+import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { toggleMode } from "../../src/core/commands";
+import CellPanel from "../../src/ui/editor/CellPanel.svelte";
+import { Editor } from "../../src/ui/editor/editor.svelte";
+import Minimap from "../../src/ui/editor/Minimap.svelte";
+import RestoreDialog from "../../src/ui/editor/RestoreDialog.svelte";
+import StatusBar from "../../src/ui/editor/StatusBar.svelte";
+import { DIFF_COLOURS } from "../../src/render/settings";
+import { stubDialogs } from "./dialogs";
+import { opened } from "./opened";
+
+let editor: Editor;
+beforeEach(() => {
+  localStorage.clear();
+  editor = new Editor(opened(), false);
+  editor.resize({ width: 500, height: 100 });
+});
+
+function click(x: number): void {
+  const hand = { at: { x, y: 0 }, screen: { x: x * 100, y: 50 }, shift: false, alt: false };
+  const input = { ...hand, pressure: 0, pen: false };
+  const tool = editor.tools[editor.tool];
+  tool.pointerDown(editor.context, input);
+  tool.pointerUp(editor.context, input);
+  editor.toolVersion++;
+}
+
+describe("the status bar", () => {
+  it("says that strokes overwrite other cells", async () => {
+    render(StatusBar, { editor });
+    expect(screen.queryByText("overwriting")).toBeNull();
+    editor.run(toggleMode);
+    expect(await screen.findByText("overwriting")).toBeDefined();
+  });
+
+  it("says what ends a polygon that is begun", async () => {
+    render(StatusBar, { editor });
+    editor.chooseTool("polygon");
+    click(1);
+    expect(await screen.findByText(/Enter closes · Backspace takes back/)).toBeDefined();
+    editor.cancelGesture();
+    await waitFor(() => {
+      expect(screen.queryByText(/Enter closes/)).toBeNull();
+    });
+  });
+});
+
+it("the cell's buttons keep their place when no cell is selected", async () => {
+  render(CellPanel, { editor });
+  const grow = screen.getByRole<HTMLButtonElement>("button", { name: "Grow" });
+  expect(grow.disabled).toBe(true);
+  editor.dispatch({ kind: "select", selection: new Set([1]) });
+  await waitFor(() => {
+    expect(grow.disabled).toBe(false);
+  });
+});
+
+it("the map is folded away, and stays so", async () => {
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
+  editor.resize({ width: 100, height: 20 });
+  const { unmount } = render(Minimap, { editor });
+  expect(screen.getByRole("img")).toBeDefined();
+  await fireEvent.click(screen.getByRole("button", { name: /Map/ }));
+  unmount();
+  render(Minimap, { editor });
+  expect(screen.queryByRole("img")).toBeNull();
+  vi.restoreAllMocks();
+});
+
+it("unsubmitted work is discarded only after a question", async () => {
+  stubDialogs();
+  const origin = { base: { writer: "w" }, mark: { savedAt: 1, edits: 3, lineage: [] } };
+  const offer = { where: "browser", journal: { ...origin, entries: [] } };
+  const discardOffered = vi.fn(() => Promise.resolve());
+  const offers = { list: [offer], isAtHand: () => false };
+  const work = { offers, offered: offer, image: { name: "a.tif" }, discardOffered };
+  render(RestoreDialog, { work: work as never });
+  await fireEvent.click(screen.getByRole("button", { name: "Discard it" }));
+  expect(discardOffered).not.toHaveBeenCalled();
+  await fireEvent.click(screen.getByRole("button", { name: "Discard 3 edits" }));
+  expect(discardOffered).toHaveBeenCalledWith(offer);
+});
+
+it("an added cell is in a colour that no channel has", () => {
+  const [red, green, blue] = DIFF_COLOURS.added;
+  expect(Math.min(red, blue)).toBeGreaterThan(green + 0.5);
+});
