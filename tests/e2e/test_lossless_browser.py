@@ -79,7 +79,7 @@ class Lossless(BrowserTest):
         self._cells(3)
         self._draw((-200, 100), (-150, 150))
         self._cells(4)
-        expect(self.page.get_by_text("server unreachable since")).to_be_visible()
+        expect(self.page.get_by_text("Offline since")).to_be_visible()
         self._crash()
         self._open()
         dialog = self.page.get_by_role("dialog")

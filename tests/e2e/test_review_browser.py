@@ -10,7 +10,7 @@ from django.test import tag
 from playwright.sync_api import Locator, expect
 
 from annotator.models import CellType, Flag, Image, PredictedCell, Prediction, Revision
-from tests.annotator.factories import make_dataset, make_image, make_prediction
+from tests.annotator.factories import make_dataset, make_image, make_prediction, make_version
 from tests.e2e.browser import BrowserTest
 from tests.people import make_people
 
@@ -38,6 +38,7 @@ class Review(BrowserTest):
         random = np.random.default_rng(7)
         pixels, self.noise = random.integers(100, 900, (2, 2, SIDE, SIDE)).astype(np.uint16)
         self.image = make_image(self.dataset, "mixed_b1_001.tif", pixels, split="train")
+        self.detector = make_version(self.dataset, family="detector")
         self.prediction = self._predict(self.image)
         self.sign_in(self.people.bob)
         self.page.goto(f"{self.live_server_url}/images/{self.image.pk}")
@@ -47,7 +48,7 @@ class Review(BrowserTest):
         labels = np.zeros((SIDE, SIDE), np.uint16)
         for label in CELLS:
             labels[40:50, 16 * label - 10 : 16 * label] = label
-        prediction = make_prediction(image, labels=labels)
+        prediction = make_prediction(image, labels=labels, detector=self.detector)
         hek = CellType.objects.get(dataset=self.dataset, name="HEK")
         said = {"score": 0.9, "probabilities": {"HEK": 1.0}, "terms": {}, "seen_by": "both"}
         PredictedCell.objects.bulk_create(
