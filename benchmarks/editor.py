@@ -137,9 +137,9 @@ def stored(server: Server, folder: Path, side: int, cells: int) -> int:
     return int(manage(server.environment, "shell", "-c", code).split()[-1])
 
 
-def drawn(side: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(side: int, cells: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A (2, side, side) uint16 image and its label image with ``cells`` ellipses."""
-    rng = np.random.default_rng(cells)
+    rng = np.random.default_rng(cells if seed is None else seed)
     columns = int(np.ceil(np.sqrt(cells)))
     pitch = side / columns
     labels = np.zeros((side, side), np.uint16)

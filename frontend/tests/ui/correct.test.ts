@@ -4,7 +4,7 @@ import "fake-indexeddb/auto";
 import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, journalKey } from "../../src/api/journal";
-import { deleteCells } from "../../src/core/commands";
+import { deleteCells, select } from "../../src/core/commands";
 import CorrectPage from "../../src/ui/editor/CorrectPage.svelte";
 import type * as editing from "../../src/ui/editor/editor.svelte";
 import type { Editor } from "../../src/ui/editor/editor.svelte";
@@ -68,6 +68,32 @@ afterEach(() => {
 const sent = (): string[] =>
   calls.filter(({ method }) => method === "POST").map(({ address }) => address.slice(8));
 const open = (): Promise<HTMLElement> => screen.findByRole("application");
+
+it("an image stays in sight while the next is opened, but takes no input", async () => {
+  const { unmount } = render(CorrectPage, { datasetId: 1 });
+  const first = await open();
+  let answer: (response: Response) => void = () => undefined;
+  lease = () => new Promise((resolve) => (answer = resolve));
+  await fireEvent.click(screen.getByRole("button", { name: /^Skip/ }));
+  await fireEvent.input(screen.getByLabelText("In your words"), { target: { value: "blurred" } });
+  await fireEvent.click(screen.getByRole("button", { name: "Skip and go on" }));
+  await waitFor(() => {
+    expect(first.closest("[aria-busy=true]")).not.toBeNull();
+  });
+  built.editors[0]?.run(select([2]));
+  await fireEvent.keyDown(document.body, { key: "Delete" });
+  expect(built.editors[0]?.state.doc.geometry.get(2)).toBeDefined();
+  answer(json({ ...item, id: 13 }));
+  await waitFor(() => {
+    expect(built.editors).toHaveLength(2);
+  });
+  await waitFor(async () => {
+    expect((await open()).closest("[aria-busy=true]")).toBeNull();
+  });
+  expect(first.isConnected).toBe(false);
+  unmount();
+  expect(sent().at(-1)).toBe("queue/13/release/");
+});
 
 describe("an image that cannot be opened", () => {
   beforeEach(() => {

@@ -143,6 +143,20 @@ describe("on the server", () => {
     await Promise.all([alone("one"), alone("two")]);
     expect(order).toEqual(["one begins", "one ends", "two begins", "two ends"]);
   });
+
+  it("a submit does not wait for a save that was not sent yet: it takes its work along", async () => {
+    const { editor, work } = begin();
+    erase(editor, 2);
+    // The hand never rests.
+    vi.stubGlobal("requestIdleCallback", () => 1);
+    vi.stubGlobal("cancelIdleCallback", () => undefined);
+    const saving = work.server.now();
+    server.answers = [json(revision(1), 201)];
+    expect(await work.submit()).toBe(true);
+    await saving;
+    expect(server.puts).toBe(0);
+    vi.unstubAllGlobals();
+  });
 });
 
 describe("of browser and server", () => {

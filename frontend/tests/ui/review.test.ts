@@ -43,6 +43,7 @@ const submit = vi.fn();
 beforeEach(() => {
   stubDialogs();
   localStorage.clear();
+  sessionStorage.clear();
   keys.choosePreset("default");
   editor = new Editor(opened({ doc, evidence, model: doc }), false);
   editor.resize({ width: 500, height: 100 });
@@ -117,6 +118,19 @@ describe("review mode", () => {
     press("u");
     expect(editor.reviewing.subject?.label).toBe(2);
     expect(editor.reviewing.left).toBe(1);
+  });
+
+  it("goes on after a reload with what is not decided, on the same prediction only", () => {
+    press("u");
+    press("Enter");
+    const again = (id: number): Editor => {
+      const prediction = { ...opened().prediction, id } as never;
+      const later = new Editor(opened({ doc, evidence, prediction }), false);
+      later.reviewing.walk(1);
+      return later;
+    };
+    expect(again(opened().prediction?.id ?? 0).reviewing.subject?.label).toBe(2);
+    expect(again(99).reviewing.subject?.label).toBe(1);
   });
 
   it("only looks where nothing may be changed", () => {

@@ -1,12 +1,16 @@
-/** Resolves when the page has nothing to do, at the latest after so many milliseconds. */
-export function resting(longest: number): Promise<void> {
-  if (typeof requestIdleCallback === "undefined") return Promise.resolve();
+/**
+ * Resolves when the page has nothing to do, at the latest after so many milliseconds; at once when
+ * `hurry` is aborted.
+ */
+export function resting(longest: number, hurry?: AbortSignal): Promise<void> {
+  if (typeof requestIdleCallback === "undefined" || hurry?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
-    requestIdleCallback(
-      () => {
-        resolve();
-      },
-      { timeout: longest },
-    );
+    const done = (): void => {
+      cancelIdleCallback(wait);
+      hurry?.removeEventListener("abort", done);
+      resolve();
+    };
+    const wait = requestIdleCallback(done, { timeout: longest });
+    hurry?.addEventListener("abort", done);
   });
 }

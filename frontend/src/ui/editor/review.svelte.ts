@@ -8,7 +8,6 @@ import {
   decide,
   follow,
   isFinished,
-  NOTHING_DECIDED,
   remaining,
   reopened,
   startReview,
@@ -17,9 +16,12 @@ import {
   type Review,
 } from "../../core/review";
 import type { EditorState, Transaction } from "../../core/state";
+import type { Opened } from "./opening";
+import { keepDecided, readDecided } from "./reviewed";
 
 /** What a review needs of the editor. */
 export interface Reviewed {
+  readonly opened: Opened;
   readonly state: EditorState;
   readonly settled: EditorState;
   readonly readOnly: boolean;
@@ -50,8 +52,6 @@ export class Reviewing {
     return { ...cell, reasons: reasons.length > 0 ? reasons : [`in doubt as a whole: ${whole}`] };
   });
 
-  private decided = NOTHING_DECIDED;
-
   constructor(private readonly editor: Reviewed) {}
 
   /** Is the cell under review the one selected? Only then keys decide about it. */
@@ -66,7 +66,7 @@ export class Reviewing {
     const { state } = this.editor;
     const review =
       this.current === null
-        ? startReview(state, direction, this.decided)
+        ? startReview(state, direction, readDecided(this.editor.opened))
         : step(this.current, state, direction);
     if (review !== null) this.show(review);
     return review !== null;
@@ -98,7 +98,6 @@ export class Reviewing {
 
   /** What was decided counts when the review goes on later. */
   leave(): void {
-    this.decided = this.current?.decided ?? this.decided;
     this.current = null;
   }
 
@@ -106,14 +105,17 @@ export class Reviewing {
   noticed(transaction: Transaction): void {
     if (this.current === null) return;
     const review = follow(this.current, this.editor.state.selection);
-    this.current =
-      transaction.kind === "undo" && this.editor.state.selection.has(cellAt(review))
-        ? reopened(review, cellAt(review))
-        : review;
+    const again = transaction.kind === "undo" && this.editor.state.selection.has(cellAt(review));
+    this.set(again ? reopened(review, cellAt(review)) : review);
+  }
+
+  private set(review: Review): void {
+    if (review.decided !== this.current?.decided) keepDecided(this.editor.opened, review.decided);
+    this.current = review;
   }
 
   private show(review: Review): void {
-    this.current = review;
+    this.set(review);
     const { editor } = this;
     const label = cellAt(review);
     if (editor.state.doc.geometry.get(label) === undefined) return;

@@ -51,6 +51,8 @@ export class ServerDraft {
   private askedSince: number | null = null;
   private retryAfter = FIRST_RETRY;
   private running = false;
+  /** Aborted to tell saves that are not on their way yet that their work goes another way. */
+  private hurry = new AbortController();
   private turns: Promise<void> = Promise.resolve();
 
   constructor(
@@ -94,7 +96,8 @@ export class ServerDraft {
   now(): Promise<void> {
     clearTimeout(this.timer);
     this.askedSince = null;
-    return this.inTurn(() => this.save());
+    const { signal } = this.hurry;
+    return this.inTurn(() => this.save(signal));
   }
 
   /** The server may be there again, or somebody has signed in. */
@@ -127,9 +130,14 @@ export class ServerDraft {
     void this.now();
   }
 
-  /** Do `work` while no draft is on its way: one that arrives late would come back. */
+  /**
+   * Do `work` while no draft is on its way: one that arrives late would come back. A save that was
+   * not sent yet is left out instead of being waited for.
+   */
   async alone<T>(work: () => Promise<T>): Promise<T> {
     clearTimeout(this.timer);
+    this.hurry.abort();
+    this.hurry = new AbortController();
     const working = this.turns.then(work);
     this.turns = working.then(
       () => undefined,
@@ -138,23 +146,25 @@ export class ServerDraft {
     return working;
   }
 
-  private async save(): Promise<void> {
-    await resting(REST);
+  private async save(hurry: AbortSignal): Promise<void> {
+    const leftOut = (): boolean => hurry.aborted;
+    await resting(REST, hurry);
     const content = this.content();
     if (content === null) return;
     const { seen } = this;
     if (seen === undefined || this.other !== null) {
       await this.look(content);
       // What it found is known by now; else a person has to decide first.
-      if (this.seen !== undefined && this.other === null) await this.save();
+      if (this.seen !== undefined && this.other === null) await this.save(hurry);
       return;
     }
     if (!content.unsaved) {
       if (this.exists) await this.forget();
       return;
     }
-    if (content.doc === this.saved) return;
+    if (content.doc === this.saved || leftOut()) return;
     const { draft, labels } = await content.pack();
+    if (leftOut()) return;
     this.exists = true;
     this.uncertain = true;
     const signal = AbortSignal.timeout(PATIENCE);

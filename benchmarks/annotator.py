@@ -1,0 +1,230 @@
+"""What an annotator waits for, in a real Chromium on a real server.
+
+    .venv/bin/python -m benchmarks.annotator [--side 1024] [--cells 800] [--images 8]
+
+A data set of its own whose images wait in the queue with predictions; each prediction lacks every
+tenth cell, and its flows are those of the true masks, so that no network has to be trained: what is
+timed is what comes after it. The last line is one JSON object, times in ms:
+
+``next_ms_p95``       from the answer to a submit to the next image's masks on the screen
+``pick_ms_p95``       the server's answer to a click on a missed cell
+``pick_shown_ms_p95`` from that click to the new cell on the screen
+``preview_ms_p95``    from a moved threshold to its masks on the screen
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from playwright.sync_api import Locator, Page, sync_playwright
+
+from benchmarks.editor import BROWSER, MARGIN, WAIT, drawn, manage, p95, served, sign_in
+
+MISSING = 10  # every such cell is left out of the predictions
+PICKS = 12
+THRESHOLDS = ("-1.6", "-0.8", "0.8", "1.6", "2.4", "1.2", "-1.2", "2.0")
+CERTAIN = 4.0  # logit of a true cell's pixels at its middle
+
+
+def main() -> None:
+    """Run and print the figures."""
+    parser = argparse.ArgumentParser(description="What an annotator waits for.")
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--cells", type=int, default=800)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="annotator-") as name:
+        folder = Path(name)
+        with served(folder) as server:
+            images = folder / "images"
+            images.mkdir()
+            for number in range(given.images):
+                image, _ = drawn(given.side, given.cells, seed=number)
+                tifffile.imwrite(images / f"field_{number}.tif", image, imagej=True)
+            manage(server.environment, "images_import", "bench", str(images), "--split", "train")
+            code = (
+                "from benchmarks.annotator import store; "
+                f"store({given.side}, {given.cells}, {given.images})"
+            )
+            manage(server.environment, "shell", "-c", code)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=given.chromium, args=BROWSER)
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page.set_default_timeout(WAIT)
+                page.add_init_script("localStorage.setItem('cytoloop:timing', 'on')")
+                sign_in(page, server)
+                figures = measured(page, server.address, given)
+                browser.close()
+    print(json.dumps({"side": given.side, "cells": given.cells, **figures}))
+
+
+def store(side: int, cells: int, images: int) -> None:
+    """Predictions of the images, in the server's own database; runs in ``manage.py shell``."""
+    from annotator.models import Dataset, Family, Image, ModelVersion, Stage
+    from annotator.services.predictions import prediction_store
+
+    version = ModelVersion.objects.create(
+        dataset=Dataset.objects.get(name="bench"),
+        family=Family.SEGMENTER,
+        number=1,
+        stage=Stage.CURRENT,
+        key="none",
+        sha256="0" * 64,
+    )
+    for number in range(images):
+        _, labels = drawn(side, cells, seed=number)
+        prediction_store(
+            image=Image.objects.get(name=f"field_{number}.tif"),
+            segmenter=version,
+            detector=None,
+            result=predicted(labels, 0.5 + number / 100),
+        )
+
+
+def predicted(labels: np.ndarray, uncertainty: float) -> Any:
+    """What a segmenter would say that misses every ``MISSING``-th cell but has its flow."""
+    from scipy.ndimage import distance_transform_edt
+
+    from inference.flow_cache import pack
+    from inference.flows import masks_to_flows
+    from inference.labels import cell_geometry, median_diameter
+    from inference.predictor import CellPrediction, ImagePrediction
+
+    depth = distance_transform_edt(labels > 0).astype(np.float32)
+    cellprob = np.where(labels > 0, np.minimum(depth, CERTAIN), -CERTAIN).astype(np.float32)
+    seen = np.where(labels % MISSING == 0, 0, labels)
+    geometry = cell_geometry(seen)
+    cells = tuple(
+        CellPrediction(
+            label=int(label),
+            type=None,
+            score=0.9,
+            probabilities={},
+            uncertainty=uncertainty,
+            terms={"existence": uncertainty},
+            seen_by="segmenter",
+            bbox=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
+            area=int(area),
+            centroid=(float(centre[0]), float(centre[1])),
+        )
+        for label, box, area, centre in zip(
+            geometry.labels, geometry.boxes, geometry.areas, geometry.centroids, strict=True
+        )
+    )
+    return ImagePrediction(
+        labels=seen,
+        cells=cells,
+        uncertainty=uncertainty,
+        reasons=(),
+        diameter=median_diameter(labels),
+        seconds=0.0,
+        flows=pack(5 * masks_to_flows(labels), cellprob, 200),
+    )
+
+
+def measured(page: Page, address: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Picks and previews on the first image of the queue, then one image after the other."""
+    page.goto(f"{address}/datasets/1/correct")
+    shown(page, 0)
+    figures = picked(page, given) | previewed(page)
+    waits = [went_on(page) for _ in range(given.images - 1)]
+    return figures | {"next_ms_p95": p95(waits), "next_images": len(waits)}
+
+
+def now(page: Page) -> float:
+    """The page's clock, ms."""
+    return float(page.evaluate("performance.now()"))
+
+
+def shown(page: Page, since: float) -> float:
+    """When masks were next handed to the graphics card after ``since``, on the page's clock."""
+    found = page.wait_for_function(
+        """since => performance.getEntriesByName('cytoloop:upload')
+               .map(each => each.startTime + each.duration).find(end => end > since)""",
+        arg=since,
+    )
+    return float(found.json_value())
+
+
+def picked(page: Page, given: argparse.Namespace) -> dict[str, Any]:
+    """Clicks on cells that the prediction lacks."""
+    page.keyboard.press("c")
+    answers, waits = [], []
+    for point in places(page.get_by_role("application"), given)[:PICKS]:
+        page.evaluate("performance.clearResourceTimings()")
+        began = now(page)
+        with page.expect_response(lambda response: "/prediction/cell/" in response.url) as got:
+            page.mouse.click(*point)
+        if got.value.status != 200:
+            raise RuntimeError(f"no cell at {point}: {got.value.text()}")
+        waits.append(shown(page, began) - began)
+        answers.append(
+            page.evaluate(
+                "performance.getEntriesByType('resource')"
+                ".find(each => each.name.includes('/prediction/cell/')).duration"
+            )
+        )
+    return {
+        "pick_ms_p95": p95(answers),
+        "pick_first_ms": round(answers[0], 1),
+        "pick_shown_ms_p95": p95(waits),
+        "picks": len(answers),
+    }
+
+
+def places(application: Locator, given: argparse.Namespace) -> list[tuple[float, float]]:
+    """Where on the page the missing cells' middles are, as ``drawn`` puts them, whole image."""
+    box = application.bounding_box()
+    assert box is not None
+    columns = int(np.ceil(np.sqrt(given.cells)))
+    pitch = given.side / columns
+    scale = (min(box["width"], box["height"]) - 2 * MARGIN) / given.side
+    found = []
+    for label in range(MISSING, given.cells + 1, MISSING):
+        row, column = divmod(label - 1, columns)
+        x, y = (((place + 0.5) * pitch - given.side / 2) * scale for place in (column, row))
+        found.append((box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y))
+    return found
+
+
+def previewed(page: Page) -> dict[str, Any]:
+    """The cell probability threshold moved to and fro."""
+    page.get_by_role("button", name="Change").click()
+    slider = page.get_by_label("Cell probability threshold")
+    waits = []
+    for value in THRESHOLDS:
+        began = now(page)
+        slider.fill(value)
+        waits.append(shown(page, began) - began)
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_timeout(500)
+    return {"preview_ms_p95": p95(waits), "preview_first_ms": round(waits[0], 1)}
+
+
+def went_on(page: Page) -> float:
+    """Edit, submit and go on; ms from the answer to the next image's masks."""
+    page.wait_for_timeout(3000)  # the next image is fetched while this one is corrected
+    page.keyboard.press("v")
+    box = page.get_by_role("application").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.keyboard.press("Control+a")
+    page.keyboard.press("1")
+    page.evaluate("performance.clearResourceTimings()")
+    page.keyboard.press("Control+Enter")
+    answered = page.wait_for_function(
+        """performance.getEntriesByType('resource')
+               .find(each => each.name.includes('/submit/'))?.responseEnd"""
+    ).json_value()
+    return shown(page, float(answered)) - float(answered)
+
+
+if __name__ == "__main__":
+    main()
