@@ -20,7 +20,7 @@ from inference.checkpoint import ModelMeta
 from inference.detector_network import DetectorNetwork
 from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
-from inference.labels import cell_geometry, validate
+from inference.labels import cell_geometry, median_diameter, validate
 from inference.normalize import check_image, normalize, resize
 from inference.threads import Threads
 from inference.type_head import cell_windows
@@ -53,7 +53,6 @@ class Detections:
 
     boxes: Floats  # (n, 4) x0, y0, x1, y1 in px of the input image
     scores: Floats  # (n,) 0 … 1, that a cell is there
-    type_probabilities: Floats  # (n, T) over the types, without background
     masks: list[BoxMask]
 
     def __len__(self) -> int:
@@ -84,9 +83,7 @@ class Detections:
     def rows(self, index: NDArray[np.intp]) -> Detections:
         """Only these detections."""
         masks = [self.masks[i] for i in index]
-        return Detections(
-            self.boxes[index], self.scores[index], self.type_probabilities[index], masks
-        )
+        return Detections(self.boxes[index], self.scores[index], masks)
 
 
 def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -124,6 +121,11 @@ class Detector:
         network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network, meta, place)
 
+    @property
+    def _own_scale(self) -> bool:
+        """Whether each image has a scale of its own."""
+        return self.meta.settings.get("scaling") == "image" and not self.meta.fixed_diameter
+
     def zoom(self, diameter: float | None = None) -> float:
         """Network pixels per image pixel.
 
@@ -140,8 +142,7 @@ class Detector:
         """Cells of ``image`` (C, H, W), any real dtype; ``diameter`` px is a hint of their size."""
         check_image(image, self.meta.channels)
         planes = normalize(image)
-        own_scale = self.meta.settings.get("scaling") == "image" and not self.meta.fixed_diameter
-        if own_scale and not diameter:
+        if self._own_scale and not diameter:
             diameter = self.estimate_diameter(planes)
         return self.detect_planes(planes, self.zoom(diameter))
 
@@ -176,26 +177,22 @@ class Detector:
         masks = np.concatenate([masks for _, _, masks in found])
         pasted = [paste(mask, box, shape) for mask, box in zip(masks, boxes, strict=True)]
         order = [i for i in np.argsort(-scores, kind="stable") if pasted[i].mask.any()]
-        empty = np.zeros((len(scores), len(self.meta.types)), np.float32)
-        everything = Detections(boxes, scores, empty, pasted).rows(np.array(order, np.intp))
-        labels, kept = everything.to_labels(shape)
-        cells = everything.rows(kept)
-        _, types = self._classify(planes, labels, zoom)
-        return Detections(cells.boxes, cells.scores, types, cells.masks)
+        everything = Detections(boxes, scores, pasted).rows(np.array(order, np.intp))
+        return everything.rows(everything.to_labels(shape)[1])
 
     @torch.no_grad()
     def classify(
         self, image: NDArray[Any], labels: NDArray[Any], diameter: float | None = None
     ) -> tuple[NDArray[np.int64], Floats]:
-        """Ids (n,) of the cells of ``labels`` (H, W), ascending, and type probabilities (n, T)."""
+        """Ids (n,) of the cells of ``labels`` (H, W), ascending, and type probabilities (n, T).
+
+        Without ``diameter`` (px) the cells of ``labels`` tell how large they are.
+        """
         check_image(image, self.meta.channels)
         validate(labels, (image.shape[1], image.shape[2]))
-        return self._classify(normalize(image), labels, self.zoom(diameter))
-
-    def _classify(
-        self, planes: Floats, labels: NDArray[Any], zoom: float
-    ) -> tuple[NDArray[np.int64], Floats]:
-        ids, logits = type_logits(self.network, planes, labels, zoom)
+        if self._own_scale and not diameter:
+            diameter = median_diameter(labels)
+        ids, logits = type_logits(self.network, normalize(image), labels, self.zoom(diameter))
         ones = np.ones(len(self.meta.types))
         temperatures = np.asarray(self.meta.calibration.get("temperatures", ones))
         return ids, calibration.calibrated(logits, temperatures).astype(np.float32)

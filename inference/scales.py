@@ -2,8 +2,10 @@
 
 A network trained on cells of one size (with some slack) contradicts itself at a wrong scale: its
 masks come out at another size than it was told, their flows disagree with them, or it sees
-nothing. So the image is looked at as if its cells measured 80, 40, 20, 10 px, from cheap to dear,
-until the network agrees with what it was told; the median diameter of its masks is the estimate.
+nothing. So the image is looked at as if its cells were those the network was trained on, then as if
+they measured 80, 40, 20, 10 px, from cheap to dear, until the network agrees with what it was told;
+the median diameter of its masks is the estimate. A look at the whole image is kept: where it was
+right, nothing has to be computed again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ FlowsAt = Callable[[Planes, float], tuple[Planes, NDArray[np.float32]]]
 
 LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn; real cells lie within an octave of one
 AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach about 0.45
+_NEAR = 0.35  # octaves between the typical diameter and a rung that would only repeat it
 _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
 _HUGE = 4.0  # times the told diameter: no cell, and slow to judge
@@ -34,12 +37,22 @@ _OCTAVES = 0.6  # standard deviation of the trust in masks of another size than 
 
 
 @dataclass(frozen=True)
+class Look:
+    """The network's answer to the whole image at one scale."""
+
+    assumed: float  # px, the diameter it was told
+    outputs: Planes  # (3, h, w) at the network's scale
+    style: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Probe:
     """What the network makes of an image when told ``assumed`` px."""
 
     assumed: float
     found: float  # px, median diameter of its masks; 0 = it saw none
     quality: float  # 0 … 1
+    look: Look | None = None  # None where it saw a part of the image only
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Estimate:
     diameter: float
     lowest: float
     highest: float
+    look: Look | None = None  # of the probe that is believed
 
     def bounded(self, diameter: float) -> float:
         """``diameter`` (px) kept within the bounds."""
@@ -61,13 +75,18 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> Est
     """
     best = Probe(0.0, 0.0, 0.0)
     if planes.any():
-        for assumed in LADDER:
+        for assumed in _rungs(typical_diameter(meta)):
             best = max(best, probe(planes, flows_at, meta, assumed), key=lambda p: p.quality)
             if best.quality >= AGREED:
                 break
     lowest, highest = _bounds(meta, agreed=best.quality >= AGREED)
     found = best.found or typical_diameter(meta)
-    return Estimate(min(max(found, lowest), highest), lowest, highest)
+    return Estimate(min(max(found, lowest), highest), lowest, highest, best.look)
+
+
+def _rungs(typical: float) -> list[float]:
+    """Diameters (px) to try in turn: the typical one, then those of the ladder far from it."""
+    return [typical, *(step for step in LADDER if abs(np.log2(step / typical)) > _NEAR)]
 
 
 def _bounds(meta: ModelMeta, *, agreed: bool) -> tuple[float, float]:
@@ -99,7 +118,8 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     far their size is from the one assumed.
     """
     window = busiest(planes, max(1, int(_SIDE * assumed / meta.diameter)))
-    outputs, _ = flows_at(window, assumed)
+    outputs, style = flows_at(window, assumed)
+    look = Look(assumed, outputs, style) if window.shape == planes.shape else None
     flows, cellprob = outputs[:2], outputs[2]
     labels = decode(flows, cellprob, DecodeSettings(flow_threshold=0.0))
     labels = _without_huge(labels, _HUGE * meta.diameter)
@@ -114,7 +134,7 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     covered = float((agreement * np.pi / 4 * sizes**2).sum()) / foreground
     octaves = np.log2(found / meta.diameter)
     trust = float(np.exp(-0.5 * (octaves / _OCTAVES) ** 2))
-    return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * trust)
+    return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * trust, look)
 
 
 def _without_huge(labels: NDArray[Any], diameter: float) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
 from inference.flows import DecodeSettings, decode
+from inference.fused import FusedUNet, can_fuse
 from inference.labels import median_diameter
 from inference.normalize import check_image, network_planes, normalize, resize
 from inference.threads import Threads
@@ -73,6 +74,9 @@ class Segmenter:
         # Imported checkpoints stay in float32: the same masks as cellpose's, pixel by pixel.
         wanted = meta.settings.get("precision", "float32") == "bfloat16"
         self.bf16 = wanted and fast_in_bfloat16(self.device)
+        self.wide = wanted
+        dtype = torch.bfloat16 if self.bf16 else torch.float32
+        self.fused = FusedUNet(self.net, dtype) if wanted and can_fuse(self.device) else None
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Segmenter:
@@ -96,9 +100,13 @@ class Segmenter:
         if given:
             return self._segment_at(planes, float(given), settings)
         estimate = scales.estimate_diameter(planes, self.flows, self.meta)
-        result = self._segment_at(planes, estimate.diameter, settings)
+        look = estimate.look
+        if look is not None and abs(np.log2(estimate.diameter / look.assumed)) <= _OFF:
+            result = self._decoded(planes.shape[1:], look, settings)
+        else:
+            result = self._segment_at(planes, estimate.diameter, settings)
         found = estimate.bounded(median_diameter(result.labels))
-        if result.labels.any() and abs(np.log2(found / estimate.diameter)) > _OFF:
+        if result.labels.any() and abs(np.log2(found / result.diameter)) > _OFF:
             return self._segment_at(planes, found, settings)
         return result
 
@@ -118,13 +126,20 @@ class Segmenter:
         # float32 arithmetic and truncation as in cellpose, which decides the resized shape.
         shape = max(1, int(height * rescale)), max(1, int(width * rescale))
         scaled = planes if rescale == 1.0 else resize(planes, shape)
-        return run_tiled(scaled, self._forward)
+        return run_tiled(scaled, self._forward, wide=self.wide)
 
     def _segment_at(
         self, planes: NDArray[np.float32], diameter: float, settings: SegmenterSettings
     ) -> Segmentation:
-        outputs, style = self.flows(planes, diameter)
-        outputs = resize(outputs, (planes.shape[1], planes.shape[2]))
+        look = scales.Look(diameter, *self.flows(planes, diameter))
+        return self._decoded(planes.shape[1:], look, settings)
+
+    def _decoded(
+        self, shape: tuple[int, ...], look: scales.Look, settings: SegmenterSettings
+    ) -> Segmentation:
+        """Masks of an image of ``shape`` (H, W) from what the network said of all of it."""
+        diameter = look.assumed
+        outputs = resize(look.outputs, (shape[0], shape[1]))
         steps = int(1 / (np.float32(self.meta.diameter) / diameter) * _STEPS)
         how = DecodeSettings(
             flow_threshold=settings.flow_threshold,
@@ -133,7 +148,7 @@ class Segmenter:
             niter=settings.niter or steps,
         )
         labels = decode(outputs[:2], outputs[2], how)
-        return Segmentation(labels, outputs[2], outputs[:2], diameter, style, how.niter)
+        return Segmentation(labels, outputs[2], outputs[:2], diameter, look.style, how.niter)
 
     def _forward(
         self, tiles: NDArray[np.float32]
@@ -142,9 +157,11 @@ class Segmenter:
         with (
             self.threads.timed(tiles.size),
             torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+            torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.bf16 and self.fused is None
+            ),
         ):
-            outputs, style = self.net(batch)[:2]
+            outputs, style = self.fused(batch) if self.fused else self.net(batch)[:2]
         return outputs.float().cpu().numpy(), style.float().cpu().numpy()
 
     def _nothing(self, shape: tuple[int, ...]) -> Segmentation:

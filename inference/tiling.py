@@ -1,7 +1,9 @@
 """Large images through a network in overlapping tiles whose outputs are blended.
 
-The geometry is that of cellpose 3 (Stringer et al. 2021): zero padding to a multiple of 16 plus
-8 px on each side, tiles of 224 px overlapping by a tenth, sigmoid weights towards tile edges.
+Two layouts. ``plan`` is cellpose 3's (Stringer et al. 2021), so that its checkpoints give its
+masks to the pixel: zero padding to a multiple of 16 plus 8 px on each side, tiles of 224 px
+overlapping by a tenth, sigmoid weights towards tile edges. There every pixel is computed about
+twice. ``plan_wide`` takes the whole image, or as few tiles as memory allows, padded alike.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ TILE = 224  # px
 OVERLAP = 0.1  # of a tile
 DIVISOR = 16  # the U-Net halves the image three times; cellpose pads to twice that
 _TAPER = 7.5  # px, width of the sigmoid at tile edges
+WIDE = 1024  # px, longest side of a wide tile: 0.5 GB of a network of cellpose's widths in bf16
+_LAP = 64  # px by which wide tiles overlap
+_PIXELS_AT_ONCE = 8 * TILE**2  # of the tiles in one forward pass
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,22 @@ def plan(height: int, width: int) -> Tiles:
     return Tiles(_starts(height), _starts(width), height=min(TILE, height), width=min(TILE, width))
 
 
+def plan_wide(height: int, width: int) -> Tiles:
+    """The fewest tiles of at most ``WIDE`` px, all alike, that cover a padded image."""
+    (rows, tall), (columns, wide) = _wide(height), _wide(width)
+    return Tiles(rows, columns, height=tall, width=wide)
+
+
+def _wide(length: int) -> tuple[tuple[int, ...], int]:
+    """First pixels of the tiles along an axis, and their length."""
+    if length <= WIDE:
+        return (0,), length
+    count = -(-(length - _LAP) // (WIDE - _LAP))
+    even = -(-(length + (count - 1) * _LAP) // count)
+    side = even + -even % DIVISOR
+    return tuple(int(start) for start in np.linspace(0, length - side, count)), side
+
+
 def _starts(length: int) -> tuple[int, ...]:
     count = 1 if length <= TILE else int(np.ceil((1.0 + 2 * OVERLAP) * length / TILE))
     return tuple(int(s) for s in np.linspace(0, length - min(TILE, length), count).astype(int))
@@ -61,20 +82,34 @@ def taper(height: int, width: int) -> NDArray[np.float64]:
     return cut(height)[:, None] * cut(width)[None, :]
 
 
+def ramp(height: int, width: int) -> NDArray[np.float64]:
+    """Weights of a wide tile's pixels (height, width), rising from its edges over the overlap."""
+
+    def rise(length: int) -> NDArray[np.float64]:
+        inwards = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
+        return np.minimum(inwards / (_LAP / 2), 1.0)
+
+    return rise(height)[:, None] * rise(width)[None, :]
+
+
 Forward = Callable[
     [NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]
 ]  # (n, C, h, w) → outputs (n, K, h, w), styles (n, S)
 
 
 def run_tiled(
-    planes: NDArray[np.float32], forward: Forward, batch: int = 8
+    planes: NDArray[np.float32], forward: Forward, *, wide: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Outputs (K, H, W) of ``forward`` on (C, H, W), blended, and the unit-length style (S,)."""
+    """Outputs (K, H, W) of ``forward`` on (C, H, W), blended, and the unit-length style (S,).
+
+    ``wide`` chooses ``plan_wide``, else the tiles are cellpose's.
+    """
     above, below = padding(planes.shape[1])
     left, right = padding(planes.shape[2])
     padded = np.pad(planes, ((0, 0), (above, below), (left, right)))
-    tiles = plan(padded.shape[1], padded.shape[2])
-    weight = taper(tiles.height, tiles.width)
+    tiles = (plan_wide if wide else plan)(padded.shape[1], padded.shape[2])
+    weight = (ramp if wide else taper)(tiles.height, tiles.width)
+    batch = max(1, _PIXELS_AT_ONCE // (tiles.height * tiles.width))
     total = np.zeros(padded.shape[1:])
     outputs, style = np.zeros((0, 0, 0), np.float32), np.zeros(0, np.float32)
     for corners in _batches(tiles.corners(), batch):

@@ -85,7 +85,11 @@ class TypeHead(nn.Module):
 
     def forward(self, pixels: Tensor, places: Tensor) -> Tensor:
         """Logits (n, T) in float32."""
-        features = standardised(pixels, places).contiguous(memory_format=torch.channels_last)
+        return self._named(standardised(pixels, places))
+
+    def _named(self, seen: Tensor) -> Tensor:
+        """Logits (n, T) for the answer of ``standardised``."""
+        features = seen.contiguous(memory_format=torch.channels_last)
         features = self.steps(torch.relu(self.stem(features))).float()
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
         logits: Tensor = self.name(self.drop(pooled))
@@ -93,5 +97,6 @@ class TypeHead(nn.Module):
 
     def flipped(self, pixels: Tensor, places: Tensor) -> Tensor:
         """Logits averaged over the four mirrorings: a cell's type has no direction."""
-        votes = [self(pixels.flip(axes), places.flip(axes)) for axes in ((), (2,), (3,), (2, 3))]
+        seen = standardised(pixels, places)
+        votes = [self._named(seen.flip(axes)) for axes in ((), (2,), (3,), (2, 3))]
         return torch.stack(votes).mean(0)

@@ -115,8 +115,11 @@ def _detector(folder: Path) -> Model:
     def answer(pixels: NDArray[Any]) -> Answer:
         found = detector.detect(pixels)
         labels, kept = found.to_labels((pixels.shape[1], pixels.shape[2]))
-        best = found.type_probabilities.argmax(axis=1) if names else None
-        types = {} if best is None else {n + 1: names[best[k]] for n, k in enumerate(kept)}
+        types: dict[int, str] = {}
+        if names:
+            ids, probabilities = detector.classify(pixels, labels)
+            best = probabilities.argmax(axis=1)
+            types = {int(label): names[k] for label, k in zip(ids, best, strict=True)}
         scores = {n + 1: float(found.scores[k]) for n, k in enumerate(kept)}
         return Answer(labels, types, scores, SURE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,21 +35,37 @@ _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
 
 
+@dataclass(frozen=True)
+class PredictionObjects:
+    """Where a prediction's arrays lie in storage."""
+
+    labels_key: str
+    flows_key: str
+
+
+def prediction_put(result: ImagePrediction) -> PredictionObjects:
+    """Put the arrays of ``result`` in storage: slow, without the database, and harmless when
+    nothing refers to them in the end. Raises ``Unavailable``.
+    """
+    return PredictionObjects(storage.labels_put(result.labels), _flows_put(result.flows))
+
+
 def prediction_store(
     *,
     image: Image,
     segmenter: ModelVersion,
     detector: ModelVersion | None,
     result: ImagePrediction,
+    objects: PredictionObjects | None = None,
 ) -> Prediction:
     """Keep ``result`` as the prediction of ``image`` by this pair of models.
+
+    ``objects`` is what ``prediction_put`` gave for it, if that was asked before.
 
     When another worker was first, its prediction stays and is returned. Older predictions that
     nobody refers to are dropped. Raises ``NotHere`` when the image was deleted meanwhile.
     """
-    # Slow, and harmless when the rest fails.
-    key = storage.labels_put(result.labels)
-    flows_key = _flows_put(result.flows)
+    objects = objects or prediction_put(result)
     try:
         with transaction.atomic():
             # Held against a renaming of types until the cells are stored.
@@ -57,8 +74,8 @@ def prediction_store(
                 image=image,
                 segmenter=segmenter,
                 detector=detector,
-                labels_key=key,
-                flows_key=flows_key,
+                labels_key=objects.labels_key,
+                flows_key=objects.flows_key,
                 cell_count=len(result.cells),
                 uncertainty=result.uncertainty,
                 reasons=list(result.reasons),

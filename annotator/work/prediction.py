@@ -6,12 +6,15 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import DatabaseError
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from annotator import storage
 from annotator.exceptions import CytoloopError, NotHere, NotReady, Unavailable
@@ -20,16 +23,18 @@ from annotator.selectors.predictions import pending_images
 from annotator.selectors.versions import Pair, current_pair
 from annotator.services.images import image_array
 from annotator.services.predictions import (
+    PredictionObjects,
     prediction_begin,
     prediction_failed,
     prediction_give_back,
+    prediction_put,
     prediction_store,
 )
 from annotator.services.queue import queue_refresh
 from annotator.services.versions import version_folder
 from annotator.work.shutdown import leaving, long_work
 from inference.errors import InferenceError
-from inference.predictor import Predictor, load_predictor
+from inference.predictor import ImagePrediction, Predictor, load_predictor
 
 log = logging.getLogger(__name__)
 
@@ -65,26 +70,111 @@ def predict_pending(
     """
     began = time.monotonic()
     done = Predicted()
-    with long_work():
+    with long_work(), _Line(done, on_image) as line:
         while not done.more:
             pair = _pair(dataset)
             chunk = _next(dataset, pair, split, retry, done.tried)
             if not chunk:
                 break
             predictor = _loaded(pair)
-            for image in chunk:
+            for image, after in zip(chunk, [*chunk[1:], None], strict=True):
                 done.tried.add(image.pk)
                 if prediction_begin(image=image, pair=pair, retry=retry):
-                    with _given_back_on_interrupt(image):
-                        _predict(predictor, pair, image, done)
-                    if on_image:
-                        on_image(image)
+                    line.predict(predictor, pair, image, after)
                 done.more = leaving() or time.monotonic() - began > seconds
                 if done.more:
                     break
+            line.finish()
             queue_refresh(dataset=dataset)
     done.seconds = time.monotonic() - began
     return done
+
+
+@dataclass(frozen=True)
+class _Unstored:
+    """A prediction whose arrays are on their way to storage."""
+
+    image: Image
+    pair: Pair
+    result: ImagePrediction
+    objects: Future[PredictionObjects]
+
+
+class _Line:
+    """While the networks work on an image, the next one is read and the last one's arrays are
+    stored. At most three images are in memory. Rows are written by the calling thread alone.
+    """
+
+    def __init__(self, done: Predicted, on_image: Callable[[Image], None] | None) -> None:
+        self._done = done
+        self._on_image = on_image
+        self._reading = ThreadPoolExecutor(1, "read")
+        self._storing = ThreadPoolExecutor(1, "store")
+        self._read: dict[int, Future[NDArray[Any]]] = {}
+        self._unstored: _Unstored | None = None
+
+    def __enter__(self) -> _Line:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._unstored is not None:
+            # Something went wrong with another image: this one is tried again by somebody.
+            prediction_give_back(image=self._unstored.image)
+        for pool in (self._reading, self._storing):
+            pool.shutdown(cancel_futures=True)
+
+    def predict(self, predictor: Predictor, pair: Pair, image: Image, after: Image | None) -> None:
+        """Predict ``image``; ``after`` is likely to be the next."""
+        array = self._array(image)
+        self._read = {after.pk: self._array(after)} if after is not None else {}
+        with _given_back_on_interrupt(image), self._noted(image):
+            result = predictor.predict(array.result())
+            self.finish()
+            objects = self._storing.submit(prediction_put, result)
+            self._unstored = _Unstored(image, pair, result, objects)
+        failed = self._unstored is None or self._unstored.image is not image
+        if failed and self._on_image:
+            self._on_image(image)
+
+    def finish(self) -> None:
+        """Write the rows of what was predicted last."""
+        last, self._unstored = self._unstored, None
+        if last is None:
+            return
+        with _given_back_on_interrupt(last.image), self._noted(last.image):
+            prediction_store(
+                image=last.image,
+                segmenter=last.pair.segmenter,
+                detector=last.pair.detector,
+                result=last.result,
+                objects=last.objects.result(),
+            )
+            self._done.images += 1
+            self._done.cells += len(last.result.cells)
+        if self._on_image:
+            self._on_image(last.image)
+
+    def _array(self, image: Image) -> Future[NDArray[Any]]:
+        return self._read.get(image.pk) or self._reading.submit(image_array, image)
+
+    @contextmanager
+    def _noted(self, image: Image) -> Iterator[None]:
+        """What goes wrong with one image is written down and does not keep the others waiting."""
+        try:
+            yield
+        except NotHere:
+            return  # deleted while we were at it
+        except Unavailable as error:
+            _check_storage(image)
+            _failed(image, error.message, self._done)
+        except (CytoloopError, InferenceError) as error:
+            _failed(image, error.message, self._done)
+        except DatabaseError:
+            raise  # nothing could be written about it
+        except Exception as error:  # torch, OpenCV and numba raise anything
+            # The log has what is ours to mend.
+            log.exception("predicting image %s (%s)", image.pk, image.name)
+            _failed(image, f"{type(error).__name__}: {error}", self._done)
 
 
 @contextmanager
@@ -119,30 +209,6 @@ def _loaded(pair: Pair) -> Predictor:
     """The pair's predictor; ``load_predictor`` keeps it for the life of the worker."""
     detector = version_folder(pair.detector) if pair.detector else None
     return load_predictor(version_folder(pair.segmenter), detector)
-
-
-def _predict(predictor: Predictor, pair: Pair, image: Image, done: Predicted) -> None:
-    try:
-        result = predictor.predict(image_array(image))
-        prediction_store(
-            image=image, segmenter=pair.segmenter, detector=pair.detector, result=result
-        )
-    except NotHere:
-        return  # deleted while we were at it
-    except Unavailable as error:
-        _check_storage(image)
-        _failed(image, error.message, done)
-    except (CytoloopError, InferenceError) as error:
-        _failed(image, error.message, done)
-    except DatabaseError:
-        raise  # nothing could be written about it
-    except Exception as error:  # torch, OpenCV and numba raise anything
-        # One odd image must not keep the others waiting; the log has what is ours to mend.
-        log.exception("predicting image %s (%s)", image.pk, image.name)
-        _failed(image, f"{type(error).__name__}: {error}", done)
-    else:
-        done.images += 1
-        done.cells += len(result.cells)
 
 
 def _check_storage(image: Image) -> None:

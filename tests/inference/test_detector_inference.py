@@ -47,8 +47,7 @@ def square(x0, y0, side, score):
 def detections(*cells):
     boxes = [[m.x0, m.y0, m.x0 + m.mask.shape[1], m.y0 + m.mask.shape[0]] for m, _ in cells]
     scores = np.array([score for _, score in cells], np.float32)
-    types = np.full((len(cells), 2), 0.5, np.float32)
-    return Detections(np.array(boxes, np.float32), scores, types, [m for m, _ in cells])
+    return Detections(np.array(boxes, np.float32), scores, [m for m, _ in cells])
 
 
 class DeviceTests(unittest.TestCase):
@@ -77,9 +76,7 @@ class LabelTests(unittest.TestCase):
         self.assertEqual((xs.min(), xs.max(), len(ys)), (12, 19, 24))
 
     def test_no_detection_gives_an_empty_label_image(self):
-        empty = Detections(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32), []
-        )
+        empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), [])
         labels, kept = empty.to_labels((5, 7))
         self.assertEqual((labels.shape, labels.max(), kept.size), ((5, 7), 0, 0))
 
@@ -122,13 +119,11 @@ class TileTests(unittest.TestCase):
 
 
 class DetectorTests(unittest.TestCase):
-    def test_cells_lie_within_the_image_and_their_types_add_up_to_one(self):
+    def test_cells_lie_within_the_image(self):
         drawn = draw_image("mixed", (100, 140), 1)
         found = tiny_detector().detect(drawn.image)
         labels, kept = found.to_labels((100, 140))
         self.assertEqual(labels.max(), len(kept))
-        self.assertEqual(found.type_probabilities.shape, (len(found), 2))
-        np.testing.assert_allclose(found.type_probabilities.sum(axis=1), 1, atol=1e-5)
         for mask in found.masks:
             self.assertTrue(mask.x0 >= 0 and mask.x0 + mask.mask.shape[1] <= 140)
             self.assertTrue(mask.y0 >= 0 and mask.y0 + mask.mask.shape[0] <= 100)
@@ -170,7 +165,9 @@ class DetectorTests(unittest.TestCase):
     def test_one_channel_and_no_types_work_too(self):
         image = draw_image("HEK", (64, 64), 2).image[:1]
         detector = tiny_detector(channels=("nucleus",), types=())
-        self.assertEqual(detector.detect(image).type_probabilities.shape[1], 0)
+        self.assertEqual(detector.detect(image).boxes.shape[1], 4)
+        labels = np.ones((64, 64), np.uint16)
+        self.assertEqual(detector.classify(image, labels)[1].shape, (1, 0))
 
     def test_an_image_of_other_channels_is_refused(self):
         with self.assertRaisesRegex(InferenceError, "2 channels"):

@@ -14,7 +14,7 @@ from tests.inference.test_detector_inference import tiny_detector
 
 SHAPE = (60, 80)
 EMPTY = np.zeros(0, np.float32)
-NO_DETECTIONS = Detections(EMPTY.reshape(0, 4), EMPTY, EMPTY.reshape(0, 2), [])
+NO_DETECTIONS = Detections(EMPTY.reshape(0, 4), EMPTY, [])
 IMAGE = np.random.default_rng(0).integers(0, 1000, (2, *SHAPE)).astype(np.uint16)
 
 
@@ -33,7 +33,7 @@ def detections(*squares):
     masks = [BoxMask(x, y, np.ones((side, side), bool)) for x, y, side, _ in squares]
     boxes = np.array([[x, y, x + side, y + side] for x, y, side, _ in squares], np.float32)
     scores = np.array([score for *_, score in squares], np.float32)
-    return Detections(boxes, scores, np.full((len(squares), 2), 0.5, np.float32), masks)
+    return Detections(boxes, scores, masks)
 
 
 class FusionTests(unittest.TestCase):
@@ -75,7 +75,6 @@ class FusionTests(unittest.TestCase):
         one = Detections(
             np.array([[0, 0, 40, 20]], np.float32),
             np.array([0.9], np.float32),
-            np.zeros((1, 0), np.float32),
             [both],
         )
         fused = fuse(drawn, one, IMAGE, None)
