@@ -189,10 +189,16 @@ class Detector:
         Without ``diameter`` (px) the cells of ``labels`` tell how large they are.
         """
         check_image(image, self.meta.channels)
-        validate(labels, (image.shape[1], image.shape[2]))
+        return self.classify_planes(normalize(image), labels, diameter)
+
+    def classify_planes(
+        self, planes: Floats, labels: NDArray[Any], diameter: float | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """``classify`` on planes (C, H, W) that ``normalize`` gave."""
+        validate(labels, (planes.shape[1], planes.shape[2]))
         if self._own_scale and not diameter:
             diameter = median_diameter(labels)
-        ids, logits = type_logits(self.network, normalize(image), labels, self.zoom(diameter))
+        ids, logits = type_logits(self.network, planes, labels, self.zoom(diameter))
         ones = np.ones(len(self.meta.types))
         temperatures = np.asarray(self.meta.calibration.get("temperatures", ones))
         return ids, calibration.calibrated(logits, temperatures).astype(np.float32)

@@ -46,18 +46,21 @@ class Fused:
 class Typist(Protocol):
     """Names the types of given instances: a ``Detector``."""
 
-    def classify(
-        self, image: NDArray[Any], labels: NDArray[Any], diameter: float | None = None
+    def classify_planes(
+        self, planes: NDArray[np.float32], labels: NDArray[Any], diameter: float | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 
 
 def fuse(
     segmentation: Segmentation,
     detections: Detections | None,
-    image: NDArray[Any],
+    planes: NDArray[np.float32],
     detector: Detector | Typist | None,
 ) -> Fused:
-    """Merge both models' cells of ``image`` (C, H, W); with ``None`` the segmenter's alone."""
+    """Merge both models' cells of an image, with ``None`` the segmenter's alone.
+
+    ``planes`` (C, H, W) are the image as ``normalize`` gives it.
+    """
     labels, _ = relabel(segmentation.labels)
     count = int(labels.max(initial=0))
     sure = _segmenter_scores(labels, segmentation.cellprob)
@@ -68,7 +71,7 @@ def fuse(
         labels, added = _with_additions(labels, detections, {d for d, _ in partner.values()})
     types = np.zeros((count + len(added), 0), np.float32)
     if detector is not None:
-        _, types = detector.classify(image, labels, segmentation.diameter)
+        _, types = detector.classify_planes(planes, labels, segmentation.diameter)
     scores = detections.scores if detections is not None else np.zeros(0)
     cells = []
     for label in range(1, count + len(added) + 1):

@@ -14,7 +14,9 @@ _SAMPLED_ABOVE = 224**3  # pixels of a plane above which percentiles are taken o
 
 
 def check_image(image: NDArray[Any], channels: tuple[str, ...]) -> None:
-    """Raise ``InferenceError`` unless ``image`` is a real CYX array with these channels."""
+    """Raise ``InferenceError`` unless ``image`` is a CYX array of real numbers, all finite, with
+    these channels.
+    """
     if image.ndim != 3 or image.dtype.kind not in "uif":
         raise InferenceError("A model image is a real-valued array (channel, row, column).")
     if image.shape[0] != len(channels):
@@ -22,22 +24,23 @@ def check_image(image: NDArray[Any], channels: tuple[str, ...]) -> None:
             f"This model sees {len(channels)} channels ({', '.join(channels)});"
             f" the image has {image.shape[0]}."
         )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InferenceError(
+            "The image has pixels that are no numbers (NaN or infinite): give them a value first."
+        )
 
 
 def normalize(image: NDArray[Any]) -> NDArray[np.float32]:
     """Each plane of (C, H, W) with its 1st percentile at 0 and its 99th at 1, as float32.
 
     Cellpose 3's normalisation, percentiles on a grid for very large planes included. Constant
-    planes become zeros; values that are not finite count as the plane's smallest.
+    planes become zeros. All values must be finite (``check_image``).
     """
     planes = np.array(image, np.float32)
     whole_numbers = image.dtype.kind != "f"
     for plane in planes:
         if not plane.size:
             continue
-        finite = np.isfinite(plane)
-        if not finite.all():
-            plane[~finite] = plane[finite].min() if finite.any() else 0.0
         sample = plane
         if plane.size > _SAMPLED_ABOVE:
             sample = plane[:: max(1, plane.shape[0] // 224), :: max(1, plane.shape[1] // 224)]

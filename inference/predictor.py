@@ -17,6 +17,7 @@ from inference.errors import InferenceError
 from inference.flow_cache import pack
 from inference.fusion import Fused, FusedCell, fuse
 from inference.labels import CellGeometry, cell_geometry
+from inference.normalize import check_image, normalize
 from inference.segmenter import Segmenter
 from inference.uncertainty import Sight
 
@@ -67,11 +68,14 @@ class Predictor:
     def predict(self, image: NDArray[Any]) -> ImagePrediction:
         """Typed cells of ``image`` (C, H, W), channels as the models' meta says."""
         began = time.perf_counter()
-        segmentation = self.segmenter.segment(image)
+        check_image(image, self.segmenter.meta.channels)
+        planes = normalize(image)
+        segmentation = self.segmenter.segment_planes(planes)
         detections = None
         if self.detector is not None:
-            detections = self.detector.detect(image, segmentation.diameter)
-        fused = fuse(segmentation, detections, image, self.detector)
+            zoom = self.detector.zoom(segmentation.diameter)
+            detections = self.detector.detect_planes(planes, zoom)
+        fused = fuse(segmentation, detections, planes, self.detector)
         cells = self._described(fused)
         doubts = uncertainty.reasons(
             [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None

@@ -91,11 +91,17 @@ class Segmenter:
 
         Without a diameter in ``settings`` or ``meta`` the image's cell diameter is estimated.
         """
-        settings = settings or SegmenterSettings()
         check_image(image, self.meta.channels)
-        if 0 in image.shape[1:]:
-            return self._nothing(image.shape[1:])
-        planes = network_planes(normalize(image))
+        return self.segment_planes(normalize(image), settings)
+
+    def segment_planes(
+        self, planes: NDArray[np.float32], settings: SegmenterSettings | None = None
+    ) -> Segmentation:
+        """``segment`` on planes (C, H, W) that ``normalize`` gave."""
+        settings = settings or SegmenterSettings()
+        if 0 in planes.shape[1:]:
+            return self._nothing(planes.shape[1:])
+        planes = network_planes(planes)
         given = settings.diameter or self.meta.fixed_diameter
         if given:
             return self._segment_at(planes, float(given), settings)

@@ -15,7 +15,7 @@ from tests.inference.test_detector_inference import tiny_detector
 SHAPE = (60, 80)
 EMPTY = np.zeros(0, np.float32)
 NO_DETECTIONS = Detections(EMPTY.reshape(0, 4), EMPTY, [])
-IMAGE = np.random.default_rng(0).integers(0, 1000, (2, *SHAPE)).astype(np.uint16)
+IMAGE = np.random.default_rng(0).random((2, *SHAPE), np.float32)
 
 
 def segmentation(*squares, logit=3.0):

@@ -16,7 +16,6 @@ from cellpose.resnet_torch import CPnet
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.errors import InferenceError
-from inference.normalize import normalize
 from inference.segmenter import Segmenter, SegmenterSettings, build_net
 
 NBASE = [2, 4, 8, 8, 8]
@@ -109,12 +108,12 @@ class OddImagesTest(unittest.TestCase):
             found[name] = Segmenter(state, meta, device="cpu").segment(disks()[None]).diameter
         self.assertEqual(found, {"free": 5.0, "learnt": 20.0})
 
-    def test_values_that_are_not_finite_are_survived(self):
-        image = disks(dtype=np.float32)
-        image[:5, :5], image[9, 9] = np.nan, np.inf
-        planes = normalize(image[None])
-        self.assertTrue(np.isfinite(planes).all())
-        small_segmenter(fixed_diameter=16.0).segment(image[None])
+    def test_values_that_are_not_finite_are_refused(self):
+        for value in (np.nan, np.inf, -np.inf):
+            image = disks(dtype=np.float32)
+            image[9, 9] = value
+            with self.assertRaisesRegex(InferenceError, "NaN or infinite"):
+                small_segmenter(fixed_diameter=16.0).segment(image[None])
 
     def test_the_kind_of_number_does_not_change_the_result(self):
         segmenter = small_segmenter(fixed_diameter=20.0)
