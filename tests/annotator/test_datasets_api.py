@@ -9,7 +9,7 @@ from django.test import TestCase
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotator.models import Dataset, Image, QueueItem
+from annotator.models import Dataset, Image, Prediction, QueueItem
 from annotator.services.datasets import dataset_update
 from tests.annotator.factories import (
     make_dataset,
@@ -63,8 +63,10 @@ class Datasets(TestCase):
         images = [make_image(self.dataset, split="train") for _ in range(4)]
         make_image(self.dataset, split="test")
         old, new = make_version(self.dataset, stage="retired"), make_version(self.dataset)
-        make_prediction(images[0], new)
-        make_prediction(images[1], old)
+        long_ago = timezone.now() - timedelta(hours=1)
+        for image, version in ((images[0], new), (images[1], old)):
+            prediction = make_prediction(image, version)
+            Prediction.objects.filter(pk=prediction.pk).update(created_at=long_ago)
         make_revision(images[2])
         QueueItem.objects.create(image=images[0], score=1)
         soon = timezone.now() + timedelta(minutes=5)
@@ -82,11 +84,26 @@ class Datasets(TestCase):
                 "leased": 1,
                 "queued": 1,
                 "corrected_cells": 3,
+                "images_per_minute": 0,
             },
         )
         make_version(self.dataset, "detector")
         counts = self.alice.get(self.url).json()["counts"]
         self.assertEqual((counts["predicted"], counts["pending"]), (0, 5))
+
+    def test_the_rate_is_that_of_the_last_minutes_and_none_when_nothing_comes_any_more(
+        self,
+    ) -> None:
+        version, now = make_version(self.dataset), timezone.now()
+        predictions = [make_prediction(make_image(self.dataset), version) for _ in range(5)]
+
+        def rate(seconds_ago: int) -> int:
+            for number, each in enumerate(predictions):
+                at = now - timedelta(seconds=seconds_ago + 3 * number)
+                Prediction.objects.filter(pk=each.pk).update(created_at=at)
+            return int(self.alice.get(self.url).json()["counts"]["images_per_minute"])
+
+        self.assertEqual((rate(2), rate(90)), (20, 0))
 
     def test_the_list_shows_own_sets_in_a_fixed_number_of_queries(self) -> None:
         def fill(count: int) -> None:
@@ -98,10 +115,10 @@ class Datasets(TestCase):
 
         bob = client_of(self.people.bob)
         fill(1)
-        with self.assertNumQueries(7):
+        with self.assertNumQueries(8):
             self.assertEqual(len(bob.get("/api/v1/datasets/").json()["results"]), 2)
         fill(4)
-        with self.assertNumQueries(7):
+        with self.assertNumQueries(8):
             page = bob.get("/api/v1/datasets/").json()
         self.assertEqual(len(page["results"]), 6)
         self.assertEqual({row["role"] for row in page["results"]}, {"annotator", "viewer"})

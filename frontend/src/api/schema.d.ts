@@ -852,6 +852,7 @@ export interface components {
             leased: number;
             queued: number;
             corrected_cells: number;
+            images_per_minute: number;
         };
         Credentials: {
             username: string;

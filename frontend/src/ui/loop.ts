@@ -53,7 +53,7 @@ export function loopState(dataset: Dataset, live: readonly Run[]): LoopState {
   if (counts.pending > 0) {
     const verb = counts.pending === 1 ? "waits" : "wait";
     const text = `${plural(counts.pending, "image")} ${verb} for a prediction by ${modelNames(dataset)}.`;
-    return { tone: "busy", text };
+    return { tone: "busy", text: `${text}${pace(dataset)}` };
   }
   if (counts.queued > 0) {
     return { tone: "todo", text: queueSentence(dataset), page: "correct" };
@@ -72,6 +72,12 @@ function firstModel({ counts }: Dataset): LoopState {
   }
   const text = `No model yet: train the first segmenter on ${plural(counts.annotated, "annotated image")}.`;
   return { tone: "todo", text, page: "training" };
+}
+
+/** How fast the predictions come and when the last is there; "" while none come. */
+function pace({ counts: { pending, images_per_minute: rate } }: Dataset): string {
+  if (rate === 0) return "";
+  return ` At ${count(rate)} a minute, ${duration((60 * pending) / rate)} left.`;
 }
 
 function queueSentence(dataset: Dataset): string {

@@ -32,6 +32,10 @@ describe("loopState", () => {
     expect(tone).toBe("busy");
     expect(text).toBe("1 image waits for a prediction by segmenter-2 and detector-1.");
   });
+  it("says how fast predictions come and how long they will take", () => {
+    const { text } = loopState(dataset({ pending: 60, images_per_minute: 40 }), []);
+    expect(text).toMatch(/detector-1\. At 40 a minute, 1 min 30 s left\.$/);
+  });
   it("says when the models will train again, unless they never do by themselves", () => {
     expect(loopState(dataset({ queued: 1 }), []).text).toBe(
       "1 image waits for a correction. Both models train again after 200 newly corrected cells.",

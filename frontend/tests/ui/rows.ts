@@ -37,6 +37,7 @@ export function dataset(counts: Partial<DatasetCounts> = {}, over: Partial<Datas
       leased: 0,
       queued: 6,
       corrected_cells: 40,
+      images_per_minute: 0,
       ...counts,
     },
     versions: { segmenter: "segmenter-2", detector: "detector-1" },
