@@ -61,7 +61,7 @@ def follow_flows(
     interpolation, end points truncated to whole pixels: (2, n). Points rest early once a step is
     no longer than ``still`` px; at 0 the result is that of all steps.
     """
-    field = np.ascontiguousarray((flows * inside).transpose(1, 2, 0)) / np.float32(_NETWORK_SCALE)
+    field = flows * inside / np.float32(_NETWORK_SCALE)
     points = np.stack(np.nonzero(inside)).astype(np.float32)
     _spread(
         lambda low, high: kernels.euler(field, points, low, high, niter, still),

@@ -19,6 +19,7 @@ from annotator.api.labels import AnyAccept, labels_response
 from annotator.exceptions import NotHere
 from annotator.models import Image, PredictedCell, Prediction, PredictionAttempt
 from annotator.selectors.predictions import newest_prediction
+from annotator.services.flows import flows_prepare
 
 
 class ReasonOutput(serializers.Serializer[Any]):
@@ -61,7 +62,9 @@ class PredictionOutput(serializers.Serializer[Prediction]):
 
 def prediction_body(prediction: Prediction) -> dict[str, Any]:
     """The JSON of a prediction. By hand: a serializer takes a second for thousands of cells."""
-    cells = prediction.cells.select_related("type")
+    columns = ("label", "type__name", "score", "probabilities", "uncertainty", "terms", "seen_by")
+    # Plain rows: there may be thousands, and model instances cost more than the query.
+    cells = prediction.cells.order_by("label").values(*columns, "bbox", "area", "centroid")
     return {
         "id": prediction.pk,
         "segmenter": prediction.segmenter.version,
@@ -70,21 +73,7 @@ def prediction_body(prediction: Prediction) -> dict[str, Any]:
         "reasons": prediction.reasons,
         "diameter": prediction.diameter,
         "created_at": prediction.created_at,
-        "cells": [
-            {
-                "label": cell.label,
-                "type": cell.type.name if cell.type else None,
-                "score": cell.score,
-                "probabilities": cell.probabilities,
-                "uncertainty": cell.uncertainty,
-                "terms": cell.terms,
-                "seen_by": cell.seen_by,
-                "bbox": cell.bbox,
-                "area": cell.area,
-                "centroid": cell.centroid,
-            }
-            for cell in cells
-        ],
+        "cells": [{"type": cell.pop("type__name"), **cell} for cell in cells],
     }
 
 
@@ -104,7 +93,10 @@ class ImagePrediction(APIView):
     @extend_schema(responses=PredictionOutput)
     def get(self, request: Request, pk: int) -> Response:
         """Its cells with types, probabilities and uncertainties; 404 while there is none."""
-        return Response(prediction_body(newest_or_absent(image_for(request.user, pk))))
+        prediction = newest_or_absent(image_for(request.user, pk))
+        if prediction.flows_key:
+            flows_prepare()  # somebody looks at it, and may change thresholds or pick a cell next
+        return Response(prediction_body(prediction))
 
 
 class PredictionLabels(APIView):

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -21,6 +22,7 @@ _kept: OrderedDict[str, CachedFlows] = OrderedDict()
 _lock = threading.Lock()
 # A decode takes all cores for seconds. Each request has a thread of its own, so waiting is cheap.
 _decoding = threading.Semaphore(1)
+_prepared = threading.Event()
 
 
 def prediction_flows(prediction: Prediction) -> CachedFlows:
@@ -50,6 +52,27 @@ def prediction_flows(prediction: Prediction) -> CachedFlows:
         while sum(each.values.nbytes for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
             _kept.popitem(last=False)
     return flows
+
+
+def flows_prepare() -> None:
+    """Load the compiled dynamics in the background, once per process.
+
+    They take most of a second, which nobody should wait for at a first click.
+    """
+    if not _prepared.is_set():
+        _prepared.set()
+        threading.Thread(target=_load, name="flows-prepare", daemon=True).start()
+
+
+def _load() -> None:
+    from inference.redecode import cell_at, masks_of
+
+    side = 32
+    values = np.zeros((3, side, side), np.int8)
+    values[2, 8:24, 8:24] = 60
+    flows = CachedFlows(values, niter=10)
+    masks_of(flows, 0.0, 0.4, 0)
+    cell_at(flows, side // 2, side // 2, 16.0)
 
 
 def prediction_masks(

@@ -28,24 +28,20 @@ def random_labels(seed: int, shape: tuple[int, int] = (61, 83)):
 
 
 def stepped(field, point, niter):
-    """One point, one step after the other, as the documentation of ``follow_flows`` has it."""
-    height, width = field.shape[1:]
+    """One point, one step after the other, in single precision."""
+    bottom, right = (np.float32(side - 1) for side in field.shape[1:])
     y, x = np.float32(point[0]), np.float32(point[1])
     for _ in range(niter):
         row, column = int(y), int(x)
-        fy, fx = float(y) - row, float(x) - column
-        below, beside = min(height - 1, row + 1), min(width - 1, column + 1)
-        step = [
-            np.float32(
-                field[axis, row, column] * ((1 - fy) * (1 - fx))
-                + field[axis, row, beside] * ((1 - fy) * fx)
-                + field[axis, below, column] * (fy * (1 - fx))
-                + field[axis, below, beside] * (fy * fx)
-            )
-            for axis in (0, 1)
-        ]
-        y = min(np.float32(height - 1), max(np.float32(0), np.float32(y + step[0])))
-        x = min(np.float32(width - 1), max(np.float32(0), np.float32(x + step[1])))
+        fy, fx = y - np.float32(row), x - np.float32(column)
+        rows, columns = [row, min(int(bottom), row + 1)], [column, min(int(right), column + 1)]
+        step = []
+        for plane in field:
+            (a, b), (c, d) = plane[np.ix_(rows, columns)]
+            above, below = a + fx * (b - a), c + fx * (d - c)
+            step.append(above + fy * (below - above))
+        y = min(bottom, max(np.float32(0), y + step[0]))
+        x = min(right, max(np.float32(0), x + step[1]))
     return int(y), int(x)
 
 
