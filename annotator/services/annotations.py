@@ -242,6 +242,8 @@ def _cells(
     if wrong:
         raise UnusableLabels(f"The type source {wrong.pop()} is unknown.")
     rows = []
+    boxes, areas = geometry.boxes.tolist(), geometry.areas.tolist()
+    centroids = geometry.centroids.round(2).tolist()
     for row, number in enumerate(geometry.labels.tolist()):
         kind, source = types[number], sources.get(number, TypeSource.HUMAN)
         if kind is None and image.culture_type is not None:
@@ -251,9 +253,9 @@ def _cells(
                 label=number,
                 type=kind,
                 type_source=source if kind else "",
-                bbox=geometry.boxes[row].tolist(),
-                area=int(geometry.areas[row]),
-                centroid=[round(value, 2) for value in geometry.centroids[row].tolist()],
+                bbox=boxes[row],
+                area=areas[row],
+                centroid=centroids[row],
             )
         )
     return rows
