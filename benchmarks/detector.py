@@ -42,7 +42,8 @@ from training.metrics import ScoredCells, TypedCells, mean_average_precision
 
 SIDE, LARGE = 512, 2048
 DRAWN = 6  # synthetic images
-DENSE = 0.72  # by which synthetic fields are shrunk: about 230 cells on 512²
+DENSE = 0.72  # by which synthetic fields are shrunk: about 260 cells on 512²
+SPARSE = 1.4  # or enlarged: about 1,000 cells on 2048²
 
 Planes = NDArray[np.float32]
 
@@ -73,13 +74,13 @@ def backbone(detector: Detector) -> str:
     return str(detector.meta.architecture["backbone"])
 
 
-def synthetic(side: int, count: int) -> list[tuple[Planes, NDArray[Any]]]:
-    """Fields (2, side, side) of small cells, normalised, and their label images."""
+def synthetic(side: int, count: int, scale: float = DENSE) -> list[tuple[Planes, NDArray[Any]]]:
+    """Fields (2, side, side) drawn ``scale`` times their size, normalised, with label images."""
     drawn = []
     for seed in range(count):
-        whole = round(side / DENSE)
+        whole = round(side / scale)
         field = crowded((whole, whole), seed)
-        steps = ((np.arange(side) + 0.5) / DENSE).astype(int).clip(0, whole - 1)
+        steps = ((np.arange(side) + 0.5) / scale).astype(int).clip(0, whole - 1)
         labels = relabel(field.labels[steps][:, steps])[0]
         drawn.append((resize(normalize(field.image), (side, side)), labels))
     return drawn
@@ -98,12 +99,13 @@ class Stock:
 
     def __init__(self, network: DetectorNetwork, channels: int, detections: int = 0) -> None:
         # The hooks of ours only matter in bf16.
-        self.model = copy.deepcopy(network.rcnn).to(memory_format=torch.contiguous_format).eval()
+        self.model = copy.deepcopy(network.rcnn).to(memory_format=torch.contiguous_format)
         for module in self.model.modules():
             module._forward_hooks.clear()
         self.model.transform = GeneralizedRCNNTransform(
             1, 1, [_MEAN] * channels, [_STD] * channels, _skip_resize=True
         )
+        self.model.eval()  # the new transform too: only at work it pastes masks
         self.model.rpn.score_thresh = 0.0
         if detections:
             self.model.roi_heads.detections_per_img = detections
@@ -175,7 +177,7 @@ def apart(folder: Path, who: str, detections: int) -> dict[str, Any]:
 
 def memory(detector: Detector, who: str, detections: int) -> dict[str, Any]:
     """Peak of resident memory (MB) above that before, on 2048² with 1,000 cells or more."""
-    ((planes, true),) = synthetic(LARGE, 1)
+    ((planes, true),) = synthetic(LARGE, 1, SPARSE)
     if who == "ours":
         detector.detect_planes(planes[:, :256, :256], 1.0)  # libraries load and compile
         before = peak_anew()

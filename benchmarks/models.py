@@ -26,7 +26,7 @@ TYPES = ("HEK", "N2a")
 KINDS = ("HEK", "N2a", "mixed")
 # What the first training draws; benchmarks draw with other seeds.
 TRAINED_ON = 48
-MINUTES = {"segmenter": 5.0, "detector": 5.0}
+MINUTES = {"segmenter": 4.0, "detector": 4.0}
 
 
 def kept() -> Path:

@@ -61,7 +61,7 @@ def follow_flows(
     interpolation, end points truncated to whole pixels: (2, n). Points rest early once a step is
     no longer than ``still`` px; at 0 the result is that of all steps.
     """
-    field = flows * inside / np.float32(_NETWORK_SCALE)
+    field = np.ascontiguousarray(flows * inside / np.float32(_NETWORK_SCALE))
     points = np.stack(np.nonzero(inside)).astype(np.float32)
     _spread(
         lambda low, high: kernels.euler(field, points, low, high, niter, still),
@@ -82,13 +82,14 @@ def seeds_to_masks(
     """
     height, width = inside.shape
     at = ends + _MARGIN
-    histogram = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), np.int32)
-    np.add.at(histogram, (at[0], at[1]), 1)
+    size = height + 2 * _MARGIN, width + 2 * _MARGIN
+    bins = at[0] * size[1] + at[1]
+    histogram = np.bincount(bins, minlength=size[0] * size[1]).astype(np.int32).reshape(size)
     peaks = kernels.peaks(histogram)
     order = np.argsort(histogram[peaks[:, 0], peaks[:, 1]], kind="stable")
     basins = kernels.grow(histogram, peaks[order])
     labels = np.zeros((height, width), np.int32)
-    labels[inside] = basins[at[0], at[1]]
+    labels[inside] = basins.ravel()[bins]
     counts = np.bincount(labels.ravel(), minlength=1)
     counts[0] = 0
     labels[np.isin(labels, np.flatnonzero(counts > largest * labels.size))] = 0

@@ -67,6 +67,15 @@ class KernelTests(unittest.TestCase):
             expected = [stepped(field, point, niter) for point in np.argwhere(inside)]
             np.testing.assert_array_equal(ends.T, expected)
 
+    def test_the_layout_of_the_field_does_not_matter(self):
+        rng = np.random.default_rng(3)
+        flows = rng.normal(0, 5, (2, 19, 23)).astype(np.float32)
+        inside = np.ones((19, 23), bool)
+        strided = np.asfortranarray(flows)
+        np.testing.assert_array_equal(
+            follow_flows(strided, np.asfortranarray(inside), 9), follow_flows(flows, inside, 9)
+        )
+
     def test_heat_is_the_repeated_mean_inside_the_cell(self):
         for seed in range(3):
             cells = random_labels(seed, (14, 17))
