@@ -102,9 +102,7 @@ class Stock:
         self.model = copy.deepcopy(network.rcnn).to(memory_format=torch.contiguous_format)
         for module in self.model.modules():
             module._forward_hooks.clear()
-        self.model.transform = GeneralizedRCNNTransform(
-            1, 1, [_MEAN] * channels, [_STD] * channels, _skip_resize=True
-        )
+        self.model.transform = GeneralizedRCNNTransform(1, 1, [_MEAN] * channels, [_STD] * channels)
         self.model.eval()  # the new transform too: only at work it pastes masks
         self.model.rpn.score_thresh = 0.0
         if detections:
@@ -114,6 +112,9 @@ class Stock:
     def detect(self, planes: Planes) -> dict[str, torch.Tensor]:
         """Boxes, scores and masks (n, 1, H, W) as torchvision gives them."""
         device = next(self.model.parameters()).device
+        # To the size that the image has: otherwise it would be seen at COCO's.
+        self.model.transform.min_size = (min(planes.shape[1:]),)
+        self.model.transform.max_size = max(planes.shape[1:])
         answer: dict[str, torch.Tensor] = self.model([torch.from_numpy(planes).to(device)])[0]
         return {name: tensor.cpu() for name, tensor in answer.items()}
 
