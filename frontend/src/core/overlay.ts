@@ -15,6 +15,8 @@ export type OverlayShape =
   | { readonly kind: "box"; readonly box: Box; readonly tone: Tone }
   /** To be clicked: as large at any zoom. */
   | { readonly kind: "cross"; readonly at: Point; readonly tone: Tone }
+  /** A cell that was decided in a review: as large at any zoom. */
+  | { readonly kind: "tick"; readonly at: Point; readonly tone: Tone }
   /** All of an image but its complete regions is dimmed. */
   | { readonly kind: "dimmed"; readonly image: Box; readonly regions: readonly Box[] }
   /** Pixels of the model that the correction no longer has. */

@@ -9,6 +9,7 @@ const SHADE = "rgb(0 0 0 / 70%)";
 const DIM = "rgb(4 8 10 / 58%)";
 /** Of a cross, in CSS pixels. */
 const CROSS = { radius: 8, arm: 3.5 };
+const TICK = 5;
 
 export interface OverlayFrame {
   readonly camera: Camera;
@@ -101,6 +102,8 @@ function drawShape(
     traceCross(path, place(shape.at));
     brush.fillStyle = SHADE;
     brush.fill(path);
+  } else if (shape.kind === "tick") {
+    traceTick(path, place(shape.at));
   } else {
     tracePath(path, shape.points.map(place), shape.closed);
   }
@@ -130,6 +133,12 @@ function traceCross(path: Path2D, { x, y }: Point): void {
     path.moveTo(x - arm, y - slope * arm);
     path.lineTo(x + arm, y + slope * arm);
   }
+}
+
+function traceTick(path: Path2D, { x, y }: Point): void {
+  path.moveTo(x - TICK, y);
+  path.lineTo(x - TICK / 3, y + (2 * TICK) / 3);
+  path.lineTo(x + TICK, y - TICK);
 }
 
 function drawCorners(brush: CanvasRenderingContext2D, points: readonly Point[]): void {

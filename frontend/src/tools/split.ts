@@ -15,6 +15,9 @@ type Phase =
 
 /** In image pixels, as wide as the split takes them. */
 const SEED_RADIUS = 3;
+/** px², and of the largest part: less than both is rather a line that missed than a cell. */
+const SLIVER = 15;
+const SLIVER_SHARE = 0.1;
 export const NOT_CROSSED = "The line does not cross a cell: begin and end outside it.";
 
 export class Split implements Tool {
@@ -46,7 +49,8 @@ export class Split implements Tool {
     if (phase.kind === "pointing") this.click(context, phase.from.at);
     else if (phase.kind === "cutting") {
       const cut = splitAlong(phase.points)(context.state, context.dispatch);
-      if (!cut) context.say?.(NOT_CROSSED);
+      if (cut) warnOfSlivers(context);
+      else context.say?.(NOT_CROSSED);
       this.keep(cut ? [] : this.seeds);
     }
   }
@@ -95,5 +99,14 @@ export class Split implements Tool {
   private keep(seeds: readonly Point[]): void {
     this.seeds = seeds;
     this.phase = { kind: seeds.length === 0 ? "idle" : "seeding" };
+  }
+}
+
+/** After a cut its parts are selected. */
+function warnOfSlivers({ state, say }: ToolContext): void {
+  const areas = [...state.selection].map((label) => state.doc.geometry.get(label)?.area ?? SLIVER);
+  const least = Math.min(...areas);
+  if (least < Math.min(SLIVER, SLIVER_SHARE * Math.max(...areas))) {
+    say?.(`Only ${least} px² were cut off: undo it, or delete the sliver.`);
   }
 }

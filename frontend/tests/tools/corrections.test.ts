@@ -43,6 +43,15 @@ describe("split", () => {
     expect(rowsOf(undone(hand).state.doc)).toEqual(bar);
   });
 
+  it("warns of a sliver that a line through a corner cuts off", () => {
+    const wide = new Array<string>(6).fill("1".repeat(20));
+    const hand = new Hand(new Split(), picture(wide));
+    hand.down(-1, 4).move(1.5, 1.5).move(4, -1).up(4, -1);
+    const least = Math.min(...[...cellsOf(hand.state.doc)].map(({ area }) => area));
+    expect(least).toBeLessThan(10);
+    expect(hand.said).toEqual([`Only ${least} px² were cut off: undo it, or delete the sliver.`]);
+  });
+
   it("divides a cell among clicked seeds on Enter", () => {
     const hand = new Hand(new Split(), picture(bar)).click(1.5, 1).click(8.5, 1);
     expect(hand.tool.overlay(hand.state, null)).toHaveLength(2);

@@ -120,6 +120,15 @@ describe("review mode", () => {
     expect(editor.reviewing.left).toBe(1);
   });
 
+  it("ticks the decided cells on the picture while it goes on", () => {
+    press("u");
+    expect(editor.backdrop).toEqual([]);
+    press("Enter");
+    expect(editor.backdrop).toEqual([{ kind: "tick", at: { x: 1, y: 0.5 }, tone: "add" }]);
+    press("Escape");
+    expect(editor.backdrop).toEqual([]);
+  });
+
   it("goes on after a reload with what is not decided, on the same prediction only", () => {
     press("u");
     press("Enter");

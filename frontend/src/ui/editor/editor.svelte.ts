@@ -90,6 +90,7 @@ export class Editor {
     const { regions, labels } = this.state.doc;
     const shapes: OverlayShape[] = [];
     if (regions !== null) shapes.push({ kind: "dimmed", image: labels.box, regions });
+    shapes.push(...this.reviewing.ticks);
     if (this.difference === null) return shapes;
     const { formerSpans, removedSpans } = this.difference;
     shapes.push({ kind: "area", spans: formerSpans, change: "former" });

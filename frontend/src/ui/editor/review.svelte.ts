@@ -15,6 +15,7 @@ import {
   type Decision,
   type Review,
 } from "../../core/review";
+import type { OverlayShape } from "../../core/overlay";
 import type { EditorState, Transaction } from "../../core/state";
 import type { Opened } from "./opening";
 import { keepDecided, readDecided } from "./reviewed";
@@ -50,6 +51,17 @@ export class Reviewing {
     const reasons = evidence === undefined ? [] : doubts(evidence);
     const whole = percent(evidence?.uncertainty ?? 0);
     return { ...cell, reasons: reasons.length > 0 ? reasons : [`in doubt as a whole: ${whole}`] };
+  });
+
+  /** Ticks on the cells that were decided and are still there. */
+  readonly ticks = $derived.by((): OverlayShape[] => {
+    const { geometry } = this.editor.settled.doc;
+    return [...(this.current?.decided ?? [])].flatMap((label) => {
+      const box = geometry.get(label)?.box;
+      if (box === undefined) return [];
+      const at = { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2 };
+      return [{ kind: "tick", at, tone: "add" }];
+    });
   });
 
   constructor(private readonly editor: Reviewed) {}
