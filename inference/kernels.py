@@ -161,9 +161,10 @@ def _move(
         below = values[1, 2, k] + fx * (values[1, 3, k] - values[1, 2, k])
         dx = above + fy * (below - above)
         y, x = now[0, k] + dy, now[1, k] + dx
-        y = zero if y < zero else y
+        # What is no number becomes zero too: it must not become an index.
+        y = y if y > zero else zero
         y = bottom if y > bottom else y
-        x = zero if x < zero else x
+        x = x if x > zero else zero
         x = right if x > right else x
         resting += np.int32((abs(dy) <= still) & (abs(dx) <= still))
         cycling += np.int32((y == before[0, k]) & (x == before[1, k]))

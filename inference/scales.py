@@ -85,8 +85,14 @@ def estimate_diameter(planes: Planes, flows_at: FlowsAt, meta: ModelMeta) -> Est
 
 
 def _rungs(typical: float) -> list[float]:
-    """Diameters (px) to try in turn: the typical one, then those of the ladder far from it."""
-    return [typical, *(step for step in LADDER if abs(np.log2(step / typical)) > _NEAR)]
+    """Diameters (px) to try in turn: the typical one, then those of the ladder far from it.
+
+    The ladder's ends stay: what lies beyond them is seen from them alone.
+    """
+    ends = LADDER[0], LADDER[-1]
+    typical = min(max(typical, ends[1]), ends[0])
+    far = [step for step in LADDER if step in ends or abs(np.log2(step / typical)) > _NEAR]
+    return [typical, *(step for step in far if step != typical)]
 
 
 def _bounds(meta: ModelMeta, *, agreed: bool) -> tuple[float, float]:

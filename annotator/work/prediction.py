@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -117,23 +117,32 @@ class _Line:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._unstored is not None:
-            # Something went wrong with another image: this one is tried again by somebody.
-            prediction_give_back(image=self._unstored.image)
-        for pool in (self._reading, self._storing):
-            pool.shutdown(cancel_futures=True)
+        try:
+            if self._unstored is not None:
+                # Something went wrong with another image: this one is tried again by somebody.
+                with suppress(DatabaseError):
+                    prediction_give_back(image=self._unstored.image)
+        finally:
+            for pool in (self._reading, self._storing):
+                pool.shutdown(cancel_futures=True)
 
     def predict(self, predictor: Predictor, pair: Pair, image: Image, after: Image | None) -> None:
         """Predict ``image``; ``after`` is likely to be the next."""
         array = self._array(image)
         self._read = {after.pk: self._array(after)} if after is not None else {}
+        results: list[ImagePrediction] = []  # one, unless it fails
         with _given_back_on_interrupt(image), self._noted(image):
-            result = predictor.predict(array.result())
+            results.append(predictor.predict(array.result()))
+        try:
             self.finish()
+        except BaseException:  # the last image's fault
+            with suppress(DatabaseError):
+                prediction_give_back(image=image)
+            raise
+        for result in results:
             objects = self._storing.submit(prediction_put, result)
             self._unstored = _Unstored(image, pair, result, objects)
-        failed = self._unstored is None or self._unstored.image is not image
-        if failed and self._on_image:
+        if not results and self._on_image:
             self._on_image(image)
 
     def finish(self) -> None:

@@ -887,7 +887,7 @@ export interface components {
             counts: components["schemas"]["Counts"];
             versions: components["schemas"]["CurrentVersions"];
         };
-        /** @description What comes beside the labels; ``cells`` are checked by hand, there may be thousands. */
+        /** @description What comes beside the labels; ``cells`` are checked by hand. */
         DocumentInput: {
             shape: number[];
             dtype: components["schemas"]["DtypeEnum"];

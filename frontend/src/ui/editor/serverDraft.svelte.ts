@@ -93,6 +93,12 @@ export class ServerDraft {
     this.schedule(Math.max(0, Math.min(DELAY, this.askedSince + LONGEST - now)));
   }
 
+  /** What took the place of a save has failed: go on with drafts. */
+  again(): void {
+    if (this.unreachableSince === null) this.soon();
+    else this.schedule(this.retryAfter);
+  }
+
   now(): Promise<void> {
     clearTimeout(this.timer);
     this.askedSince = null;

@@ -10,10 +10,12 @@ import { encodeLabels, type EncodedLabels } from "../../api/labels";
 import type { QueueItem } from "../../api/types";
 import { cellsOf, sameDocument, type MaskDocument } from "../../core/document";
 import { mergedSteps, type Disagreement } from "../../core/merge";
+import { NOTHING_DECIDED } from "../../core/review";
 import type { Editor } from "./editor.svelte";
 import { Lease } from "./lease.svelte";
 import { Offers } from "./offers.svelte";
 import { Recorder, type Session } from "./recorder.svelte";
+import { keepDecided } from "./reviewed";
 import { includes, lineageAfter, originOf, restoredState, type Offer } from "./restoring";
 import { ServerDraft } from "./serverDraft.svelte";
 import { readTheirs, type Theirs } from "./theirs";
@@ -175,6 +177,7 @@ export class Work {
   /** Forget what is offered, and what it includes. */
   async discardOffered(offer: Offer | null = this.offered): Promise<void> {
     if (offer !== null) await this.offers.discard(offer);
+    keepDecided(this.editor.opened, NOTHING_DECIDED);
     this.keep();
   }
 
@@ -251,7 +254,7 @@ export class Work {
     } catch (error) {
       this.trouble = troubleOf(error, this.lease);
       if (this.trouble.kind === "lease") this.lease.lose(this.trouble.message);
-      this.server.soon();
+      this.server.again();
       return false;
     } finally {
       this.submitting = false;
@@ -315,6 +318,7 @@ export class Work {
   /** After a conflict: forget the draft; the page then loads the newer revision. */
   async takeTheirs(): Promise<void> {
     this.saved = this.doc;
+    keepDecided(this.editor.opened, NOTHING_DECIDED);
     await this.dropDrafts();
   }
 
@@ -343,6 +347,7 @@ export class Work {
     this.prediction = null;
     this.saved = doc;
     this.submittedAt = Date.now();
+    keepDecided(this.editor.opened, NOTHING_DECIDED);
     this.lease.giveUp();
   }
 }
