@@ -53,7 +53,7 @@ class Worker:
         """Send a signal to the worker and all of its processes, and wait until it is gone."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
-            self._process.wait(30)
+            self._process.wait(120)  # a busy machine takes its time
 
     def wait_for(self, what: Callable[[], bool], seconds: float = 60) -> None:
         """Return when ``what`` holds; fail with the worker's log when it does not in time."""
