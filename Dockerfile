@@ -7,12 +7,13 @@ COPY frontend/ ./
 RUN npm run build
 
 FROM python:3.11-slim-bookworm
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CYTOLOOP_VAR=/var/lib/cytoloop
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CYTOLOOP_VAR=/var/lib/cytoloop \
+    NUMBA_CACHE_DIR=/var/cache/cytoloop
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgomp1 libglib2.0-0 curl \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 cytoloop \
-    && install -d -o cytoloop /var/lib/cytoloop
+    && install -d -o cytoloop /var/lib/cytoloop /var/cache/cytoloop
 WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --no-deps --requirement requirements.txt
@@ -22,5 +23,6 @@ COPY inference/ inference/
 COPY training/ training/
 COPY --from=frontend /src/frontend/dist frontend/dist
 USER cytoloop
+RUN python -m inference.compiled
 EXPOSE 8000
 CMD ["uvicorn", "annotator.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers"]

@@ -17,7 +17,7 @@ FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o 
 # Two threads of each numeric library in two test processes would only queue for the cores.
 TEST_ENV := OMP_NUM_THREADS=2 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
 
-.PHONY: help run install test check schema format clean test-python test-frontend
+.PHONY: help run install gpu-worker test check schema format clean test-python test-faults test-frontend
 
 help:  ## List what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,10 +60,19 @@ frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND_SOURCES)
 	cd frontend && $(WITH_NODE) npm run --silent build
 	@touch $@
 
+ENV ?= gpu.env
+gpu-worker: .venv/.installed  ## Join this machine to a server's GPU queues, as ENV=gpu.env says (docs/gpu.md)
+	@test -f "$(ENV)" || { echo "$(ENV) is missing: it names the server's database, broker and objects, see docs/gpu.md."; exit 1; }
+	@set -a && . "$(abspath $(ENV))" && set +a && exec $(BIN)/celery -A annotator worker \
+		--queues "$${PREDICTION_QUEUE:-gpu},$${TRAINING_QUEUE:-gpu-training}" --concurrency 2 --hostname gpu@%h --loglevel info
+
 test: test-python test-frontend  ## Run the whole test suite (a browser test too when Chromium is present)
 
 test-python: .venv/.installed-dev frontend/dist/.built
 	$(TEST_ENV) $(BIN)/python -W error::DeprecationWarning:annotator manage.py test tests
+
+test-faults: .venv/.installed-dev  ## Kill databases, brokers and workers, fill disks, cut files short
+	FAULTS=all $(TEST_ENV) $(BIN)/python manage.py test --pattern 'test_faults*.py' tests
 
 test-frontend: frontend/node_modules/.installed
 	cd frontend && $(WITH_NODE) npm run --silent test

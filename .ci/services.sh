@@ -31,6 +31,14 @@ find_chromium() {
 	fi
 }
 
+# The fault tests start services of their own, and kill them.
+find_fault_services() {
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ||
+		install_postgres || missing "the programs of Postgres"
+	command -v redis-server >/dev/null || debian_install redis-server || missing redis-server
+	command -v rabbitmq-server >/dev/null || debian_install rabbitmq-server || missing rabbitmq-server
+}
+
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 wait_for_port() { # port, seconds
@@ -38,17 +46,23 @@ wait_for_port() { # port, seconds
 	return 1
 }
 
-start_postgres() {
-	local fresh=no
+install_postgres() {
+	local fresh=no version
 	[ -n "$(ls /etc/postgresql 2>/dev/null)" ] || fresh=yes
 	debian_install postgresql || return 1
-	local version
-	version=$(ls /etc/postgresql | sort -V | tail -n 1)
 	# Debian asks for a password that nobody has set yet. A cluster that was here before keeps
 	# its rules: TEST_DATABASE_URL can say its password.
-	[ "$fresh" = no ] || trust_this_machine "/etc/postgresql/$version/main/pg_hba.conf"
+	[ "$fresh" = yes ] || return 0
+	version=$(ls /etc/postgresql | sort -V | tail -n 1)
+	trust_this_machine "/etc/postgresql/$version/main/pg_hba.conf"
+	as_root pg_ctlcluster --skip-systemctl-redirect "$version" main reload || true # if it runs
+}
+
+start_postgres() {
+	install_postgres || return 1
+	local version
+	version=$(ls /etc/postgresql | sort -V | tail -n 1)
 	as_root pg_ctlcluster --skip-systemctl-redirect "$version" main start || true # it may run
-	[ "$fresh" = no ] || as_root pg_ctlcluster --skip-systemctl-redirect "$version" main reload
 }
 
 trust_this_machine() { # pg_hba.conf

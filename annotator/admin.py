@@ -28,6 +28,8 @@ from annotator.models import (
     QueueItem,
     Revision,
     RunEpoch,
+    Search,
+    SearchTrial,
     Snapshot,
     TrainingRun,
 )
@@ -363,6 +365,20 @@ class TrainingRunAdmin(Record):
     list_select_related = ["dataset", "candidate", "requested_by"]
     search_fields = ["reason", "message"]
     inlines = [RunEpochInline]
+
+
+class SearchTrialInline(RecordInline):
+    model = SearchTrial
+    fields = readonly_fields = ("number", "state", "value", "params", "message")
+
+
+@admin.register(Search)
+class SearchAdmin(Record):
+    list_display = ["__str__", "dataset", "status", "wanted", "best", "run", "requested_by"]
+    list_filter = ["dataset", "family", "status"]
+    list_select_related = ["dataset", "best__search", "run", "requested_by"]
+    search_fields = ["message"]
+    inlines = [SearchTrialInline]
 
 
 @admin.register(Export)

@@ -18,15 +18,19 @@ class Job(StrEnum):
 
     PREDICT_IMAGES = "predict_images"  # dataset id: predicts all that lack the current pair
     TRAIN = "train"  # run id
+    SEARCH = "search"  # search id: trains its next trial
+    TAKE_IN = "take_in"  # run id, of a model that was trained elsewhere
     EXPORT = "export"  # export id
     TICK = "tick"  # 0: what beat asks of everyone
 
 
 def queue_of(job: Job) -> str:
     """The Celery queue that ``job`` runs on."""
-    if job is Job.TRAIN:
+    if job in (Job.TRAIN, Job.SEARCH):
         return str(settings.TRAINING_QUEUE)
-    return str(settings.PREDICTION_QUEUE) if job is Job.PREDICT_IMAGES else "cpu"
+    # A model that was sent does not wait until a training ends.
+    runs_models = job in (Job.PREDICT_IMAGES, Job.TAKE_IN)
+    return str(settings.PREDICTION_QUEUE) if runs_models else "cpu"
 
 
 def enqueue(job: Job, row_id: int, *, expires: int | None = None) -> None:

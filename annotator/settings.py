@@ -130,12 +130,13 @@ def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
     if config["ENGINE"].endswith("sqlite3"):
         # Web, workers and beat share the file: WAL lets readers pass a writer, and IMMEDIATE
-        # makes two writers queue at BEGIN instead of failing halfway through.
+        # makes two writers queue at BEGIN instead of failing halfway through. FULL: what somebody
+        # has submitted outlives a power cut.
         config["OPTIONS"] = {
             "timeout": 30,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        } | config.get("OPTIONS", {})
         # A file, not memory: the test client's threads must see the same database.
         config["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
     return config
@@ -234,11 +235,12 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    # Three nouns have a status; without names here one of them would be called Status3e0Enum.
+    # Four nouns have a status; without names here one of them would be called Status3e0Enum.
     "ENUM_NAME_OVERRIDES": {
         "ImageStatusEnum": "annotator.selectors.images.STATUSES",
         "ExportStatusEnum": "annotator.models.ExportStatus",
         "RunStatusEnum": "annotator.models.RunStatus",
+        "SearchStatusEnum": "annotator.models.SearchStatus",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -265,6 +267,13 @@ if BROKER_URL.startswith("filesystem://"):
         "control_folder": str(_broker / "control"),
         "store_processed": False,
     }
+if BROKER_URL.startswith(("redis://", "rediss://")):
+    # One that was restarted may leave a connection that never answers.
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+    }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
 CELERY_TASK_ACKS_LATE = False  # every task re-reads its row and beat wakes what was lost
@@ -276,6 +285,9 @@ TRAINING_QUEUE = env("TRAINING_QUEUE", "training", str)
 BEAT_SECONDS = env("BEAT_SECONDS", 15, _positive)
 HEARTBEAT_SECONDS = env("HEARTBEAT_SECONDS", 60, _positive)  # a run silent for longer is orphaned
 EXPORT_KEEP_DAYS = env("EXPORT_KEEP_DAYS", 30, _positive)  # the zips of exports
+# Only where objects leave the machine: in a folder they would lie beside the run's own.
+STORE_CHECKPOINTS = env("STORE_CHECKPOINTS", bool(S3_BUCKET), _flag)
+CHECKPOINT_SECONDS = env("CHECKPOINT_SECONDS", 60, _positive)  # at least so long between two
 RUN_KEEP_DAYS = env("RUN_KEEP_DAYS", 30, _positive)  # checkpoints and weights of runs that are over
 CELERY_BEAT_SCHEDULE = {
     "tick": {

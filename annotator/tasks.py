@@ -59,6 +59,21 @@ def train(run_id: int) -> None:
         enqueue(Job.TICK, 0)
 
 
+@shared_task(name=Job.SEARCH.value)
+def search(search_id: int) -> None:
+    """Train the next trial of a search, and come back for another; beat brings more workers."""
+    from annotator.work.searching import work_on_search
+
+    if work_on_search(search_id) and not shutdown.leaving():
+        enqueue(Job.SEARCH, search_id)
+
+
+@shared_task(name=Job.TAKE_IN.value)
+def take_in(run_id: int) -> None:
+    """Take in a model that was trained elsewhere."""
+    train(run_id)
+
+
 @shared_task(name=Job.EXPORT.value)
 def export(export_id: int) -> None:
     """Write an export's zip."""

@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from annotator.api import (
     annotations,
     auth,
+    bundles,
     composition,
     datasets,
     drafts,
@@ -20,6 +21,7 @@ from annotator.api import (
     predictions,
     queue,
     runs,
+    searches,
     versions,
 )
 
@@ -35,9 +37,11 @@ NOUNS = (
     flags,
     queue,
     runs,
+    searches,
     versions,
     composition,
     exports,
+    bundles,
 )
 v1 = [
     *(pattern for noun in NOUNS for pattern in noun.urlpatterns),

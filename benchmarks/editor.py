@@ -15,25 +15,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
-import subprocess
+import re
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
-from playwright.sync_api import CDPSession, Page, Response, TimeoutError, sync_playwright
+from playwright.sync_api import CDPSession, Page, Response, TimeoutError
 
-PASSWORD = "benchmark"  # noqa: S105
-BROWSER = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+from benchmarks.browser import Server, manage, served, signed_in
+
 MAIN = (2048, 3000)
 CASES = ((512, 200), (2048, 200), (2048, 1000), MAIN, (2048, 5000))
 WHOLE = (CASES[0], MAIN)  # these draw all strokes
@@ -41,15 +36,6 @@ EDITS = 20  # of each kind
 MARGIN = 24  # CSS px around the whole image, as in frontend/src/render/camera.ts
 LEAST_PITCH = 18  # CSS px; closer cells are edited at 1:1
 BRUSH = 40  # px
-WAIT = 60_000  # ms
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server and the folder of its images."""
-
-    address: str
-    environment: dict[str, str]
 
 
 def main() -> None:
@@ -74,54 +60,6 @@ def case(text: str) -> tuple[int, int]:
     """``2048/3000`` as side in px and number of cells."""
     side, cells = text.split("/")
     return int(side), int(cells)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[Server]:
-    """A server with an empty database of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **{key: value for key, value in os.environ.items() if key not in UNWANTED},
-        "CYTOLOOP_VAR": str(folder / "var"),
-        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-    }
-    manage(environment, "migrate", "--verbosity", "0")
-    user = ("--username", "bench", "--email", "bench@example.org")
-    manage(environment, "createsuperuser", "--noinput", *user)
-    manage(environment, "dataset_create", "bench", "--types", "HEK,N2a", "--type-pattern", "")
-    command = [sys.executable, "-m", "uvicorn", "annotator.asgi:application", "--port", str(port)]
-    server = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/health/live")
-        yield Server(address, environment)
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-UNWANTED = ("DATABASE_URL", "BROKER_URL", "S3_BUCKET")
-
-
-def manage(environment: dict[str, str], *arguments: str) -> str:
-    """The output of a management command."""
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return done.stdout
-
-
-def wait_for(address: str) -> None:
-    """Return when the server answers."""
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"nothing answers at {address}")
 
 
 def stored(server: Server, folder: Path, side: int, cells: int) -> int:
@@ -163,29 +101,14 @@ def measured(
 ) -> dict[str, Any]:
     """The figures of one case, in a browser of its own."""
     strokes = given.strokes if case in WHOLE else max(10, given.strokes // 5)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=given.chromium, args=BROWSER)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(WAIT)
-        page.add_init_script("localStorage.setItem('cytoloop:timing', 'on')")
-        sign_in(page, server)
+    with signed_in(server, given.chromium) as page:
         row: dict[str, Any] = {"cells": case[1], "open_seconds": opened(page, server, image)}
         session = page.context.new_cdp_session(page)
         row |= edited(page, case)
         row |= painted(page, strokes)
         row["heap_mb"] = heap(session)
         row |= submitted(page)
-        browser.close()
     return row
-
-
-def sign_in(page: Page, server: Server) -> None:
-    """By the page's own form."""
-    page.goto(f"{server.address}/sign-in")
-    page.get_by_label("User name").fill("bench")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Data sets").wait_for()
 
 
 def opened(page: Page, server: Server, image: int) -> float:
@@ -341,11 +264,22 @@ def measure_anew(page: Page) -> None:
     page.evaluate("performance.clearMeasures()")
 
 
+def type_untyped(page: Page) -> None:
+    """Give the cells that have no type one: a submit asks about them otherwise."""
+    scopes = page.get_by_role("group", name="Which cells to type")
+    untyped = scopes.get_by_role("button", name=re.compile("^untyped"))
+    if untyped.is_enabled():
+        untyped.click()
+        page.get_by_role("group", name="as", exact=True).get_by_role("button").first.click()
+
+
 def submitted(page: Page) -> dict[str, float]:
-    """One submit of the whole label image."""
+    """One submit of the whole label image, every cell with a type."""
+    type_untyped(page)
+    page.wait_for_timeout(500)
     began = time.perf_counter()
     with page.expect_response(is_revision) as got:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Shift+Enter")
     response = got.value
     response.finished()
     spent = (time.perf_counter() - began) * 1000

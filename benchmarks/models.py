@@ -11,6 +11,8 @@ import os
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 from inference import checkpoint
 from training.config import TrainConfig
 from training.synthetic import SyntheticImage, draw_image
-from training.train import train
+from training.train import EpochReport, train
 
 CHANNELS = ("cytoplasm", "nucleus")
 TYPES = ("HEK", "N2a")
@@ -58,8 +60,22 @@ def _trained(family: str, **settings: Any) -> Path:
         minutes = settings.pop("minutes", MINUTES[family])
         print(f"training a {family} for {minutes:g} minutes: {folder}", file=sys.stderr, flush=True)
         config = TrainConfig.for_family(family, {"minutes": minutes, **settings})
-        train(config, _snapshot(), folder, on_epoch=lambda report: print(report, file=sys.stderr))
+        # In a process of its own: memory that a training has had is faster to get than new memory,
+        # and whoever is measured afterwards should find what it would find alone.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            pool.submit(_train, config, folder).result()
     return folder
+
+
+def _train(config: TrainConfig, folder: Path) -> None:
+    """Leave the model in ``folder``, which appears when it is whole."""
+    unfinished = folder.with_name(f"{folder.name}.part")
+    train(config, _snapshot(), unfinished, on_epoch=_tell)
+    unfinished.rename(folder)
+
+
+def _tell(report: EpochReport) -> None:
+    print(report.sentence(), file=sys.stderr, flush=True)
 
 
 def _snapshot() -> Path:

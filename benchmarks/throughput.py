@@ -5,7 +5,8 @@
 DIR holds two-channel images (cytoplasm, nucleus); FILE is a cellpose 2/3 checkpoint, FOLDER a
 detector's model folder or zip. Without them, synthetic images of 512² and models trained on
 synthetic images for some minutes. Ours is ``images_predict --wait`` on a server's own database and
-folder: read, estimate the diameter, segment, detect, fuse, name types, store masks, flows, cells.
+folder: read, estimate the diameter, segment (in bfloat16, as models trained here do), detect, fuse,
+name types, store masks, flows, cells.
 The peer reads the same files and runs ``CellposeModel.eval``, which is told the images' median
 diameter, then torchvision's ``MaskRCNN`` with its pasted masks, and stores nothing; it sees
 ``--peer-images`` of them. The last line is one JSON object: ``speedup``, ``images_per_minute``,
@@ -26,13 +27,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from cellpose.models import CellposeModel
 from imagecodecs import imread
+from numpy.typing import NDArray
 
+from benchmarks.browser import UNWANTED, manage
 from benchmarks.detector import Stock
-from benchmarks.editor import UNWANTED, manage
 from benchmarks.models import CHANNELS, TYPES, crowded, kept, model_folder
-from benchmarks.segmenter import as_cellpose
+from benchmarks.segmenter import as_cellpose, planes_of
 from inference.detector import Detector
 from inference.labels import median_diameter
 from inference.normalize import normalize, resize
@@ -101,7 +104,8 @@ def served(
         manage(environment, "dataset_create", "bench", *create)
         manage(environment, "images_import", "bench", str(images))
         fixed = ("--diameter", str(diameter)) if diameter else ()
-        manage(environment, "model_import", "bench", "segmenter", str(weights), *fixed)
+        fast = ("--precision", "bfloat16", *fixed)
+        manage(environment, "model_import", "bench", "segmenter", str(weights), *fast)
         manage(environment, "model_import", "bench", "detector", str(detector))
         answer = manage(environment, "images_predict", "bench", "--wait", "--json")
         done = json.loads(answer.splitlines()[-1])
@@ -119,19 +123,26 @@ def plain_loop(files: list[Path], weights: Path, folder: Path) -> float:
     detector = Detector.load(folder)
     stock = Stock(detector.network, len(detector.meta.channels))
     zoom = detector.zoom()
-    warm = imread(files[0])
+    warm = read(files[0])
     masks = segmenter.eval(warm.transpose(1, 2, 0), diameter=30, channels=[1, 2])[0]
     diameter = median_diameter(masks) or 30.0
     seconds = []
     for file in files:
         began = time.perf_counter()
-        image = imread(file)
+        image = read(file)
         segmenter.eval(image.transpose(1, 2, 0), diameter=diameter, channels=[1, 2])
         planes = normalize(image)
         size = round(planes.shape[1] * zoom), round(planes.shape[2] * zoom)
         stock.detect(resize(planes, size))
         seconds.append(time.perf_counter() - began)
     return float(np.mean(seconds))
+
+
+def read(file: Path) -> NDArray[Any]:
+    """All planes of an image (C, H, W)."""
+    if file.suffix in (".tif", ".tiff"):
+        return tifffile.imread(file)
+    return planes_of(imread(file))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inference.errors import InferenceError
+from inference.files import tensors_are_whole, whole
 
 WEIGHTS = "weights.safetensors"
 META = "meta.json"
@@ -65,15 +66,12 @@ class ModelMeta:
 def save(folder: Path, state: dict[str, Tensor], meta: ModelMeta) -> str:
     """Write weights, then meta, each by atomic rename; the sha256 of the weights file."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{WEIGHTS}.part"
     # clone: safetensors refuses tensors that share memory, e.g. tied weights or channels-last.
-    save_file(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, part
-    )
-    os.replace(part, folder / WEIGHTS)
-    part = folder / f"{META}.part"
-    part.write_text(json.dumps(meta.to_json(), indent=1))
-    os.replace(part, folder / META)
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    with whole(folder / WEIGHTS) as fresh:
+        save_file(tensors, fresh)
+    with whole(folder / META) as fresh:
+        fresh.write_text(json.dumps(meta.to_json(), indent=1))
     return file_sha256(folder / WEIGHTS)
 
 
@@ -86,6 +84,15 @@ def load(folder: Path) -> tuple[dict[str, Tensor], ModelMeta]:
         raise InferenceError(f"The model folder {folder} has no {WEIGHTS}.") from error
     except (SafetensorError, OSError) as error:
         raise InferenceError(f"The weights in {folder} are damaged: {error}.") from error
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a model, and no file of it was cut short."""
+    try:
+        load_meta(folder)
+    except InferenceError:
+        return False
+    return tensors_are_whole(folder / WEIGHTS)
 
 
 def load_meta(folder: Path) -> ModelMeta:

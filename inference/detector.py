@@ -20,6 +20,8 @@ from inference.checkpoint import ModelMeta
 from inference.detector_network import DetectorNetwork
 from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
+from inference.fusion_rule import SURE
+from inference.interruption import ask
 from inference.labels import cell_geometry, median_diameter, validate
 from inference.normalize import check_image, normalize, resize
 from inference.threads import Threads
@@ -28,7 +30,6 @@ from inference.type_head import cell_windows
 TILE = 512  # px at the network's scale; larger images are seen in overlapping tiles
 MARGIN = 96  # px by which a tile looks beyond the part it answers for: more than a cell
 WINDOWS_AT_ONCE = 128
-SURE = 0.5  # score from which a detection counts as a cell
 Floats = NDArray[np.float32]
 
 
@@ -205,6 +206,7 @@ class Detector:
 
     def _detect_tile(self, planes: Tensor, tile: _Tile) -> tuple[Floats, Floats, Floats]:
         """Boxes, scores and soft masks of the cells whose centre lies in the tile's own part."""
+        ask()
         part = planes[:, tile.y0 : tile.y1, tile.x0 : tile.x1]
         with (
             self.threads.timed(part.numel()),

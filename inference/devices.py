@@ -10,6 +10,20 @@ def pick_device(name: str | None = None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def device_name(name: str | None = None) -> str:
+    """What a person calls the device that ``pick_device`` gives."""
+    try:
+        device = pick_device(name)
+        if device.type == "cuda" and torch.cuda.is_available():
+            return str(torch.cuda.get_device_name(device))
+    except (RuntimeError, AssertionError):  # there is no such device: the training will say so
+        return str(name)
+    if device.type != "cpu":
+        return str(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads != 1)}"
+
+
 def fast_in_bfloat16(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
     if device.type == "cuda":

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+KEPT_UP_TO = 4096 * 4096  # px of an image; larger ones are never held in floats at once
 _MAGIC = b"CLF1"
 _HEADER = struct.Struct("<4sIII")  # magic, height, width, Euler steps
 _PER_UNIT = 20.0

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import kernels
-from inference.labels import cell_geometry, compact, relabel
+from inference.labels import cell_geometry, compact
 
 _THREADS = min(8, os.cpu_count() or 1)
-_NETWORK_SCALE = 5.0  # the network's flows are unit vectors times five
 _MARGIN = 20  # px around the histogram of end points
 _LARGEST = 0.4  # of the image: a mask above this is background that flowed together
 _CHUNK = 4096  # points per piece of work
@@ -61,7 +60,7 @@ def follow_flows(
     interpolation, end points truncated to whole pixels: (2, n). Points rest early once a step is
     no longer than ``still`` px; at 0 the result is that of all steps.
     """
-    field = np.ascontiguousarray(flows * inside / np.float32(_NETWORK_SCALE))
+    field = np.ascontiguousarray(flows * inside / kernels.NETWORK_SCALE)
     points = np.stack(np.nonzero(inside)).astype(np.float32)
     _spread(
         lambda low, high: kernels.euler(field, points, low, high, niter, still),
@@ -90,9 +89,9 @@ def seeds_to_masks(
     basins = kernels.grow(histogram, peaks[order])
     labels = np.zeros((height, width), np.int32)
     labels[inside] = basins.ravel()[bins]
-    counts = np.bincount(labels.ravel(), minlength=1)
+    counts = kernels.areas(labels, int(basins.max()))
     counts[0] = 0
-    labels[np.isin(labels, np.flatnonzero(counts > largest * labels.size))] = 0
+    kernels.keep(labels, counts <= largest * labels.size)
     return kernels.renumber(labels)
 
 
@@ -100,18 +99,27 @@ def flow_errors(labels: NDArray[Any], flows: NDArray[np.float32]) -> NDArray[np.
     """Mean squared difference per cell (n,), in order of ids, between the network's ``flows`` and
     the flows its mask would have: cellpose's test of a mask's consistency.
     """
-    index, ids = compact(labels)
-    difference = ((masks_to_flows(index) - flows / np.float32(_NETWORK_SCALE)) ** 2).sum(axis=0)
-    flat = index.ravel()
-    sums = np.bincount(flat, weights=difference.ravel(), minlength=ids.size + 1)
-    return sums[1:] / np.maximum(np.bincount(flat, minlength=ids.size + 1)[1:], 1)
+    return _errors(compact(labels)[0].astype(np.int32), flows)
+
+
+def _errors(index: NDArray[np.int32], flows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``flow_errors`` of ids 1 … n without gaps."""
+    boxes = cell_geometry(index).boxes
+    errors = np.zeros(len(boxes))
+    _spread(
+        lambda low, high: kernels.heat_errors(index, boxes, low, high, flows, errors),
+        len(boxes),
+        16,
+    )
+    return errors
 
 
 def fill_and_filter(labels: NDArray[Any], min_size: int) -> NDArray[Any]:
     """Holes filled, cells under ``min_size`` px² dropped before and after, ids 1 … n."""
     kept = kernels.renumber(_without_small(labels.astype(np.int32), min_size))
     kernels.fill_holes(kept, cell_geometry(kept).boxes)
-    return relabel(kernels.renumber(_without_small(kept, min_size)))[0]
+    final = kernels.renumber(_without_small(kept, min_size))
+    return final.astype(np.uint16 if int(final.max(initial=0)) <= 0xFFFF else np.uint32)
 
 
 def decode(
@@ -123,15 +131,15 @@ def decode(
         return np.zeros(cellprob.shape, np.uint16)
     labels = seeds_to_masks(follow_flows(flows, inside, settings.niter, settings.still), inside)
     if settings.flow_threshold > 0 and labels.max() > 0:
-        bad = np.flatnonzero(flow_errors(labels, flows) > settings.flow_threshold) + 1
-        labels[np.isin(labels, bad)] = 0
+        good = _errors(labels, flows) <= settings.flow_threshold
+        kernels.keep(labels, np.concatenate([[True], good]))
     return fill_and_filter(labels, settings.min_size)
 
 
 def _without_small(labels: NDArray[np.int32], min_size: int) -> NDArray[np.int32]:
-    small = np.bincount(labels.ravel(), minlength=1) < min_size
-    small[0] = False
-    labels[small[labels]] = 0
+    kept = kernels.areas(labels, int(labels.max(initial=0))) >= min_size
+    kept[0] = True
+    kernels.keep(labels, kept)
     return labels
 
 
@@ -140,6 +148,7 @@ def _spread(work: Callable[[int, int], None], count: int, least: int) -> None:
     if count == 0:
         return
     step = max(least, -(-count // (4 * _THREADS)))
+    step += -step % least  # blocks of points do not depend on the number of threads
     pieces = [(low, min(count, low + step)) for low in range(0, count, step)]
     if len(pieces) == 1:
         work(*pieces[0])

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+NETWORK_SCALE = np.float32(5.0)  # the network's flows are unit vectors times five
 BLOCK = 32  # points that ``euler`` moves together
 
 
@@ -23,22 +24,58 @@ def heat_flows(
 ) -> None:
     """Flows of the cells with ids low + 1 … high into ``flows`` (2, H, W); see masks_to_flows."""
     for cell in range(low, high):
-        x0, y0, x1, y1 = boxes[cell]
-        inside = np.zeros((y1 - y0 + 2, x1 - x0 + 2))  # with an empty rim
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if labels[y, x] == cell + 1:
-                    inside[y - y0 + 1, x - x0 + 1] = 1.0
-        ys, xs = np.nonzero(inside)
-        centre = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
-        heat = diffuse(inside, ys[centre], xs[centre])
+        ys, xs, heat = _heated(labels, boxes, cell)
+        y0, x0 = boxes[cell, 1] - 1, boxes[cell, 0] - 1
         for k in range(ys.size):
-            y, x = ys[k], xs[k]
-            dy = heat[y + 1, x] - heat[y - 1, x]
-            dx = heat[y, x + 1] - heat[y, x - 1]
-            length = 1e-60 + np.sqrt(dy * dy + dx * dx)
-            flows[0, y0 + y - 1, x0 + x - 1] = dy / length
-            flows[1, y0 + y - 1, x0 + x - 1] = dx / length
+            dy, dx = _slope(heat, ys[k], xs[k])
+            flows[0, y0 + ys[k], x0 + xs[k]] = dy
+            flows[1, y0 + ys[k], x0 + xs[k]] = dx
+
+
+@njit(cache=True, nogil=True)
+def heat_errors(
+    labels: NDArray[np.int32],
+    boxes: NDArray[np.int32],
+    low: int,
+    high: int,
+    flows: NDArray[np.float32],
+    errors: NDArray[np.float64],
+) -> None:
+    """Into ``errors`` (n,): how far the network's ``flows`` (2, H, W) are from ``heat_flows``, mean
+    squared over each cell's pixels.
+    """
+    for cell in range(low, high):
+        ys, xs, heat = _heated(labels, boxes, cell)
+        y0, x0 = boxes[cell, 1] - 1, boxes[cell, 0] - 1
+        total = 0.0
+        for k in range(ys.size):
+            dy, dx = _slope(heat, ys[k], xs[k])
+            off_y = np.float32(dy) - flows[0, y0 + ys[k], x0 + xs[k]] / NETWORK_SCALE
+            off_x = np.float32(dx) - flows[1, y0 + ys[k], x0 + xs[k]] / NETWORK_SCALE
+            total += off_y * off_y + off_x * off_x
+        errors[cell] = total / ys.size
+
+
+@njit(cache=True, nogil=True)
+def _heated(labels: NDArray[np.int32], boxes: NDArray[np.int32], cell: int) -> Any:
+    """Of the cell with id cell + 1, in its box with an empty rim: rows, columns, and the heat."""
+    x0, y0, x1, y1 = boxes[cell]
+    inside = np.zeros((y1 - y0 + 2, x1 - x0 + 2))
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            if labels[y, x] == cell + 1:
+                inside[y - y0 + 1, x - x0 + 1] = 1.0
+    ys, xs = np.nonzero(inside)
+    centre = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
+    return ys, xs, diffuse(inside, ys[centre], xs[centre])
+
+
+@njit(cache=True, nogil=True)
+def _slope(heat: NDArray[np.float64], y: int, x: int) -> Any:
+    dy = heat[y + 1, x] - heat[y - 1, x]
+    dx = heat[y, x + 1] - heat[y, x - 1]
+    length = 1e-60 + np.sqrt(dy * dy + dx * dx)
+    return dy / length, dx / length
 
 
 @njit(cache=True, nogil=True)
@@ -233,6 +270,25 @@ def renumber(labels: NDArray[np.int32]) -> Any:
                     table[old] = count
                 fresh[y, x] = table[old]
     return fresh
+
+
+@njit(cache=True, nogil=True)
+def areas(labels: NDArray[np.int32], count: int) -> Any:
+    """Pixels of the ids 0 … count."""
+    found = np.zeros(count + 1, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            found[labels[y, x]] += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def keep(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> None:
+    """Make the ids that are not ``kept`` (by id) background, in place."""
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if not kept[labels[y, x]]:
+                labels[y, x] = 0
 
 
 @njit(cache=True, nogil=True)

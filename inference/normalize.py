@@ -36,22 +36,40 @@ def normalize(image: NDArray[Any]) -> NDArray[np.float32]:
     Cellpose 3's normalisation, percentiles on a grid for very large planes included. Constant
     planes become zeros. All values must be finite (``check_image``).
     """
-    planes = np.array(image, np.float32)
-    whole_numbers = image.dtype.kind != "f"
-    for plane in planes:
-        if not plane.size:
+    return scaled(image, scaling(image))
+
+
+Scaling = list[tuple[np.floating[Any], np.floating[Any]]]  # (low, span) of each plane
+
+
+def scaling(image: NDArray[Any]) -> Scaling:
+    """The 1st percentile of each plane of (C, H, W), and how far the 99th lies above it: 0 for
+    planes that show nothing.
+    """
+    found: Scaling = []
+    for plane in image:
+        if not plane.size or plane.min() == plane.max():
+            found.append((np.float64(0.0), np.float64(0.0)))
             continue
         sample = plane
         if plane.size > _SAMPLED_ABOVE:
             sample = plane[:: max(1, plane.shape[0] // 224), :: max(1, plane.shape[1] // 224)]
-        low, high = np.percentile(sample, 1.0), np.percentile(sample, 99.0)
+        values = sample.astype(np.float32)
+        low, high = np.percentile(values, 1.0), np.percentile(values, 99.0)
         # Floats may span less than cellpose's fixed 1e-3 and still hold a picture.
+        whole_numbers = image.dtype.kind != "f"
         least = 1e-3 if whole_numbers else 1e-6 * max(abs(low), abs(high))
-        if plane.min() == plane.max():
-            plane[:] = 0.0
-        elif high - low > least:
+        found.append((low, high - low if high - low > least else np.float64(0.0)))
+    return found
+
+
+def scaled(image: NDArray[Any], scales: Scaling) -> NDArray[np.float32]:
+    """(C, H, W), or a part of it, as float32 with the ``scaling`` of the whole."""
+    planes = np.array(image, np.float32)
+    for plane, (low, span) in zip(planes, scales, strict=True):
+        if span > 0:
             plane -= low
-            plane /= high - low
+            plane /= span
         else:
             plane[:] = 0.0
     return planes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import uncertainty
-from inference.detector import Detector
+from inference.detector import Detections, Detector
 from inference.errors import InferenceError
 from inference.flow_cache import pack
 from inference.fusion import Fused, FusedCell, fuse
+from inference.fusion_rule import UNFITTED, FusionRule
 from inference.labels import CellGeometry, cell_geometry
 from inference.normalize import check_image, normalize
-from inference.segmenter import Segmenter
+from inference.segmenter import Segmentation, Segmenter, SegmenterSettings
 from inference.uncertainty import Sight
+from inference.windows import LARGE, see_in_windows
 
 PAIRS_KEPT = 2  # loaded at a time in one worker: the current pair and a candidate
 
@@ -50,7 +53,7 @@ class ImagePrediction:
     reasons: tuple[dict[str, Any], ...]  # {"code", "text", "value"}
     diameter: float  # px
     seconds: float
-    flows: bytes = b""  # of the segmenter, as ``flow_cache.pack`` writes them
+    flows: bytes = b""  # of the segmenter, as ``flow_cache.pack`` writes them; of no large image
 
 
 class Predictor:
@@ -65,18 +68,54 @@ class Predictor:
         self.segmenter = segmenter
         self.detector = detector
 
-    def predict(self, image: NDArray[Any]) -> ImagePrediction:
-        """Typed cells of ``image`` (C, H, W), channels as the models' meta says."""
+    def predict(
+        self,
+        image: NDArray[Any],
+        rule: FusionRule = UNFITTED,
+        on_window: Callable[[], None] | None = None,
+    ) -> ImagePrediction:
+        """Typed cells of ``image`` (C, H, W), channels as the models' meta says.
+
+        An image larger than ``windows.LARGE`` is seen in windows, before each of which
+        ``on_window`` is called; its flows are not kept.
+        """
         began = time.perf_counter()
+        if image.ndim == 3 and image.shape[1] * image.shape[2] > LARGE:
+            check_image(image, self.segmenter.meta.channels)
+            with self.segmenter.sparing():
+                seen = see_in_windows(self, image, rule, on_window=on_window)
+            fused = Fused(seen.labels, seen.cells)
+            return self._described(fused, seen.geometry, seen.diameter, b"", began)
+        planes = self.planes(image)
+        segmentation, detections = self.seen_planes(planes)
+        fused = fuse(segmentation, detections, planes, self.detector, rule)
+        flows = pack(segmentation.flows, segmentation.cellprob, segmentation.niter)
+        geometry = cell_geometry(fused.labels)
+        return self._described(fused, geometry, segmentation.diameter, flows, began)
+
+    def planes(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """``image`` (C, H, W), checked and normalised."""
         check_image(image, self.segmenter.meta.channels)
-        planes = normalize(image)
-        segmentation = self.segmenter.segment_planes(planes)
-        detections = None
-        if self.detector is not None:
-            zoom = self.detector.zoom(segmentation.diameter)
-            detections = self.detector.detect_planes(planes, zoom)
-        fused = fuse(segmentation, detections, planes, self.detector)
-        cells = self._described(fused)
+        return normalize(image)
+
+    def seen_planes(
+        self, planes: NDArray[np.float32], diameter: float | None = None
+    ) -> tuple[Segmentation, Detections | None]:
+        """Each model's cells of normalised ``planes`` (C, H, W) before fusion.
+
+        Without ``diameter`` (px) the segmenter estimates it.
+        """
+        settings = SegmenterSettings(diameter=diameter)
+        segmentation = self.segmenter.segment_planes(planes, settings)
+        if self.detector is None:
+            return segmentation, None
+        zoom = self.detector.zoom(segmentation.diameter)
+        return segmentation, self.detector.detect_planes(planes, zoom)
+
+    def _described(
+        self, fused: Fused, geometry: CellGeometry, diameter: float, flows: bytes, began: float
+    ) -> ImagePrediction:
+        cells = tuple(self._cell(cell, geometry, index) for index, cell in enumerate(fused.cells))
         doubts = uncertainty.reasons(
             [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None
         )
@@ -85,14 +124,10 @@ class Predictor:
             cells=cells,
             uncertainty=uncertainty.image_uncertainty([c.uncertainty for c in cells]),
             reasons=tuple(doubts),
-            diameter=float(segmentation.diameter),
-            flows=pack(segmentation.flows, segmentation.cellprob, segmentation.niter),
+            diameter=float(diameter),
+            flows=flows,
             seconds=time.perf_counter() - began,
         )
-
-    def _described(self, fused: Fused) -> tuple[CellPrediction, ...]:
-        geometry = cell_geometry(fused.labels)
-        return tuple(self._cell(cell, geometry, index) for index, cell in enumerate(fused.cells))
 
     def _cell(self, cell: FusedCell, geometry: CellGeometry, index: int) -> CellPrediction:
         types = self.detector.meta.types if self.detector is not None else ()
@@ -103,12 +138,12 @@ class Predictor:
             cell.probabilities,
             committee=self.detector is not None,
         )
-        terms = uncertainty.cell_terms(sight)
+        terms = uncertainty.cell_terms(sight, cell.chance)
         x0, y0, x1, y1 = (int(v) for v in geometry.boxes[index])
         return CellPrediction(
             label=cell.label,
             type=types[int(np.argmax(cell.probabilities))] if cell.probabilities else None,
-            score=uncertainty.existence_score(sight),
+            score=cell.chance,
             probabilities=dict(zip(types, cell.probabilities, strict=True)),
             uncertainty=uncertainty.combined(terms),
             terms=terms,

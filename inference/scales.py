@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from inference.checkpoint import ModelMeta
 from inference.flows import DecodeSettings, decode, flow_errors
 from inference.labels import cell_ids, diameters, relabel
+from inference.normalize import normalize
 
 Planes = NDArray[np.float32]
 FlowsAt = Callable[[Planes, float], tuple[Planes, NDArray[np.float32]]]
@@ -29,6 +30,7 @@ LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn; real cells lie within a
 AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach about 0.45
 _NEAR = 0.35  # octaves between the typical diameter and a rung that would only repeat it
 _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
+_STEP = 16  # px between those that show where a large image is busy
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
 _HUGE = 4.0  # times the told diameter: no cell, and slow to judge
 _SMALLEST, _LARGEST = 5.0, 300.0  # px, for a network trained at 30 px
@@ -150,16 +152,45 @@ def _without_huge(labels: NDArray[Any], diameter: float) -> NDArray[Any]:
 
 def busiest(planes: Planes, side: int) -> Planes:
     """The window of at most ``side`` px whose pixels vary most: where cells are, if anywhere."""
+    top, left = _busiest_corner(planes, side)
+    return planes[:, top : top + side, left : left + side]
+
+
+def busiest_windows(image: NDArray[Any], side: int, count: int) -> list[tuple[slice, slice, slice]]:
+    """Where up to ``count`` such windows lie in a large image (C, H, W) of any dtype, the busiest
+    first and none upon another, judged by some of its pixels.
+    """
+    planes = normalize(image[:, ::_STEP, ::_STEP])
+    small = -(-side // _STEP)
+    spread = _spread(planes, small)
+    found: list[tuple[slice, slice, slice]] = []
+    for _ in range(count):
+        top, left = (int(k) for k in np.unravel_index(int(spread.argmax()), spread.shape))
+        if found and spread[top, left] <= 0:
+            break
+        y, x = top * _STEP, left * _STEP
+        found.append((slice(None), slice(y, y + side), slice(x, x + side)))
+        spread[max(0, top - small + 1) : top + small, max(0, left - small + 1) : left + small] = 0
+    return found
+
+
+def _busiest_corner(planes: Planes, side: int) -> tuple[int, int]:
+    if side >= max(planes.shape[1:]):
+        return 0, 0
+    spread = _spread(planes, side)
+    top, left = np.unravel_index(int(spread.argmax()), spread.shape)
+    return int(top), int(left)
+
+
+def _spread(planes: Planes, side: int) -> NDArray[np.float64]:
+    """Summed variance of all windows of at most ``side`` px, by their upper left corner."""
     height, width = planes.shape[1:]
     rows, columns = min(side, height), min(side, width)
-    if (rows, columns) == (height, width):
-        return planes
     spread = np.zeros((height - rows + 1, width - columns + 1), np.float64)
     for plane in np.clip(planes, 0.0, 1.0):
         mean, square = (_window_means(p, rows, columns) for p in (plane, plane**2))
         spread += square - mean**2
-    top, left = np.unravel_index(int(spread.argmax()), spread.shape)
-    return planes[:, top : top + rows, left : left + columns]
+    return spread
 
 
 def _window_means(plane: Planes, rows: int, columns: int) -> NDArray[np.float64]:

@@ -6,7 +6,9 @@ Everything around it is ours and follows cellpose 3 step by step where the diame
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,16 @@ from cellpose.resnet_torch import CPnet
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inference import checkpoint, scales
+from inference import checkpoint, memory, scales
 from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
 from inference.flows import DecodeSettings, decode
-from inference.fused import FusedUNet, can_fuse
 from inference.labels import median_diameter
 from inference.normalize import check_image, network_planes, normalize, resize
+from inference.openvino_unet import OpenVinoUNet, can_compile
 from inference.threads import Threads
-from inference.tiling import run_tiled
+from inference.tiling import SPARING, WIDE, run_tiled
 
 CPNET_WIDTHS = (32, 64, 128, 256)
 _OFF = 0.25  # octaves between estimate and result beyond which the image is run once more
@@ -74,15 +76,28 @@ class Segmenter:
         # Imported checkpoints stay in float32: the same masks as cellpose's, pixel by pixel.
         wanted = meta.settings.get("precision", "float32") == "bfloat16"
         self.bf16 = wanted and fast_in_bfloat16(self.device)
-        self.wide = wanted
+        self.widest = WIDE if wanted else None  # px of a tile; None: cellpose's tiles
         dtype = torch.bfloat16 if self.bf16 else torch.float32
-        self.fused = FusedUNet(self.net, dtype) if wanted and can_fuse(self.device) else None
+        compiled = wanted and can_compile(self.device)
+        self.compiled = OpenVinoUNet(self.net, dtype) if compiled else None
+        if self.compiled is None and self.device.type == "cpu":
+            memory.keep_freed()
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Segmenter:
         """The segmenter in a model folder; ``InferenceError`` when it is unusable."""
         state, meta = checkpoint.load(folder)
         return cls(state, meta, device)
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Within it, smaller tiles: less memory and a little more time."""
+        usual = self.widest
+        self.widest = SPARING if usual else None
+        try:
+            yield
+        finally:
+            self.widest = usual
 
     def segment(
         self, image: NDArray[Any], settings: SegmenterSettings | None = None
@@ -114,7 +129,7 @@ class Segmenter:
         found = estimate.bounded(median_diameter(result.labels))
         if result.labels.any() and abs(np.log2(found / result.diameter)) > _OFF:
             return self._segment_at(planes, found, settings)
-        return result
+        return replace(result, diameter=found) if result.labels.any() else result
 
     def flows(
         self, planes: NDArray[np.float32], diameter: float
@@ -132,7 +147,7 @@ class Segmenter:
         # float32 arithmetic and truncation as in cellpose, which decides the resized shape.
         shape = max(1, int(height * rescale)), max(1, int(width * rescale))
         scaled = planes if rescale == 1.0 else resize(planes, shape)
-        return run_tiled(scaled, self._forward, wide=self.wide)
+        return run_tiled(scaled, self._forward, widest=self.widest)
 
     def _segment_at(
         self, planes: NDArray[np.float32], diameter: float, settings: SegmenterSettings
@@ -159,15 +174,15 @@ class Segmenter:
     def _forward(
         self, tiles: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self.compiled is not None:
+            return self.compiled(tiles)
         batch = torch.from_numpy(tiles).to(self.device, memory_format=torch.channels_last)
         with (
             self.threads.timed(tiles.size),
             torch.inference_mode(),
-            torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.bf16 and self.fused is None
-            ),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
         ):
-            outputs, style = self.fused(batch) if self.fused else self.net(batch)[:2]
+            outputs, style = self.net(batch)[:2]
         return outputs.float().cpu().numpy(), style.float().cpu().numpy()
 
     def _nothing(self, shape: tuple[int, ...]) -> Segmentation:

@@ -4,7 +4,8 @@ Three terms per cell, each 0 (sure) … 1:
 
 * existence: 1 − |2p − 1| for p = the chance that the cell is there at all. Where both models see
   it, p = 1 − (1 − s)(1 − d) of their scores; where one alone does, its score is halved, for the
-  other's silence is half of the evidence.
+  other's silence is half of the evidence. Where a ``FusionRule`` was fitted on validation images,
+  p is its calibrated chance.
 * border: 1 − IoU of the two models' masks (0 where only one model drew it).
 * type: the entropy of the type probabilities over its maximum, log T.
 
@@ -45,10 +46,14 @@ def existence_score(cell: Sight) -> float:
     return (alone or 0.0) * (0.5 if cell.committee else 1.0)
 
 
-def cell_terms(cell: Sight) -> dict[str, float]:
-    """The terms "existence", "border", "type", 0 … 1 each."""
+def cell_terms(cell: Sight, chance: float | None = None) -> dict[str, float]:
+    """The terms "existence", "border", "type", 0 … 1 each.
+
+    ``chance`` that the cell is there, 0 … 1, is ``existence_score`` where nobody knows better.
+    """
+    p = existence_score(cell) if chance is None else chance
     return {
-        "existence": 1 - abs(2 * existence_score(cell) - 1),
+        "existence": 1 - abs(2 * p - 1),
         "border": 0.0 if cell.iou is None else 1 - cell.iou,
         "type": normalised_entropy(cell.probabilities),
     }

@@ -1,10 +1,15 @@
-"""Django's test runner, beginning with an empty state folder."""
+"""Django's test runner, beginning with an empty state folder and ending with what took longest."""
 
 from __future__ import annotations
 
 import shutil
+import sys
+import time
+from collections import defaultdict
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from unittest import TestCase, TestSuite, TextTestResult
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -17,8 +22,42 @@ KEPT_BY_INSTALLATIONS = ("db.sqlite3", "secret_key")
 MARK = "made-by-the-tests"
 
 
+SLOWEST = 15  # modules whose times are printed
+WORTH_TELLING = 60  # seconds; a shorter suite's times are of no interest
+
+
+class TimedResult(TextTestResult):
+    """Adds up the seconds of each module's tests."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._began = 0.0
+
+    def startTest(self, test: TestCase) -> None:
+        self._began = time.perf_counter()
+        super().startTest(test)
+
+    def stopTest(self, test: TestCase) -> None:
+        super().stopTest(test)
+        self.seconds[type(test).__module__] += time.perf_counter() - self._began
+
+
 class CleanFolderRunner(DiscoverRunner):
     """What an earlier run left in objects, runs, snapshots and the broker is gone."""
+
+    def get_resultclass(self) -> type[TextTestResult] | None:
+        return super().get_resultclass() or TimedResult
+
+    def suite_result(self, suite: TestSuite, result: Any, **kwargs: Any) -> int:
+        seconds = result.seconds if isinstance(result, TimedResult) else {}
+        if sum(seconds.values()) > WORTH_TELLING:
+            slowest = sorted(seconds.items(), key=itemgetter(1), reverse=True)[:SLOWEST]
+            for module, spent in slowest:
+                if spent < 1:
+                    break
+                print(f"{spent:8.1f} s  {module}", file=sys.stderr)
+        return super().suite_result(suite, result, **kwargs)
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         if not settings.TESTING:

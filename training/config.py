@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from training.errors import TrainingError
 
 FAMILIES = ("segmenter", "detector")
+SCHEDULE = "schedule.json"  # in a run folder: the progress at each step, to follow not the clock
+OF_THE_MACHINE = ("weights_cache", "prepared", "device")  # settings that change no weights
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,10 @@ class TrainConfig:
     weight_decay: float = 1e-4
     warmup: float = 0.04  # share of the run in which the learning rate rises
     ema: float = 0.99  # decay per step of the averaged weights that are kept; 0 = off
+    patience: float = 0.4  # share of the run after which it stops if no epoch was better; 0 = off
     clip: float = 1.0  # largest norm of the gradient
     crop: int = 224  # px, side of a training crop at the network's scale
+    validation_crop: int = 0  # px, side of the crops a segmenter is judged on; 0 = as ``crop``
     crops_per_epoch: int = 160
     scale_low: float = 0.7  # random zoom of a crop around the network's cell diameter
     scale_high: float = 1.4
@@ -39,7 +44,9 @@ class TrainConfig:
     width: int = 32  # channels at the network's first level
     precision: str = "bfloat16"  # or "float32"
     device: str = ""  # "" = a GPU when there is one
+    devices: int = 1  # GPUs that share each batch, at most and where there are so many; 0 = all
     weights_cache: str = ""  # folder of downloaded start weights; "" = beside the run folder
+    prepared: str = ""  # folder of prepared images that snapshots share; "" = each has its own
 
     @classmethod
     def for_family(cls, family: str, overrides: dict[str, Any] | None = None) -> TrainConfig:
@@ -71,6 +78,12 @@ class TrainConfig:
             # Asked for so many minutes, a run makes as many epochs as fit.
             changes["epochs"] = _EPOCHS_IN_MINUTES
         return replace(self, **changes)
+
+
+def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` as overrides for any machine: without the family, and what one machine knows."""
+    left_out = {"family", *OF_THE_MACHINE}
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 _EPOCHS_IN_MINUTES = 10_000
@@ -127,9 +140,11 @@ def _is_text(value: str) -> bool:
 _MOST = {
     "batch_size": 1024,
     "crop": 4096,
+    "validation_crop": 4096,
     "crops_per_epoch": 1_000_000,
     "width": 1024,
     "epochs": 1_000_000,
+    "devices": 64,
     "seed": 2**32 - 1,
 }
 
@@ -146,15 +161,23 @@ def _check(config: TrainConfig) -> None:
     for key in positive:
         if getattr(config, key) <= 0:
             raise TrainingError(f"The training setting {key} must be above zero.")
-    for key in ("epochs", "minutes", "learning_rate", "weight_decay", "fixed_diameter", "seed"):
+    unsigned = ("epochs", "minutes", "learning_rate", "weight_decay", "fixed_diameter", "seed")
+    for key in (*unsigned, "validation_crop", "devices"):
         if getattr(config, key) < 0:
             raise TrainingError(f"The training setting {key} must not be negative.")
-    for key in ("ema", "warmup", "holdout"):
+    for key in ("ema", "warmup", "holdout", "patience"):
         if not 0.0 <= getattr(config, key) < 1.0:
             raise TrainingError(f"The training setting {key} lies between 0 and 1.")
     if config.scale_high < config.scale_low:
         raise TrainingError("The training setting scale_high must not be below scale_low.")
     if config.precision not in ("bfloat16", "float32"):
         raise TrainingError("The training setting precision is bfloat16 or float32.")
-    if config.family == "segmenter" and config.crop % 8:
-        raise TrainingError("The training setting crop must be a multiple of 8 for a segmenter.")
+    _check_sides(config)
+
+
+def _check_sides(config: TrainConfig) -> None:
+    for key in ("crop", "validation_crop"):
+        if config.family == "segmenter" and getattr(config, key) % 8:
+            raise TrainingError(
+                f"The training setting {key} must be a multiple of 8 for a segmenter."
+            )

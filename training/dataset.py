@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.labels import LabelsError, validate
+from inference.files import told_when_full, whole
+from inference.labels import LabelsError, cell_ids, validate
 from training.errors import TrainingError
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
+PREPARED = "prepared"  # folder of what a training makes of a snapshot's arrays
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,20 @@ class SnapshotImage:
     cell_types: dict[int, str] = field(default_factory=dict)  # label → type; absent = unknown
     complete_regions: tuple[tuple[int, int, int, int], ...] | None = None  # x0, y0, x1, y1
     pixel_size_um: float | None = None
+    # What the arrays hold, where the snapshot says it: equal words, equal arrays.
+    pixels_content: str = ""
+    labels_content: str = ""
 
     def pixels(self) -> NDArray[Any]:
         """The role-ordered image (C, H, W) in its original dtype."""
         image = _array(self.image_file, self.name)
         if image.ndim != 3 or image.dtype.kind not in "uif":
             raise TrainingError(f"The image {self.name} in the snapshot is no CYX array.")
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise TrainingError(
+                f"The image {self.name} in the snapshot has pixels that are no numbers (NaN or"
+                " infinite): give them a value first."
+            )
         return image
 
     def labels(self) -> NDArray[Any]:
@@ -51,6 +64,19 @@ class SnapshotImage:
         except LabelsError as error:
             raise TrainingError(f"The labels of {self.name} cannot be used: {error}") from error
         return labels
+
+    def shape(self) -> tuple[int, int]:
+        """(H, W) px, read from the heads of image and labels; ``TrainingError`` if they differ."""
+        try:
+            pixels = np.load(self.image_file, mmap_mode="r").shape
+            labels = np.load(self.labels_path, mmap_mode="r").shape
+        except (OSError, ValueError, EOFError) as error:
+            raise TrainingError(f"The arrays of {self.name} cannot be read: {error}.") from error
+        if len(pixels) != 3 or labels != pixels[1:]:
+            raise TrainingError(
+                f"The labels of {self.name} are not of its image's shape: {labels} and {pixels}."
+            )
+        return pixels[1], pixels[2]
 
     @property
     def labels_path(self) -> Path:
@@ -68,6 +94,11 @@ class SnapshotImage:
             inside[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
         return inside
 
+    def complete_cells(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Ids, ascending, of the cells of ``labels`` (H, W) that the complete regions show."""
+        trusted = self.trusted(labels.shape)
+        return cell_ids(labels if trusted is None else np.where(trusted, labels, 0))
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -80,6 +111,7 @@ class Snapshot:
     channels: tuple[str, ...]
     types: tuple[str, ...]
     images: tuple[SnapshotImage, ...]
+    on_array: Callable[[], None] | None = None  # called before an array is prepared; may raise
 
     def split(self, name: str) -> tuple[SnapshotImage, ...]:
         """The labelled images of "train", "validation" or "test".
@@ -154,6 +186,8 @@ def _image(folder: Path, entry: dict[str, Any]) -> SnapshotImage:
         cell_types={int(k): str(v) for k, v in (entry.get("cell_types") or {}).items()},
         complete_regions=None if regions is None else tuple(_rectangle(r) for r in regions),
         pixel_size_um=entry.get("pixel_size_um"),
+        pixels_content=str(entry.get("pixels_content") or ""),
+        labels_content=str(entry.get("labels_content") or ""),
     )
 
 
@@ -167,3 +201,51 @@ def _array(file: Path, name: str) -> NDArray[Any]:
         return np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise TrainingError(f"The file {file.name} of {name} cannot be read: {error}.") from error
+
+
+def linked(target: Path, shared: Path, make: Callable[[], NDArray[Any]]) -> Path:
+    """The array of ``shared`` at ``target`` too: made where neither is there, else one more name.
+
+    Files appear whole, so that several workers may do this at once. Arrays that a power cut has
+    cut short are made again.
+    """
+    while not is_whole(target):
+        if not is_whole(shared):
+            shared.parent.mkdir(parents=True, exist_ok=True)
+            array = make()
+            # A thousand waits for the disk would cost more than making anew what a power cut took.
+            with whole(shared, durable=False) as fresh, fresh.open("wb") as stream:
+                np.save(stream, array, allow_pickle=False)
+        if shared == target:
+            break
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{uuid.uuid4().hex}")
+        try:
+            os.utime(shared)  # in use: nobody tidies it away now
+            _name(shared, fresh)
+            os.replace(fresh, target)
+        except FileNotFoundError:
+            continue  # somebody has, just before
+        finally:
+            fresh.unlink(missing_ok=True)
+    return target
+
+
+def _name(source: Path, fresh: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, fresh)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with told_when_full(fresh.parent):
+            shutil.copyfile(source, fresh)
+
+
+def is_whole(file: Path) -> bool:
+    """Whether there is an array in ``file``."""
+    try:
+        np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True

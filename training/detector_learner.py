@@ -20,11 +20,20 @@ from inference.detector_network import DetectorNetwork
 from inference.type_head import cell_windows
 from training.config import TrainConfig
 from training.dataset import Snapshot, hold_out
-from training.detector_samples import UNKNOWN, CellBatch, CellSample, prepare, random_crop
+from training.detector_samples import (
+    UNKNOWN,
+    CellBatch,
+    CellSample,
+    prepare,
+    random_crop,
+    weak_weight,
+)
 from training.detector_start import network_and_meta
 from training.engine import Validation
 from training.errors import TrainingError
 from training.metrics import calibration_error, match_counts
+from training.parallel import ALONE, Share
+from training.prepared import store_for
 
 _VALIDATION_IMAGES = 12
 _TYPED_CELLS_PER_STEP = 48
@@ -41,18 +50,23 @@ class DetectorLearner:
         run: Path,
         base: Path | None,
         device: torch.device,
+        share: Share = ALONE,
     ) -> None:
         self.config = config
         self.device = device
+        self.share = share
         self.types = snapshot.types
         images, held = snapshot.split("train"), snapshot.split("validation")
         self.held_out = not held
         if not held:
             images, held = hold_out(images, config.holdout)
-        self.samples = [sample for image in images if _usable(sample := prepare(image, self.types))]
-        if not any(sample.labels.any() for sample in self.samples):
+        store = store_for(snapshot, config)
+        weak = weak_weight(images)
+        samples = (prepare(image, self.types, store, weak) for image in images)
+        self.samples = [sample for sample in samples if _usable(sample)]
+        if not any(len(sample.types) > 1 for sample in self.samples):
             raise TrainingError("None of the training images has a cell; annotate some first.")
-        self.held = [prepare(image, self.types) for image in held[:_VALIDATION_IMAGES]]
+        self.held = [prepare(image, self.types, store) for image in held[:_VALIDATION_IMAGES]]
         network, self._meta = network_and_meta(config, snapshot, self.samples, base)
         self.model: nn.Module = network
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -61,12 +75,14 @@ class DetectorLearner:
         self._best = -1.0
 
     def batches(self, epoch: int) -> Iterator[CellBatch]:
-        rng = np.random.default_rng([self.config.seed, epoch])
+        rng = np.random.default_rng([self.config.seed, epoch])  # the same in all processes
+        cutting = self.share.rng(rng, self.config.seed, epoch)
         shares = np.array([sample.weight for sample in self.samples])
         for _ in range(self.steps_per_epoch):
             chosen = rng.choice(len(shares), self.config.batch_size, p=shares / shares.sum())
-            cut = [self._crop(self.samples[index], rng) for index in chosen]
-            names = tuple(self.samples[index].name for index in chosen)
+            own = self.share.part(chosen)
+            cut = [self._crop(self.samples[index], cutting) for index in own]
+            names = tuple(self.samples[index].name for index in own)
             yield CellBatch([image for image, _ in cut], [target for _, target in cut], names)
 
     def loss(self, batch: CellBatch) -> Tensor:
@@ -97,11 +113,12 @@ class DetectorLearner:
         logits, truth = [], []
         for sample in self.held:
             zoom = detector.zoom(sample.diameter)
-            shape = sample.labels.shape[0], sample.labels.shape[1]
-            found = detector.detect_planes(sample.planes, zoom)
-            labels, _ = found.sure().to_labels(shape)
-            counts += match_counts(*_where_complete(sample, labels), 0.5)
-            ids, answers = type_logits(model, sample.planes, sample.labels, zoom)
+            planes, true = sample.planes, sample.labels
+            found = detector.detect_planes(planes, zoom)
+            labels, _ = found.sure().to_labels(sample.shape)
+            inside = _complete(sample)
+            counts += match_counts(np.where(inside, true, 0), np.where(inside, labels, 0), 0.5)
+            ids, answers = type_logits(model, planes, true, zoom)
             logits.append(answers)
             truth.append(sample.types[ids])
         metrics = {"ap50": float(counts[0] / max(counts.sum(), 1.0))}
@@ -191,12 +208,12 @@ def _usable(sample: CellSample) -> bool:
     return sample.weight > 0 and any(x1 > x0 and y1 > y0 for x0, y0, x1, y1 in sample.regions)
 
 
-def _where_complete(sample: CellSample, labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """True and predicted labels, blank outside the complete regions."""
-    inside = np.zeros(labels.shape, bool)
+def _complete(sample: CellSample) -> NDArray[np.bool_]:
+    """Where the labels of a sample (H, W) are complete."""
+    inside = np.zeros(sample.shape, bool)
     for x0, y0, x1, y1 in sample.regions:
         inside[y0:y1, x0:x1] = True
-    return np.where(inside, sample.labels, 0), np.where(inside, labels, 0)
+    return inside
 
 
 def _judge_types(

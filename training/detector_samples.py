@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,27 +13,52 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inference.labels import cell_geometry, median_diameter, relabel
-from inference.normalize import normalize
+from inference.labels import cell_geometry
 from training.dataset import SnapshotImage
+from training.prepared import Store
 from training.transforms import jitter
 
 UNKNOWN = -1  # type index of a cell whose type nobody told
 WEAK_WEIGHT = 0.5  # of an image labelled by a segmenter's prediction, next to a corrected one
+FADE_CELLS = 2000  # typed by people, at which predicted labels weigh half of that
 _SMALLEST = 15  # px² of a cell still taught after cropping
 
 
 @dataclass(frozen=True)
 class CellSample:
-    """One training image. ``types`` (n + 1,) is the type index of label 0 … n."""
+    """One training image, of which a crop reads only what it shows. Cells that no complete region
+    shows are left out: nobody answers for them. ``types`` (n + 1,) is the type index of label
+    0 … n.
+    """
 
     name: str
-    planes: NDArray[np.float32]  # (C, H, W) normalised
-    labels: NDArray[Any]  # (H, W) 0 … n
+    planes_file: Path
+    labels_file: Path
+    shape: tuple[int, int]
     types: NDArray[np.int64]
     weight: float
     diameter: float  # px, median of the image's cells; 0 without cells
     regions: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1 where labels are complete
+
+    @property
+    def planes(self) -> NDArray[np.float32]:
+        """The normalised image (C, H, W), read anew."""
+        return np.load(self.planes_file).astype(np.float32)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The label image (H, W) of ids 0 … n, read anew."""
+        labels: NDArray[Any] = np.load(self.labels_file)
+        return labels
+
+    def window(self, x0: int, y0: int, x1: int, y1: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Planes (C, h, w) and labels (h, w), f32, of a part inside the image."""
+        planes, labels = (
+            # Opened anew each time: a mapping holds a file descriptor.
+            np.asarray(np.load(file, mmap_mode="r")[..., y0:y1, x0:x1], np.float32)
+            for file in (self.planes_file, self.labels_file)
+        )
+        return planes, labels
 
 
 @dataclass(frozen=True)
@@ -44,22 +70,31 @@ class CellBatch:
     names: tuple[str, ...]
 
 
-def prepare(image: SnapshotImage, types: Sequence[str]) -> CellSample:
-    """Read one labelled image of a snapshot."""
-    labels, old = relabel(image.labels())
+def weak_weight(images: Sequence[SnapshotImage]) -> float:
+    """The weight of predicted labels, which fades as cells that people typed grow in number."""
+    typed = sum(len(image.cell_types) for image in images if image.source != "prediction")
+    return WEAK_WEIGHT / (1 + typed / FADE_CELLS)
+
+
+def prepare(
+    image: SnapshotImage, types: Sequence[str], store: Store, weak: float = WEAK_WEIGHT
+) -> CellSample:
+    """Prepare one labelled image of a snapshot; predicted labels weigh ``weak``."""
+    height, width = image.shape()
+    ids, sizes = (np.load(file) for file in (store.ids(image), store.sizes(image)))
     index = {name: position for position, name in enumerate(types)}
-    named = [index.get(image.cell_types.get(int(label), ""), UNKNOWN) for label in old]
-    height, width = labels.shape
+    named = [index.get(image.cell_types.get(int(label), ""), UNKNOWN) for label in ids]
     regions = image.complete_regions
     if regions is None:
         regions = ((0, 0, width, height),)
     return CellSample(
         name=image.name,
-        planes=normalize(image.pixels()),
-        labels=labels,
+        planes_file=store.kept("planes", image),
+        labels_file=store.shown(image),
+        shape=(height, width),
         types=np.array([UNKNOWN, *named], np.int64),
-        weight=image.weight * (WEAK_WEIGHT if image.source == "prediction" else 1.0),
-        diameter=median_diameter(labels),
+        weight=image.weight * (weak if image.source == "prediction" else 1.0),
+        diameter=float(np.median(sizes)) if sizes.size else 0.0,
         regions=tuple(_within(region, width, height) for region in regions),
     )
 
@@ -80,12 +115,27 @@ def random_crop(
     so unlabelled cells outside are never taught as background.
     """
     areas = np.array([max(0, x1 - x0) * max(0, y1 - y0) for x0, y0, x1, y1 in sample.regions])
-    x0, y0, x1, y1 = sample.regions[rng.choice(len(areas), p=areas / areas.sum())]
-    matrix = _random_view((x1 - x0, y1 - y0), zoom, side, rng)
-    planes = np.stack([_warp(plane[y0:y1, x0:x1], matrix, side) for plane in sample.planes])
-    seen = sample.labels[y0:y1, x0:x1].astype(np.float32)
+    region = sample.regions[rng.choice(len(areas), p=areas / areas.sum())]
+    matrix = _random_view((region[2] - region[0], region[3] - region[1]), zoom, side, rng)
+    matrix[:, 2] -= matrix[:, :2] @ region[:2]
+    x0, y0, x1, y1 = _seen(matrix, side, region)
+    matrix[:, 2] += matrix[:, :2] @ (x0, y0)
+    planes, seen = sample.window(x0, y0, x1, y1)
+    warped = np.stack([_warp(plane, matrix, side) for plane in planes])
     labels = _warp(seen, matrix, side, cv2.INTER_NEAREST).astype(np.int64)
-    return torch.from_numpy(jitter(planes, rng)), target(labels, sample.types)
+    return torch.from_numpy(jitter(warped, rng)), target(labels, sample.types)
+
+
+def _seen(
+    matrix: NDArray[np.float64], side: int, region: tuple[int, int, int, int]
+) -> tuple[int, int, int, int]:
+    """The part of ``region`` (x0, y0, x1, y1) that the crop can show, at least one pixel."""
+    corners = np.array([(x, y) for x in (-1, side) for y in (-1, side)], np.float64)
+    points = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    low, high = np.floor(points.min(axis=0)) - 1, np.ceil(points.max(axis=0)) + 2
+    x0, y0 = (int(np.clip(low[k], region[k], region[k + 2] - 1)) for k in (0, 1))
+    x1, y1 = (int(np.clip(high[k], (x0, y0)[k] + 1, region[k + 2])) for k in (0, 1))
+    return x0, y0, x1, y1
 
 
 def _random_view(

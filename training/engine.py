@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,12 +22,24 @@ from torch import Tensor, nn
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16
+from inference.errors import InferenceError
+from inference.files import whole
 from inference.threads import Threads
-from training.config import TrainConfig
+from training.batches import Waiting, prefetch
+from training.config import TrainConfig, portable
 from training.errors import Cancelled, TrainingError
+from training.interruption import asking
+from training.kept import (
+    BAD_BATCH,
+    read_checkpoint,
+    read_schedule,
+    write_checkpoint,
+    write_metrics,
+)
+from training.parallel import Team
+from training.rates import average, learning_rate
 
-CHECKPOINT = "checkpoint.pt"
-METRICS = "metrics.jsonl"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,22 @@ class EpochReport:
     metrics: dict[str, float]
     seconds: float  # this epoch
     seconds_left: float
+    # Of the validation, by which the best epoch is kept; None when there is nothing to judge by.
+    score: float | None = None
+    waiting: float = 0.0  # share of its training, 0 … 1, in which the next batch was not there yet
+    # Progress at each step, where the clock had a say in it: what makes the same training again.
+    schedule: tuple[float, ...] = ()
+
+    def sentence(self) -> str:
+        """For a log."""
+        figures = [f"training loss {self.train_loss:.3f}"]
+        if self.validation_loss is not None:
+            figures.append(f"validation loss {self.validation_loss:.3f}")
+        figures += [f"{name} {value:.3f}" for name, value in self.metrics.items()]
+        return (
+            f"Epoch {self.epoch} of {self.epochs}: {', '.join(figures)}; {self.seconds:.0f} s,"
+            f" {self.waiting:.0%} of its training spent waiting for images."
+        )
 
 
 @dataclass(frozen=True)
@@ -98,8 +125,16 @@ class Watch:
 class Training:
     """One run: its state is what the checkpoint holds."""
 
-    def __init__(self, learner: Learner, config: TrainConfig, run: Path, meta: ModelMeta) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        config: TrainConfig,
+        run: Path,
+        meta: ModelMeta,
+        team: Team | None = None,
+    ) -> None:
         self.learner = learner
+        self.team = team or Team()
         self.config = config
         self.run = run
         self.meta = meta
@@ -113,8 +148,12 @@ class Training:
         self.elapsed = 0.0
         self.best_epoch = 0
         self.best_score = -math.inf
+        self.best_progress = 0.0  # at which the best epoch ended
         self.finished = False
+        self.waited = Waiting()
         self.reports: list[EpochReport] = []
+        self.schedule: list[float] = []  # this epoch's
+        self.replayed = read_schedule(run)
         self.threads = Threads(learner.device)
         self._resumed_at = time.monotonic()
 
@@ -122,10 +161,14 @@ class Training:
         """Train until the epochs or the minutes are used up; resumes from the checkpoint."""
         self._load()
         self._resumed_at = time.monotonic() - self.elapsed
+        if self.team.lead:
+            self._mend()
+        self.team.align(self.learner.model)
         whole = torch.get_num_threads()
         try:
-            while not self.finished:
-                self._fit_one_epoch(watch)
+            with asking({self.learner.model, self.averaged}, watch.check):
+                while not self.finished:
+                    self._fit_one_epoch(watch)
         finally:
             torch.set_num_threads(whole)
 
@@ -133,24 +176,48 @@ class Training:
         began = time.monotonic()
         self.epoch += 1
         train_loss = self._train_one_epoch(watch)
+        if not self.team.lead:
+            self.finished = bool(self.team.agreed(0.0))
+            return
         self.averaged.eval()
         with torch.no_grad():
             validation = self.learner.validate(self.averaged, self.epoch)
+        if not self.run.is_dir():
+            raise Cancelled("Another worker has taken this training over.")
         if validation.score > self.best_score or not self.best_epoch:
             self.best_score, self.best_epoch = validation.score, self.epoch
+            self.best_progress = self.progress()
             checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
-        self.finished = self.progress() >= 1.0
+        self.finished = self.progress() >= 1.0 or self._stalled()
         report = self._report(train_loss, validation, time.monotonic() - began)
         self.reports.append(report)
+        log.info("%s", report.sentence())
         self._save()
         if watch.on_epoch is not None:
             watch.on_epoch(report)
+        self.team.agreed(float(self.finished))
 
     def progress(self) -> float:
         """Share of the run that is over, 0 … 1, by epochs or minutes, whichever is further."""
+        if self.replayed:
+            return min(1.0, self.epoch / len(self.replayed))
         steps = self.step / max(1, self.config.epochs * self.learner.steps_per_epoch)
         seconds = self.config.minutes * 60.0
         return min(1.0, max(steps, self._clock() / seconds if seconds else 0.0))
+
+    def _stalled(self) -> bool:
+        """Whether the validation has not become better for ``patience`` of the whole run."""
+        patience = self.config.patience
+        # A training made again ends where the first one did.
+        waited = self.progress() - self.best_progress
+        stalled = not self.replayed and 0.0 < patience < waited
+        if stalled:
+            log.info(
+                "Stopped early: epoch %d was the best, and for %.0f %% of the run none was better.",
+                self.best_epoch,
+                100 * patience,
+            )
+        return stalled
 
     def _clock(self) -> float:
         return time.monotonic() - self._resumed_at
@@ -158,11 +225,14 @@ class Training:
     def _train_one_epoch(self, watch: Watch) -> float:
         self.learner.model.train()
         total, count = 0.0, 0
-        for batch in prefetch(self.learner.batches(self.epoch)):
+        self.waited = Waiting()
+        self.schedule = []
+        for batch in self.waited.timed(prefetch(self.learner.batches(self.epoch))):
             watch.check()
-            progress = self.progress()
+            progress = self.team.agreed(self._next_progress())
             if progress >= 1.0 and count:
                 break
+            self.schedule.append(progress)
             with self.threads.timed():
                 total += self._train_one_batch(batch, learning_rate(self.config, progress))
             count += 1
@@ -170,19 +240,32 @@ class Training:
             raise TrainingError("There was nothing to train on in this epoch.")
         return total / count
 
+    def _next_progress(self) -> float:
+        """Where in the schedule the next step is; 1 or more ends the epoch after its first."""
+        if not self.replayed:
+            return round(self.progress(), 6)
+        planned, made = self.replayed[self.epoch - 1], len(self.schedule)
+        return planned[made] if made < len(planned) else 1.0
+
     def _train_one_batch(self, batch: Any, rate: float) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         with torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.learner.loss(batch)
-        value = float(loss.detach())
+        own = float(loss.detach())
+        if not math.isfinite(own):
+            self._keep(batch)
+        value = self.team.mean(own)
         if not math.isfinite(value):
+            images = self.learner.describe(batch) if not math.isfinite(own) else "another GPU"
             raise TrainingError(
-                f"The loss stopped being finite in epoch {self.epoch} on the batch of"
-                f" {self.learner.describe(batch)}; lower the learning rate or check these images."
+                f"The loss stopped being finite in epoch {self.epoch} on the batch of {images}"
+                f" (kept in the run's folder as {BAD_BATCH}); lower the learning rate or check"
+                " these images."
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.average_gradients(self.learner.model)
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip)
         self.optimizer.step()
@@ -192,6 +275,12 @@ class Training:
             decay = min(self.config.ema, (1.0 + self.step) / (10.0 + self.step))
             average(self.averaged, self.learner.model, decay)
         return value
+
+    def _keep(self, batch: Any) -> None:
+        """Save a batch that the loss is not finite on, for people."""
+        # A full disk is not what is wrong here.
+        with suppress(OSError, RuntimeError, InferenceError), whole(self.run / BAD_BATCH) as fresh:
+            torch.save(vars(batch), fresh)
 
     def _report(self, loss: float, validation: Validation, seconds: float) -> EpochReport:
         progress = self.progress()
@@ -205,10 +294,14 @@ class Training:
             metrics=validation.metrics,
             seconds=seconds,
             seconds_left=0.0 if self.finished else max(0.0, whole - self._clock()),
+            waiting=self.waited.share,
+            score=validation.score if validation.metrics else None,
+            schedule=tuple(self.schedule) if self.config.minutes else (),
         )
 
     def _save(self) -> None:
         self.elapsed = self._clock()
+        reports = [asdict(report) for report in self.reports]
         state = {
             "config": asdict(self.config),
             "lineage": json.dumps(self.meta.lineage, sort_keys=True),
@@ -221,30 +314,20 @@ class Training:
             "elapsed": self.elapsed,
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
+            "best_progress": self.best_progress,
             "finished": self.finished,
-            "reports": [asdict(report) for report in self.reports],
+            "reports": reports,
         }
-        part = self.run / f"{CHECKPOINT}.part"
-        torch.save(state, part)
-        os.replace(part, self.run / CHECKPOINT)
-        part = self.run / f"{METRICS}.part"
-        part.write_text("".join(json.dumps(asdict(report)) + "\n" for report in self.reports))
-        os.replace(part, self.run / METRICS)
+        write_checkpoint(self.run, state, reports)
 
     def _load(self) -> None:
-        file = self.run / CHECKPOINT
-        if not file.exists():
+        state = read_checkpoint(self.run)
+        if state is None:
             return
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        lineage = json.dumps(self.meta.lineage, sort_keys=True)
         # A checkpoint of an older release lacks the settings that are new.
         saved = asdict(TrainConfig(self.config.family)) | state["config"]
-        differs = any(
-            saved[key] != value
-            for key, value in asdict(self.config).items()
-            if key not in ("weights_cache", "device")  # they differ between machines
-        )
-        if differs or state["lineage"] != lineage:
+        differs = portable(saved) != portable(asdict(self.config))
+        if differs or _comparable(json.loads(state["lineage"])) != _comparable(self.meta.lineage):
             raise TrainingError(
                 f"The folder {self.run.name} holds a checkpoint of another run or of other"
                 " settings; start a new run."
@@ -253,37 +336,40 @@ class Training:
         if self.config.ema:
             self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
+        if self.team.lead:
+            torch.set_rng_state(state["rng"])
+        else:  # what is drawn differs from process to process, and from epoch to epoch
+            torch.manual_seed(torch.initial_seed() + state["epoch"])
         for name in ("epoch", "step", "elapsed", "best_epoch", "best_score", "finished"):
             setattr(self, name, state[name])
+        # Checkpoints of older releases do not say it.
+        share = self.best_epoch / max(1, self.epoch)
+        self.best_progress = state.get("best_progress", share * self.progress())
         self.reports = [EpochReport(**report) for report in state["reports"]]
 
-
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Linear warm-up, then half a cosine to zero (Loshchilov & Hutter 2017), by progress 0 … 1."""
-    if progress < config.warmup:
-        return config.learning_rate * (progress + 1e-3) / (config.warmup + 1e-3)
-    after = (progress - config.warmup) / (1.0 - config.warmup)
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, after)))
-
-
-def average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the averaged weights and running statistics towards ``model``'s by 1 − ``decay``."""
-    with torch.no_grad():
-        for old, new in zip(
-            averaged.state_dict().values(), model.state_dict().values(), strict=True
-        ):
-            if old.dtype.is_floating_point:
-                old.lerp_(new.to(old.dtype), 1.0 - decay)
-            else:
-                old.copy_(new)
+    def _mend(self) -> None:
+        """Files that a power cut has cut short since: the checkpoint has what belongs in them."""
+        if not self.epoch:
+            return
+        write_metrics(self.run, [asdict(report) for report in self.reports])
+        if checkpoint.is_whole(self.run):
+            return
+        log.warning(
+            "The best epoch's weights in %s are cut short or missing, as after a power cut: those"
+            " of epoch %d take their place.",
+            self.run,
+            self.epoch,
+        )
+        score = self.reports[-1].score if self.reports else None
+        self.best_score = float(self.epoch) if score is None else score
+        self.best_epoch, self.best_progress = self.epoch, self.progress()
+        checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
 
 
-def prefetch(batches: Iterator[Any], ahead: int = 2) -> Iterator[Any]:
-    """``batches`` made in a thread, ``ahead`` of their use; its errors are raised here."""
-    end = object()
-    with ThreadPoolExecutor(1, "batches") as pool:
-        waiting = deque(pool.submit(next, batches, end) for _ in range(ahead))
-        while (batch := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, batches, end))
-            yield batch
+def _comparable(lineage: dict[str, Any]) -> dict[str, Any]:
+    """Where weights come from, as every machine would tell it."""
+    config = TrainConfig(str(lineage["config"]["family"]))
+    kept = portable(asdict(config) | lineage["config"])
+    told = {key: value for key, value in lineage.items() if key != "devices"} | {"config": kept}
+    comparable: dict[str, Any] = json.loads(json.dumps(told))
+    return comparable

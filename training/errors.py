@@ -11,6 +11,13 @@ class TrainingError(Exception):
         self.message = message
 
 
+class Pruned(TrainingError):
+    """``on_epoch`` said so: what the trial has shown so far is not worth its remaining epochs."""
+
+    def __init__(self, message: str = "Given up: worse than half of the trials before it.") -> None:
+        super().__init__(message)
+
+
 class Cancelled(TrainingError):
     """``should_stop`` said so; the last whole epoch's checkpoint stays in the run folder."""
 

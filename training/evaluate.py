@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import checkpoint
+from inference.fusion_rule import SURE
+from inference.interruption import asking
 from inference.labels import cell_ids, relabel
 from inference.segmenter import Segmenter
 from training.dataset import SnapshotImage, open_snapshot
-from training.errors import Cancelled, TrainingError
+from training.engine import Watch
+from training.errors import TrainingError
 from training.metrics import (
     ScoredCells,
     TypedCells,
     aggregated_jaccard,
     average_precision,
     count_error,
-    mean_average_precision,
     panoptic_quality,
-    type_metrics,
-    type_shares,
 )
+from training.type_figures import TypedImage, type_figures
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Answer:
     types: dict[int, str]
     scores: dict[int, float]
     least: float = 0.0
+    chances: dict[int, float] = field(default_factory=dict)  # label → calibrated, of its type
 
     def shown(self) -> Answer:
         """Only the cells a person sees."""
@@ -62,42 +64,47 @@ def evaluate(
 
     {"images", "ap50", "ap75", "ap90", "pq", "aji", "count_error", "per_image": [{"image", "name",
     "ap50", …}]}: means over images, AP in cellpose's sense, cells matched at an IoU of 0.5. A
-    detector with types adds "map" (COCO, IoU .50:.05:.95), "per_type", "type_accuracy",
-    "type_accuracy_mixed", "macro_f1", "confusion", and predicted and true shares of the types over
-    all and over mixed images. Only what lies in complete regions counts, cells and types alike.
+    detector adds "map" (COCO, IoU .50:.05:.95), and with types what ``type_figures`` tells:
+    "per_type", "type_accuracy", "macro_f1", "confusion", "mono_mixed_gap" … Only what lies in
+    complete regions counts, cells and types alike.
 
     A detector is measured alone: one that scales each image by its cells ("scaling": "image")
     estimates their diameter, where production hands it the paired segmenter's. So its figures
     do not change with the segmenter, and two detectors are compared on equal terms.
 
     Raises ``TrainingError`` when the split has no labelled image and ``Cancelled`` when
-    ``should_stop`` says so, which is asked before each image.
+    ``should_stop`` says so, which is asked before each image and each of its tiles.
     """
     opened = open_snapshot(snapshot)
     images = opened.split(split)
     if not images:
         raise TrainingError(f"The {split} split has no labelled image to evaluate on.")
     family = checkpoint.load_meta(model_folder).family
-    model = _segmenter(model_folder) if family == "segmenter" else _detector(model_folder)
-    true: list[TypedCells] = []
-    answers: list[Answer] = []
+    model = model_of(model_folder)
+    answered: list[TypedImage] = []
     per_image: list[dict[str, Any]] = []
+    check = Watch(should_stop=should_stop).check
     for image in images:
-        if should_stop is not None and should_stop():
-            raise Cancelled
-        cells, answer = _judged(image, model(image.pixels()))
-        true.append(cells)
-        answers.append(answer)
-        per_image.append(
-            {"image": image.id, "name": image.name, **_figures(cells.labels, answer.shown())}
-        )
+        check()
+        with asking(check):
+            cells, answer = judged(image, model(image.pixels()))
+        shown = answer.shown()
+        answered.append(_typed(image, cells, answer, shown))
+        per_image.append({"image": image.id, "name": image.name, **_figures(cells.labels, shown)})
     keys = ("ap50", "ap75", "ap90", "pq", "aji", "count_error")
     result: dict[str, Any] = {"split": split, "images": len(images)}
     result.update({key: float(np.mean([row[key] for row in per_image])) for key in keys})
     if family == "detector":
-        result.update(_type_figures(images, true, answers, _known_types(opened.types, true)))
+        types = _known_types(opened.types, [each.true for each in answered])
+        result.update(type_figures(answered, types))
     result["per_image"] = per_image
     return result
+
+
+def model_of(folder: Path) -> Model:
+    """The model in a folder as a function from an image (C, H, W) to its answer."""
+    is_segmenter = checkpoint.load_meta(folder).family == "segmenter"
+    return _segmenter(folder) if is_segmenter else _detector(folder)
 
 
 def _segmenter(folder: Path) -> Model:
@@ -107,7 +114,7 @@ def _segmenter(folder: Path) -> Model:
 
 def _detector(folder: Path) -> Model:
     # Imported here: torchvision loads slowly, and segmenters need none of it.
-    from inference.detector import SURE, Detector
+    from inference.detector import Detector
 
     detector = Detector.load(folder)
     names = detector.meta.types
@@ -116,17 +123,19 @@ def _detector(folder: Path) -> Model:
         found = detector.detect(pixels)
         labels, kept = found.to_labels((pixels.shape[1], pixels.shape[2]))
         types: dict[int, str] = {}
+        chances: dict[int, float] = {}
         if names:
             ids, probabilities = detector.classify(pixels, labels)
             best = probabilities.argmax(axis=1)
             types = {int(label): names[k] for label, k in zip(ids, best, strict=True)}
+            chances = dict(zip(ids.tolist(), probabilities.max(axis=1).tolist(), strict=True))
         scores = {n + 1: float(found.scores[k]) for n, k in enumerate(kept)}
-        return Answer(labels, types, scores, SURE)
+        return Answer(labels, types, scores, SURE, chances)
 
     return answer
 
 
-def _judged(image: SnapshotImage, answer: Answer) -> tuple[TypedCells, Answer]:
+def judged(image: SnapshotImage, answer: Answer) -> tuple[TypedCells, Answer]:
     """Truth and answer inside the complete regions: elsewhere nobody knows what is true.
 
     A cell counts where most of it lies inside, whole. True cells are numbered anew from 1.
@@ -171,40 +180,12 @@ def _figures(true: NDArray[Any], answer: Answer) -> dict[str, float]:
     }
 
 
+def _typed(image: SnapshotImage, true: TypedCells, answer: Answer, shown: Answer) -> TypedImage:
+    predicted = TypedCells(shown.labels, shown.types)
+    scored = ScoredCells(answer.labels, answer.types, answer.scores)
+    return TypedImage(image, true, predicted, scored, answer.chances)
+
+
 def _known_types(types: Sequence[str], true: Sequence[TypedCells]) -> tuple[str, ...]:
     """The data set's types, or whatever the cells carry when it names none."""
     return tuple(types) or tuple(sorted({name for cells in true for name in cells.types.values()}))
-
-
-def _type_figures(
-    images: Sequence[SnapshotImage],
-    true: Sequence[TypedCells],
-    answers: Sequence[Answer],
-    types: Sequence[str],
-) -> dict[str, Any]:
-    predicted = [TypedCells(a.labels, a.types) for a in map(Answer.shown, answers)]
-    scored = [ScoredCells(a.labels, a.types, a.scores) for a in answers]
-    # Images whose cells are typed in part would count every other cell as extra.
-    whole = [
-        k
-        for k, cells in enumerate(true)
-        if not types or len(cells.types) == cell_ids(cells.labels).size
-    ]
-    mixed = [
-        k
-        for k, image in enumerate(images)
-        if image.culture == "mixed" or len(set(true[k].types.values())) > 1
-    ]
-    figures: dict[str, Any] = {
-        "map": mean_average_precision([true[k] for k in whole], [scored[k] for k in whole], types)
-    }
-    if not types:
-        return figures
-    figures.update(type_metrics(true, predicted, types))
-    figures["predicted_share"] = type_shares(predicted, types)
-    figures["true_share"] = type_shares(true, types)
-    some_true, some = [true[k] for k in mixed], [predicted[k] for k in mixed]
-    figures["type_accuracy_mixed"] = type_metrics(some_true, some, types)["type_accuracy"]
-    figures["predicted_share_mixed"] = type_shares(some, types)
-    figures["true_share_mixed"] = type_shares(some_true, types)
-    return figures

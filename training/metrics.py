@@ -279,27 +279,5 @@ def calibration_error(
     return float(total)
 
 
-def not_worse(
-    candidate: Mapping[str, Any], current: Mapping[str, Any] | None, slack: float = 0.005
-) -> tuple[bool, str]:
-    """The promotion gate: may ``candidate`` replace ``current``, and why, in one sentence.
-
-    Both are results of ``evaluate`` on the same images. A figure counts when both have it; none
-    may fall by more than ``slack``, half a point, within which equal models scatter.
-    """
-    if current is None:
-        return True, "There is no current model to compare with."
-    names = {"map": "mAP", "ap50": "AP at IoU 0.5", "type_accuracy": "type accuracy"}
-    shared = [k for k in names if candidate.get(k) is not None and current.get(k) is not None]
-    if not shared or not candidate.get("images"):
-        return False, "The two models have no measured figure in common; promote by hand."
-    worse = [k for k in shared if candidate[k] < current[k] - slack]
-    told = worse or shared
-    words = ", ".join(f"{names[k]} {current[k]:.3f} → {candidate[k]:.3f}" for k in told)
-    if worse:
-        return False, f"The candidate is worse: {words}."
-    return True, f"The candidate is not worse: {words}."
-
-
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None

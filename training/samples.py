@@ -1,27 +1,17 @@
-"""Training images prepared once and kept on disk: of each, a crop reads only what it shows.
-
-A lab's thousand images of 2048² would not fit into memory as floats; as files of half floats
-beside the snapshot they take 6 to 8 bytes a pixel, and a window of one is read in under 1 ms.
-"""
+"""A segmenter's training images: prepared files, of which a crop reads only what it shows."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.flows import masks_to_flows
-from inference.labels import diameters, relabel
-from inference.normalize import normalize
 from training.dataset import SnapshotImage
+from training.prepared import Store
 
-_EXACT = 2**24  # ids up to here are told apart as 32-bit floats
 _SMALLEST = 3.0  # px: diameters below are specks, and would be enlarged without bound
 
 
@@ -45,8 +35,8 @@ class Sample:
     labels_file: Path
     regions: tuple[tuple[int, int, int, int], ...] | None  # complete ones; None = everywhere
     shape: tuple[int, int]
-    diameter: float  # px, median of the image's cells
-    sizes: NDArray[np.float64]  # px, of each cell
+    diameter: float  # px, median of ``sizes``
+    sizes: NDArray[np.float64]  # px, of each cell that complete regions show
 
     def area(self, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Where to look: a complete region (large ones more often), or the whole image."""
@@ -78,64 +68,24 @@ class Sample:
         )
 
 
-def prepare(images: Sequence[SnapshotImage], cache: Path, default: float) -> list[Sample]:
+def prepare(images: Sequence[SnapshotImage], store: Store, default: float) -> list[Sample]:
     """Samples of labelled images. One without cells is a negative, seen at the others' typical
     size (``default`` px when none has cells).
     """
-    sizes = [diameters(image.labels()) for image in images]
+    shapes = [image.shape() for image in images]
+    sizes = [np.load(store.sizes(image)) for image in images]
     medians = [float(np.median(s)) for s in sizes if s.size]
     typical = float(np.median(medians)) if medians else default
     return [
         Sample(
             name=image.name,
-            planes_file=kept_planes(image.pixels(), cache),
-            flows_file=kept_flows(image.labels(), cache),
-            labels_file=kept_labels(image, cache),
+            planes_file=store.kept("planes", image),
+            flows_file=store.kept("flows", image),
+            labels_file=store.labels(image),
             regions=image.complete_regions,
-            shape=(image.labels().shape[0], image.labels().shape[1]),
+            shape=shape,
             diameter=max(_SMALLEST, float(np.median(s)) if s.size else typical),
             sizes=s,
         )
-        for image, s in zip(images, sizes, strict=True)
+        for image, shape, s in zip(images, shapes, sizes, strict=True)
     ]
-
-
-def kept_planes(pixels: NDArray[Any], cache: Path) -> Path:
-    """The file with ``normalize(pixels)``, made once per content."""
-    return _kept("planes", pixels, cache, lambda array: _halved(normalize(array)))
-
-
-def kept_flows(labels: NDArray[Any], cache: Path) -> Path:
-    """The file with ``masks_to_flows(labels)``, made once per content."""
-    return _kept("flows", labels, cache, lambda array: _halved(masks_to_flows(array)))
-
-
-def kept_labels(image: SnapshotImage, cache: Path) -> Path:
-    """The file with the image's labels; numbered anew where windows could not hold the ids."""
-    labels = image.labels()
-    if int(labels.max(initial=0)) <= _EXACT:
-        return image.labels_path
-    return _kept("labels", labels, cache, lambda array: relabel(array)[0])
-
-
-def _halved(array: NDArray[np.float32]) -> NDArray[np.float16]:
-    return array.clip(-6e4, 6e4).astype(np.float16)
-
-
-def _kept(
-    kind: str,
-    array: NDArray[Any],
-    cache: Path,
-    make: Callable[[NDArray[Any]], NDArray[Any]],
-) -> Path:
-    """The result of ``make(array)`` on disk, named by the array's sha256."""
-    digest = hashlib.sha256(repr((kind, array.shape, array.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
-    file = cache / f"{digest.hexdigest()}.npy"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        # Two runs of one snapshot may prepare it at the same time.
-        part = cache / f"{file.stem}.{os.getpid()}.part.npy"
-        np.save(part, make(array))
-        part.replace(file)
-    return file

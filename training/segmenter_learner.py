@@ -23,6 +23,8 @@ from training.engine import Validation
 from training.errors import TrainingError
 from training.losses import flow_loss
 from training.metrics import match_counts
+from training.parallel import ALONE, Share
+from training.prepared import store_for
 from training.samples import Sample, prepare
 from training.transforms import Crop, View, cut, jitter, random_view
 
@@ -52,9 +54,11 @@ class SegmenterLearner:
         run: Path,
         base: Path | None,
         device: torch.device,
+        share: Share = ALONE,
     ) -> None:
         self.config = config
         self.device = device
+        self.share = share
         self.bf16 = config.precision == "bfloat16" and fast_in_bfloat16(device)
         self.channels = snapshot.channels
         if not 1 <= len(self.channels) <= 2:
@@ -73,20 +77,22 @@ class SegmenterLearner:
             images, held = hold_out(images, config.holdout)
         if not images:
             raise TrainingError("The snapshot has no labelled training image.")
-        cache = snapshot.folder / "prepared"
-        self.samples = prepare(images, cache, self.network_diameter)
+        store = store_for(snapshot, config)
+        self.samples = prepare(images, store, self.network_diameter)
         if not any(s.sizes.size for s in self.samples):
             raise TrainingError("None of the training images has a cell; correct some first.")
-        self.views = self._validation_views(prepare(held, cache, self.network_diameter))
+        self.views = self._validation_views(prepare(held, store, self.network_diameter))
         self.validation_names = tuple(image.name for image in held)
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
         self.weights = np.array([image.weight for image in images])
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.config.seed, epoch])
-        order = self._order(rng)
+        order = self._order(rng)  # the same in all processes; what they cut differs
+        rng = self.share.rng(rng, self.config.seed, epoch)
         for start in range(0, len(order), self.config.batch_size):
-            chosen = [self.samples[k] for k in order[start : start + self.config.batch_size]]
+            own = self.share.part(order[start : start + self.config.batch_size])
+            chosen = [self.samples[k] for k in own]
             yield stack([self._random_crop(s, rng) for s in chosen], [s.name for s in chosen])
 
     def loss(self, batch: Batch) -> Tensor:
@@ -181,12 +187,13 @@ class SegmenterLearner:
         """Up to 24 upright crops, spread evenly over the validation images, the same each time."""
         rng = np.random.default_rng(0)
         crops = []
+        side = self.config.validation_crop or self.config.crop
         each = -(-_VALIDATION_CROPS // max(1, len(samples)))
         for sample in samples:
             zoom = self.network_diameter / sample.diameter
             for _ in range(min(each, 4)):
-                at = random_view(sample.area(rng), zoom, self.config.crop, rng).centre
-                crops.append(cut(sample, View(zoom, centre=at), self.config.crop))
+                at = random_view(sample.area(rng), zoom, side, rng).centre
+                crops.append(cut(sample, View(zoom, centre=at), side))
         step = max(1, len(crops) // _VALIDATION_CROPS)
         return crops[::step][:_VALIDATION_CROPS]
 

@@ -17,6 +17,8 @@ from training.config import TrainConfig
 from training.dataset import Snapshot, open_snapshot
 from training.engine import EpochReport, Learner, Training, Watch
 from training.errors import TrainingError
+from training.parallel import Share, device_of, leading, team_size
+from training.room import check_memory
 
 __all__ = ["EpochReport", "TrainResult", "train"]
 
@@ -42,8 +44,8 @@ def train(
     """Train, or resume ``run``'s checkpoint, and leave the best epoch's weights in ``run``.
 
     ``base`` is a model folder to start from; without it ``config.start`` says. ``should_stop`` is
-    asked before every batch (then ``Cancelled``). Raises ``TrainingError`` or ``InferenceError``
-    (unusable start weights).
+    asked before each array that is prepared and many times in each batch (then ``Cancelled``).
+    Raises ``TrainingError`` or ``InferenceError`` (unusable start weights, a full disk).
     """
     opened = open_snapshot(snapshot)
     run.mkdir(parents=True, exist_ok=True)
@@ -51,30 +53,43 @@ def train(
     config = config.settled(fine_tune)
     watch = Watch(on_epoch, should_stop)
     watch.check()
+    size = team_size(config)
     torch.manual_seed(config.seed)
-    learner = _learner(config, opened, run, base)
-    meta = _described(learner.meta(), config, opened, base)
-    training = Training(learner, config, run, meta)
-    training.fit(watch)
+    if pick_device(config.device).type == "cpu":
+        check_memory(config)
+    share = Share(0, size)
+    learner = learner_of(config, replace(opened, on_array=watch.check), run, base, share)
+    meta = described(learner.meta(), config, opened, base, share)
+    job = {
+        "config": asdict(config),
+        "snapshot": str(snapshot.resolve()),
+        "run": str(run.resolve()),
+        "base": str(base.resolve()) if base else None,
+    }
+    with leading(job, size, learner.device, watch.check) as team:
+        training = Training(learner, config, run, meta, team)
+        training.fit(watch)
     return TrainResult(run, meta, training.best_epoch, training.reports)
 
 
-def _learner(config: TrainConfig, snapshot: Snapshot, run: Path, base: Path | None) -> Learner:
+def learner_of(
+    config: TrainConfig, snapshot: Snapshot, run: Path, base: Path | None, share: Share
+) -> Learner:
     """The family's learner. Imported here: neither family needs the other's libraries."""
-    device = pick_device(config.device)
+    device = device_of(config, share)
     if config.family == "segmenter":
         from training.segmenter_learner import SegmenterLearner
 
-        return SegmenterLearner(config, snapshot, run, base, device)
+        return SegmenterLearner(config, snapshot, run, base, device, share)
     if config.family == "detector":
         from training.detector_learner import DetectorLearner
 
-        return DetectorLearner(config, snapshot, run, base, device)
+        return DetectorLearner(config, snapshot, run, base, device, share)
     raise TrainingError(f"There is no model family {config.family}.")
 
 
-def _described(
-    meta: ModelMeta, config: TrainConfig, snapshot: Snapshot, base: Path | None
+def described(
+    meta: ModelMeta, config: TrainConfig, snapshot: Snapshot, base: Path | None, share: Share
 ) -> ModelMeta:
     """``meta`` with where the weights come from and what made them."""
     lineage = dict(meta.lineage)
@@ -84,6 +99,7 @@ def _described(
         start="base" if base is not None else config.start,
         base=checkpoint.file_sha256(base / checkpoint.WEIGHTS) if base is not None else None,
         config=asdict(config),
+        devices=share.of,  # that really shared each batch
     )
     versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "cellpose")}
     return replace(

@@ -15,9 +15,9 @@ from rest_framework.views import APIView
 from annotator.api.access import dataset_for, user_of
 from annotator.api.pagination import NewestFirst
 from annotator.exceptions import CytoloopError
-from annotator.models import Dataset, Family, Role, Split
+from annotator.models import Dataset, Family, Role, Split, Stage
 from annotator.naming import Kind, check_pattern, file_role, parse_name, split_of
-from annotator.selectors.datasets import NAMES, Counts, dataset_counts, datasets_of
+from annotator.selectors.datasets import NAMES, RATE, Counts, dataset_counts, datasets_of
 from annotator.services.datasets import DEFAULT_PATTERN, dataset_create, dataset_update
 
 PREVIEW_NAMES = 5000
@@ -45,10 +45,17 @@ class DatasetOutput(serializers.Serializer[Any]):
     auto_promote = serializers.BooleanField()
     lease_minutes = serializers.IntegerField()
     created_at = serializers.DateTimeField()
-    counts = inline_serializer("Counts", {name: serializers.IntegerField() for name in NAMES})
+    counts = inline_serializer(
+        "Counts",
+        {name: serializers.IntegerField() for name in NAMES} | {RATE: serializers.FloatField()},
+    )
     versions = inline_serializer(
         "CurrentVersions",
         {family: serializers.CharField(allow_null=True) for family in Family.values},
+    )
+    ready = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Versions newer than the current ones that a manager may promote: not worse",
     )
 
 
@@ -104,16 +111,27 @@ class PreviewedName(serializers.Serializer[Any]):
 def dataset_body(dataset: Any, counts: Counts, user: User | AnonymousUser) -> dict[str, Any]:
     """The JSON of a data set read by ``datasets_of(user)``."""
     own = dataset.own_memberships
-    current = {version.family: version.version for version in dataset.current_versions}
+    current = {
+        version.family: version.version
+        for version in dataset.usable_versions
+        if version.stage == Stage.CURRENT
+    }
     extra = {
         "role": Role.MANAGER if user.is_superuser else own[0].role,
         "counts": counts,
         "versions": {family: current.get(family) for family in Family.values},
+        "ready": _ready(dataset),
         "types": dataset.types.all(),
     }
     fields = list(map(str, DatasetOutput().get_fields()))
     row = {name: getattr(dataset, name) for name in fields if name not in extra} | extra
     return dict(DatasetOutput(row).data)
+
+
+def _ready(dataset: Any) -> list[str]:
+    """Candidates that passed the gate and are newer than their family's current version."""
+    newest = {v.family: v for v in reversed(dataset.usable_versions)}
+    return sorted(v.version for v in newest.values() if v.stage == Stage.CANDIDATE)
 
 
 def _one(request: Request, dataset_id: int) -> dict[str, Any]:

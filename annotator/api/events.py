@@ -30,6 +30,7 @@ from annotator.api.access import require
 from annotator.api.errors import body
 from annotator.exceptions import CytoloopError, NotHere
 from annotator.models import Role, RunStatus, TrainingRun
+from annotator.selectors.runs import curve
 
 _POLL_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for longer
@@ -45,6 +46,8 @@ _CHANGING = (
     "seconds_left",
     "started_at",
     "finished_at",
+    "log",
+    "machine",
 )
 Body = Callable[[TrainingRun], dict[str, Any]]
 
@@ -128,7 +131,7 @@ async def _events(pk: int, body_of: Body) -> AsyncIterator[str]:
     def read() -> str | None:
         run = (
             TrainingRun.objects.select_related("requested_by", "base", "candidate")
-            .prefetch_related("epoch_rows")
+            .prefetch_related(curve())
             .filter(pk=pk)
             .first()
         )

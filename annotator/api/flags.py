@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import LARGEST_ID, dataset_for, image_for, require, user_of
-from annotator.api.pagination import NewestFirst
+from annotator.api.pagination import NewestFirst, is_row_id
 from annotator.exceptions import BadInput, NotHere
 from annotator.models import Flag, Role
 from annotator.services.flags import flag_raise, flag_resolve
@@ -53,6 +53,7 @@ class ImageFlags(APIView):
         return Response(FlagOutput(flag).data, status=201)
 
 
+IMAGE = OpenApiParameter("image", int, description="only those on this image")
 OPEN = OpenApiParameter(
     "open", str, enum=["true", "false"], description="true: open flags only; false: resolved ones"
 )
@@ -63,7 +64,7 @@ class DatasetFlags(APIView):
 
     pagination_class = NewestFirst  # read by the schema
 
-    @extend_schema(parameters=[OPEN], responses=FlagOutput(many=True))
+    @extend_schema(parameters=[OPEN, IMAGE], responses=FlagOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """Newest first; all of them unless ``?open=`` asks for some."""
         dataset = dataset_for(request.user, pk)
@@ -71,6 +72,11 @@ class DatasetFlags(APIView):
         if wanted not in ("", "true", "false"):
             raise BadInput("open is true or false.", fields={"open": ["Neither true nor false."]})
         flags = Flag.objects.filter(image__dataset=dataset)
+        image = request.query_params.get("image", "")
+        if image:
+            if not is_row_id(image):
+                raise BadInput("image is a number.", fields={"image": ["Not a number."]})
+            flags = flags.filter(image=int(image))
         if wanted:
             flags = flags.filter(resolved_at__isnull=wanted == "true")
         pages = self.pagination_class()

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.urls import path
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -30,7 +30,7 @@ from annotator.api.pagination import CheckedCursor, is_number
 from annotator.api.predictions import ReasonOutput
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import NotHere
-from annotator.models import Image, Outcome, QueueItem, Role
+from annotator.models import Draft, Image, Outcome, QueueItem, Role
 from annotator.selectors.images import with_state
 from annotator.selectors.queue import open_items
 from annotator.services.annotations import revision_submit
@@ -53,6 +53,9 @@ class QueueItemOutput(serializers.Serializer[QueueItem]):
     leased_until = serializers.DateTimeField(allow_null=True)
     seconds_left = serializers.FloatField(allow_null=True)
     etag = serializers.CharField(help_text="send it as If-Match when submitting")
+    draft = serializers.BooleanField(
+        help_text="who holds it has unsubmitted work on it, on the server"
+    )
 
 
 class SkipInput(serializers.Serializer[Any]):
@@ -69,13 +72,21 @@ class BestFirst(CheckedCursor):
     max_page_size = 500
 
 
+MINE = OpenApiParameter("mine", bool, description="true: only what the caller holds")
+
+
 def item_bodies(items: Sequence[QueueItem]) -> list[dict[str, Any]]:
-    """The JSON of queue items, their images read in one query."""
+    """The JSON of queue items, their images and drafts read in one query each."""
     images = with_state(Image.objects.all()).in_bulk([item.image_id for item in items])
-    return [_body(item, images[item.image_id]) for item in items if item.image_id in images]
+    drafted = set(Draft.objects.filter(image__in=images).values_list("image", "author"))
+    return [
+        _body(item, images[item.image_id], (item.image_id, item.annotator_id) in drafted)
+        for item in items
+        if item.image_id in images
+    ]
 
 
-def _body(item: QueueItem, image: Image) -> dict[str, Any]:
+def _body(item: QueueItem, image: Image, drafted: bool) -> dict[str, Any]:
     left = None
     if item.closed_at is None and item.leased_until is not None:
         left = (item.leased_until - timezone.now()).total_seconds()
@@ -88,6 +99,7 @@ def _body(item: QueueItem, image: Image) -> dict[str, Any]:
         "annotator": item.annotator.get_username() if held and item.annotator else None,
         "leased_until": item.leased_until if held else None,
         "seconds_left": left if held else None,
+        "draft": held and drafted,
         "etag": etag(image.revision),  # type: ignore[attr-defined]  # annotated by with_state
     }
 
@@ -112,12 +124,15 @@ class Queue(APIView):
 
     pagination_class = BestFirst  # read by the schema
 
-    @extend_schema(responses=QueueItemOutput(many=True))
+    @extend_schema(parameters=[MINE], responses=QueueItemOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """In the order in which they are leased; leases nothing."""
         dataset = dataset_for(request.user, pk)
+        items = open_items(dataset)
+        if request.query_params.get("mine") == "true":
+            items = items.filter(annotator=user_of(request), leased_until__gt=timezone.now())
         pages = self.pagination_class()
-        page = pages.paginate_queryset(open_items(dataset), request, self) or []
+        page = pages.paginate_queryset(items, request, self) or []
         return pages.get_paginated_response(item_bodies(page))
 
 

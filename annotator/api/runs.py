@@ -20,6 +20,7 @@ from annotator.exceptions import NotHere
 from annotator.models import Family, Role, RunStatus, TrainingRun
 from annotator.selectors.datasets import datasets_of
 from annotator.selectors.runs import runs_of
+from annotator.services.preflight import preflight, preflight_body
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 
 DATASET = OpenApiParameter("dataset", int, description="Only this data set's")
@@ -33,8 +34,20 @@ class EpochOutput(serializers.Serializer[Any]):
     seconds = serializers.FloatField()
 
 
+class MachineOutput(serializers.Serializer[Any]):
+    """Where a run is or was worked on."""
+
+    host = serializers.CharField()
+    device = serializers.CharField()
+    memory_mb = serializers.IntegerField(help_text="Of the worker, now")
+
+    def to_representation(self, instance: Any) -> Any:
+        """Null until a worker has told it."""
+        return super().to_representation(instance) if instance else None
+
+
 class RunOutput(serializers.Serializer[TrainingRun]):
-    """A run with its learning curve; also the data of each ``run`` event."""
+    """A run with its learning curve."""
 
     id = serializers.IntegerField()
     dataset = serializers.IntegerField(source="dataset_id")
@@ -51,6 +64,7 @@ class RunOutput(serializers.Serializer[TrainingRun]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    machine = MachineOutput(allow_null=True)
     epochs_log = EpochOutput(many=True, source="epoch_rows.all")
 
     def get_requested_by(self, run: TrainingRun) -> str | None:
@@ -64,6 +78,12 @@ class RunOutput(serializers.Serializer[TrainingRun]):
     def get_candidate(self, run: TrainingRun) -> str | None:
         """The version it made."""
         return run.candidate.version if run.candidate else None
+
+
+class RunDetail(RunOutput):
+    """A run with the last lines of its log; also the data of each ``run`` event."""
+
+    log = serializers.CharField()
 
 
 class RunInput(serializers.Serializer[Any]):
@@ -133,13 +153,58 @@ def run_for(request: Request, pk: int, role: Role = Role.VIEWER) -> TrainingRun:
     return run
 
 
+class PreflightOutput(serializers.Serializer[Any]):
+    """What a run would have to work with."""
+
+    family = serializers.ChoiceField(Family.choices)
+    ready = serializers.BooleanField(help_text="Whether nothing refuses the run")
+    start = serializers.CharField(help_text="A version, scratch, or the name of built-in weights")
+    problems = serializers.ListField(child=serializers.CharField())
+    warnings = serializers.ListField(child=serializers.CharField())
+    images = serializers.DictField(child=serializers.IntegerField(), help_text="By split")
+    cells = serializers.DictField(child=serializers.IntegerField(), help_text="By split")
+    cells_per_type = serializers.DictField(child=serializers.IntegerField())
+    cells_per_image = serializers.DictField(
+        child=serializers.FloatField(), help_text="least, median, most"
+    )
+    weak_images = serializers.IntegerField()
+    skipped = serializers.ListField(child=serializers.CharField())
+    disk_mb = serializers.IntegerField()
+    memory_mb = serializers.IntegerField()
+
+
+FAMILY = OpenApiParameter("family", str, enum=list(Family.values), required=True)
+BASE = OpenApiParameter("base", str, description="As in the request that starts a run")
+
+
+class RunPreflight(APIView):
+    """Before a run."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("dataset", int, required=True), FAMILY, BASE],
+        responses=PreflightOutput,
+    )
+    def get(self, request: Request) -> Response:
+        """What a run would learn from, what it needs, and what speaks against it."""
+        number = request.query_params.get("dataset", "")
+        if not is_row_id(number):
+            raise NotHere(f"There is no data set {number[:40]}.")
+        asked = RunRequest(
+            dataset=dataset_for(request.user, int(number)),
+            family=request.query_params.get("family", ""),
+            reason="",
+            base=request.query_params.get("base") or None,
+        )
+        return Response(preflight_body(preflight(request=asked)))
+
+
 class Run(APIView):
     """One run."""
 
-    @extend_schema(responses=RunOutput)
+    @extend_schema(responses=RunDetail)
     def get(self, request: Request, pk: int) -> Response:
-        """How far it is, with its learning curve."""
-        return Response(RunOutput(run_for(request, pk)).data)
+        """How far it is, with its learning curve and the end of its log."""
+        return Response(RunDetail(run_for(request, pk)).data)
 
 
 class RunCancel(APIView):
@@ -163,11 +228,12 @@ class RunResume(APIView):
 
 
 def _body(run: TrainingRun) -> dict[str, Any]:
-    return dict(RunOutput(run).data)
+    return dict(RunDetail(run).data)
 
 
 urlpatterns = [
     path("training-runs/", Runs.as_view()),
+    path("training-runs/preflight/", RunPreflight.as_view()),
     path("training-runs/<int:pk>/", Run.as_view()),
     path("training-runs/<int:pk>/cancel/", RunCancel.as_view()),
     path("training-runs/<int:pk>/resume/", RunResume.as_view()),

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -20,7 +20,7 @@ from annotator.api.downloads import download
 from annotator.api.labels import AnyAccept
 from annotator.api.runs import DATASET, asked_datasets
 from annotator.exceptions import NotHere
-from annotator.models import Evaluation, Family, ModelVersion, Role, Stage
+from annotator.models import Evaluation, Family, Fusion, ModelVersion, Role, Stage
 from annotator.selectors.versions import versions_of
 from annotator.services.versions import WEIGHTS, version_promote
 
@@ -33,6 +33,53 @@ class EvaluationOutput(serializers.Serializer[Evaluation]):
     created_at = serializers.DateTimeField()
 
 
+class SharesOutput(serializers.Serializer[Any]):
+    """A figure of the fused cells and of each model's alone."""
+
+    fused = serializers.FloatField()
+    segmenter = serializers.FloatField()
+    detector = serializers.FloatField()
+
+
+class FusionFiguresOutput(serializers.Serializer[Any]):
+    """Measured on ``images`` of ``split``: mean AP, and cells missed and too many per true cell;
+    expected calibration errors of the chance that a cell is there and of its type.
+    """
+
+    images = serializers.IntegerField()
+    cells = serializers.IntegerField()
+    ap50 = SharesOutput()
+    missed = SharesOutput()
+    extra = SharesOutput()
+    existence_error = serializers.FloatField(allow_null=True)
+    type_error = serializers.FloatField(allow_null=True)
+
+
+class FusionOutput(serializers.Serializer[Fusion]):
+    """How a detector is fused with a segmenter, fitted on ``images`` of the validation split."""
+
+    segmenter = serializers.CharField(source="segmenter.version")
+    images = serializers.IntegerField()
+    borders = serializers.CharField(source="rule.borders")
+    least_chance = serializers.FloatField(source="rule.least")
+    # Models whose lone cells were enough to learn from; of the others the default decides.
+    learnt = serializers.SerializerMethodField()
+    split = serializers.CharField()
+    figures = FusionFiguresOutput()
+    created_at = serializers.DateTimeField()
+
+    def get_learnt(self, fusion: Fusion) -> list[str]:
+        """``segmenter`` and ``detector``, as far as their lone cells stay by ``least_chance``."""
+        return [family for family in Family.values if fusion.rule.get(family)]
+
+
+class TaughtByOutput(serializers.Serializer[Any]):
+    """The training set of a version."""
+
+    images = serializers.IntegerField()
+    cells = serializers.IntegerField()
+
+
 class VersionOutput(serializers.Serializer[ModelVersion]):
     """A version with its metrics on each frozen split, oldest first."""
 
@@ -43,15 +90,34 @@ class VersionOutput(serializers.Serializer[ModelVersion]):
     number = serializers.IntegerField()
     stage = serializers.ChoiceField(Stage.choices)
     parent = serializers.SerializerMethodField()  # type: ignore[assignment]
+    start = serializers.SerializerMethodField()
+    taught_by = serializers.SerializerMethodField()
+    passed_gate = serializers.BooleanField(allow_null=True)
     run = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     promoted_at = serializers.DateTimeField(allow_null=True)
     meta = serializers.DictField()
     evaluations = EvaluationOutput(many=True, source="evaluations.all")
+    fusions = FusionOutput(many=True, source="fusions.all")
 
     def get_parent(self, version: ModelVersion) -> str | None:
         """The version it was trained from."""
         return version.parent.version if version.parent else None
+
+    def get_start(self, version: ModelVersion) -> str:
+        """What its training started from: a version, scratch, built-in weights; or "imported"."""
+        run = getattr(version, "run", None)
+        if run is None:
+            return "imported"
+        return version.parent.version if version.parent else run.config.get("start", "scratch")
+
+    @extend_schema_field(TaughtByOutput(allow_null=True))
+    def get_taught_by(self, version: ModelVersion) -> dict[str, int] | None:
+        """Images and cells of its training set; null when it was imported."""
+        run = getattr(version, "run", None)
+        counts = run.snapshot.counts if run and run.snapshot else {}
+        train = counts.get("train")
+        return {key: train[key] for key in ("images", "cells")} if train else None
 
     def get_run(self, version: ModelVersion) -> int | None:
         """The run that made it; null when it was imported."""

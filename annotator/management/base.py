@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DataError, OperationalError, ProgrammingError
 
-from annotator.exceptions import CytoloopError, NotHere
+from annotator.exceptions import BadInput, CytoloopError, NotHere
 from annotator.models import Dataset
 from inference.errors import InferenceError
 from training.errors import TrainingError
@@ -42,6 +43,21 @@ def dataset_called(name: str) -> Dataset:
     if dataset is None:
         raise NotHere(f"There is no data set called {name}.")
     return dataset
+
+
+def json_file(file: Path | None, content: str) -> dict[str, Any]:
+    """The JSON object in ``file``; empty without one. Raises BadInput naming its ``content``."""
+    if file is None:
+        return {}
+    try:
+        found = json.loads(file.read_text())
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested without end
+        raise BadInput(f"{file} is no JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{file} must hold one JSON object of {content}.")
+    return found
 
 
 class DatasetCommand(BaseCommand):

@@ -12,6 +12,7 @@ from annotator.models.queue import Outcome, QueueItem
 from annotator.models.runs import (
     Evaluation,
     Family,
+    Fusion,
     ModelVersion,
     RunEpoch,
     RunStatus,
@@ -19,6 +20,7 @@ from annotator.models.runs import (
     Stage,
     TrainingRun,
 )
+from annotator.models.searches import Search, SearchStatus, SearchTrial, TrialState
 
 __all__ = [
     "Cell",
@@ -30,6 +32,7 @@ __all__ = [
     "ExportStatus",
     "Family",
     "Flag",
+    "Fusion",
     "Image",
     "Membership",
     "ModelVersion",
@@ -43,9 +46,13 @@ __all__ = [
     "Role",
     "RunEpoch",
     "RunStatus",
+    "Search",
+    "SearchStatus",
+    "SearchTrial",
     "Snapshot",
     "Split",
     "Stage",
     "TrainingRun",
+    "TrialState",
     "TypeSource",
 ]

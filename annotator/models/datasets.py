@@ -25,7 +25,8 @@ class Dataset(models.Model):
     retrain_every_hours = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]
     )
-    auto_promote = models.BooleanField(default=True)
+    # A later version that is not worse is promoted by itself; a family's first always is.
+    auto_promote = models.BooleanField(default=False)
     lease_minutes = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1)])
     # Overrides of training.config.TrainConfig per family: {"segmenter": {...}, "detector": {...}}
     training = models.JSONField(default=dict, blank=True)

@@ -22,8 +22,11 @@ class Export(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    format = models.CharField(max_length=20)  # coco, cellpose, csv
-    source = models.CharField(max_length=12)  # revisions, predictions
+    format = models.CharField(max_length=20)  # coco, cellpose, csv, bundle
+    source = models.CharField(max_length=12)  # revisions, predictions; of a bundle the family
+    options = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField())
+    )  # of a bundle {"base", "config"}
     split = models.CharField(max_length=10, blank=True)
     status = models.CharField(
         max_length=10, choices=ExportStatus.choices, default=ExportStatus.QUEUED

@@ -66,6 +66,8 @@ class ModelVersion(models.Model):
     key = models.CharField(max_length=200)  # object-storage folder: weights.safetensors, meta.json
     sha256 = models.CharField(max_length=64)  # of weights.safetensors
     meta = models.JSONField(default=dict)  # inference.checkpoint.ModelMeta as JSON
+    # Whether the gate let it pass when it was made; null: it was not compared with another.
+    passed_gate = models.BooleanField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     promoted_at = models.DateTimeField(null=True)
 
@@ -108,10 +110,19 @@ class TrainingRun(models.Model):
         ModelVersion, null=True, on_delete=models.SET_NULL, related_name="run"
     )
     config = models.JSONField(default=dict)  # overrides of training.config.TrainConfig
+    # Storage key of a model that was trained elsewhere and waits for a worker to take it in.
+    arrival = models.CharField(max_length=100, blank=True, db_default="")
+    # The version that this run makes again, to compare; such a run promotes nothing.
+    rebuilds = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.SET_NULL, related_name="rebuilt_by"
+    )
     epoch = models.PositiveIntegerField(default=0)
     epochs = models.PositiveIntegerField(default=0)
     seconds_left = models.FloatField(null=True)
     message = models.TextField(blank=True)  # what happened, in one sentence
+    log = models.TextField(blank=True, db_default="")  # its last lines
+    # {"host", "device", "memory_mb"} of who works on it
+    machine = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     cancel_requested = models.BooleanField(default=False)
     claim = models.CharField(max_length=36, blank=True)  # uuid of the worker that holds it
     heartbeat_at = models.DateTimeField(null=True)
@@ -144,6 +155,8 @@ class RunEpoch(models.Model):
     validation_loss = models.FloatField(null=True)
     metrics = models.JSONField(default=dict)  # {"ap50": …} on the validation split
     seconds = models.FloatField()
+    # The learning rate's progress at each step, where minutes bound the run: rebuilds follow it.
+    schedule = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:
         ordering = ["run", "epoch"]
@@ -173,3 +186,24 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} on {self.split}"
+
+
+class Fusion(models.Model):
+    """How a pair's cells become one label image, and how good that is beside each model alone."""
+
+    segmenter = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    detector = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="fusions")
+    rule = models.JSONField()  # inference.fusion_rule.FusionRule as JSON
+    images = models.PositiveIntegerField()  # validation images it was fitted on
+    split = models.CharField(max_length=10)  # that ``figures`` are of
+    figures = models.JSONField()  # of training.fusion_fit.measure_rule
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["segmenter", "detector"], name="fusion_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.segmenter} with {self.detector}"

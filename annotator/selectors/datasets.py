@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Count, Exists, Max, Min, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Avg, Count, Exists, Max, Min, OuterRef, Prefetch, Q, QuerySet, Sum
 from django.utils import timezone
 
 from annotator.models import (
@@ -22,7 +22,7 @@ from annotator.models import (
     Stage,
 )
 
-Counts = dict[str, int]
+Counts = dict[str, int | float]
 NAMES = (
     "images",
     *Split.values,
@@ -32,14 +32,16 @@ NAMES = (
     "leased",
     "queued",
     "corrected_cells",
-    "images_per_minute",
 )
+RATE = "images_per_minute"
 _LATELY = timedelta(minutes=5)  # over which the rate of predictions is taken
-_IDLE = timedelta(minutes=1)  # without a prediction: nobody predicts now
+_LONG = timedelta(hours=6)  # no image takes longer
+_IDLE = timedelta(minutes=1)  # without a prediction nobody predicts now, …
+_PATIENCE = 3  # … unless this many images would usually take longer
 
 
 def datasets_of(user: User | AnonymousUser) -> QuerySet[Dataset]:
-    """The data sets that ``user`` may see, with types, current versions and own membership."""
+    """The data sets that ``user`` may see, with types, usable versions and own membership."""
     found = Dataset.objects.all()
     number = user.pk or 0  # nobody's, when signed out
     if not user.is_superuser:
@@ -48,8 +50,10 @@ def datasets_of(user: User | AnonymousUser) -> QuerySet[Dataset]:
         "types",
         Prefetch(
             "versions",
-            ModelVersion.objects.filter(stage=Stage.CURRENT).defer("meta"),
-            to_attr="current_versions",
+            ModelVersion.objects.filter(
+                Q(stage=Stage.CURRENT) | Q(stage=Stage.CANDIDATE, passed_gate=True)
+            ).defer("meta"),
+            to_attr="usable_versions",
         ),
         Prefetch(
             "memberships", Membership.objects.filter(user_id=number), to_attr="own_memberships"
@@ -65,7 +69,7 @@ def dataset_counts(dataset_ids: Iterable[int]) -> dict[int, Counts]:
     how fast images are predicted now, 0 when they are not.
     """
     ids = list(dataset_ids)
-    counts = {number: dict.fromkeys(NAMES, 0) for number in ids}
+    counts: dict[int, Counts] = {number: dict.fromkeys([*NAMES, RATE], 0) for number in ids}
     for images in _image_counts(ids):
         counts[images.pop("dataset")] |= images
     held = Q(leased_until__gt=timezone.now())
@@ -86,24 +90,34 @@ def dataset_counts(dataset_ids: Iterable[int]) -> dict[int, Counts]:
     for number, total in corrected:
         counts[number]["corrected_cells"] = total
     for number, rate in _rates(ids):
-        counts[number]["images_per_minute"] = rate
+        counts[number][RATE] = rate
     for mine in counts.values():
         mine["pending"] = mine["images"] - mine["predicted"]
     return counts
 
 
-def _rates(ids: list[int]) -> Iterator[tuple[int, int]]:
-    """(data set, predictions a minute of late, at least 1) where images are being predicted."""
+def _rates(ids: list[int]) -> Iterator[tuple[int, float]]:
+    """(data set, predictions a minute) where images are being predicted."""
     now = timezone.now()
+    lately = Q(created_at__gt=now - _LATELY)
     rows = (
-        Prediction.objects.filter(image__dataset__in=ids, created_at__gt=now - _LATELY)
+        Prediction.objects.filter(image__dataset__in=ids, created_at__gt=now - _LONG)
         .values("image__dataset")
-        .annotate(count=Count("id"), first=Min("created_at"), last=Max("created_at"))
-        .values_list("image__dataset", "count", "first", "last")
+        .annotate(
+            late=Count("id", filter=lately),
+            first=Min("created_at", filter=lately),
+            last=Max("created_at"),
+            seconds=Avg("seconds"),
+        )
+        .values_list("image__dataset", "late", "first", "last", "seconds")
     )
-    for number, count, first, last in rows:
-        if count > 1 and last > first and now - last < _IDLE:
-            yield number, max(1, round((count - 1) / ((last - first) / timedelta(minutes=1))))
+    for number, late, first, last, seconds in rows:
+        if late > 1 and last > first:
+            each = (last - first) / (late - 1)
+        else:  # few and large ones: how long they took is all that is known
+            each = timedelta(seconds=seconds)
+        if each and now - last < max(_IDLE, _PATIENCE * each):
+            yield number, timedelta(minutes=1) / each
 
 
 def _image_counts(ids: list[int]) -> Iterable[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from annotator.models import (
     Cell,
@@ -13,6 +13,7 @@ from annotator.models import (
     Image,
     Prediction,
     Revision,
+    RunEpoch,
     RunStatus,
     Split,
     TrainingRun,
@@ -41,8 +42,13 @@ def runs_of(*datasets: Dataset | int) -> QuerySet[TrainingRun]:
     return (
         TrainingRun.objects.filter(dataset__in=datasets)
         .select_related("requested_by", "base", "candidate", "dataset")
-        .prefetch_related("epoch_rows")
+        .prefetch_related(curve())
     )
+
+
+def curve() -> Prefetch:
+    """Each run's learning curve, without the progress at every single step."""
+    return Prefetch("epoch_rows", RunEpoch.objects.defer("schedule"))
 
 
 def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
@@ -53,16 +59,17 @@ def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
 def last_settled_run(dataset: Dataset, family: str) -> TrainingRun | None:
     """The newest run of ``family`` that did not fail: what was corrected before it is dealt with.
 
-    A cancelled one counts, lest the policy start again what somebody has stopped.
+    A cancelled one counts, lest the policy start again what somebody has stopped. One that makes
+    an earlier version again does not: it learns nothing new.
     """
-    runs = TrainingRun.objects.filter(dataset=dataset, family=family)
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family, rebuilds=None)
     return runs.exclude(status=RunStatus.FAILED).first()
 
 
 def failures_at_the_end(dataset: Dataset, family: str) -> int:
     """How many runs of ``family`` have failed since one did not."""
     settled = last_settled_run(dataset, family)
-    runs = TrainingRun.objects.filter(dataset=dataset, family=family)
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family, rebuilds=None)
     return runs.filter(pk__gt=settled.pk if settled else 0).count()
 
 

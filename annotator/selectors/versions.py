@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 
 from annotator.exceptions import BadInput, NotHere
-from annotator.models import Dataset, Evaluation, Family, ModelVersion, Stage
+from annotator.models import Dataset, Evaluation, Family, Fusion, ModelVersion, Stage
 
 _VERSION = re.compile(rf"^({'|'.join(Family.values)})-([0-9]{{1,9}})$")
 
@@ -19,6 +19,9 @@ class Pair:
 
     segmenter: ModelVersion
     detector: ModelVersion | None
+
+    def __str__(self) -> str:
+        return f"{self.segmenter} with {self.detector}" if self.detector else str(self.segmenter)
 
 
 def current_version(dataset: Dataset, family: str) -> ModelVersion | None:
@@ -34,6 +37,13 @@ def current_pair(dataset: Dataset) -> Pair | None:
     }
     segmenter = current.get(Family.SEGMENTER)
     return Pair(segmenter, current.get(Family.DETECTOR)) if segmenter else None
+
+
+def fusion_of(pair: Pair) -> Fusion | None:
+    """How the pair's cells are fused, once that was fitted."""
+    if pair.detector is None:
+        return None
+    return Fusion.objects.filter(segmenter=pair.segmenter, detector=pair.detector).first()
 
 
 def is_version_name(text: str) -> bool:
@@ -62,8 +72,9 @@ def versions_of(*datasets: Dataset | int) -> QuerySet[ModelVersion]:
     """All versions of these data sets, newest first, with what a page shows of them."""
     return (
         ModelVersion.objects.filter(dataset__in=datasets)
-        .select_related("parent", "run")
-        .prefetch_related(evaluations())
+        .select_related("parent", "run__snapshot")
+        .defer("run__snapshot__entries", "run__log")
+        .prefetch_related(evaluations(), "fusions__segmenter")
     )
 
 

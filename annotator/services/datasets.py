@@ -16,6 +16,7 @@ from annotator.models.images import MIXED
 from annotator.naming import check_pattern
 from annotator.readers import IGNORED, MAX_CHANNELS, MODEL_ROLES
 from annotator.selectors.runs import live_runs
+from annotator.selectors.searches import live_searches
 
 # Okabe and Ito's palette: told apart by colour-blind people too.
 COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#0072b2", "#999999")
@@ -46,6 +47,7 @@ def dataset_create(
     types: Sequence[str],
     type_pattern: str = DEFAULT_PATTERN,
     owner: User | None = None,
+    auto_promote: bool = False,
 ) -> Dataset:
     """Make a data set whose manager is ``owner``.
 
@@ -64,7 +66,10 @@ def dataset_create(
     try:
         with transaction.atomic():
             dataset = Dataset.objects.create(
-                name=name, channels=list(channels), type_pattern=type_pattern
+                name=name,
+                channels=list(channels),
+                type_pattern=type_pattern,
+                auto_promote=auto_promote,
             )
     except IntegrityError as error:
         raise Conflict(
@@ -139,6 +144,11 @@ def _type_rename(row: CellType, name: str) -> None:
         raise Conflict(
             f"The type {row.name} cannot be renamed while run {live.pk} trains a detector to tell "
             "it; wait for its end or cancel it."
+        )
+    if live_searches().filter(dataset=row.dataset, family=Family.DETECTOR).exists():
+        raise Conflict(
+            f"The type {row.name} cannot be renamed while a search trains detectors to tell it;"
+            " wait for its end or cancel it."
         )
     # The detectors come first: who stores a prediction holds its detector while it reads types.
     versions = row.dataset.versions.select_for_update(no_key=True).filter(family=Family.DETECTOR)

@@ -9,7 +9,7 @@ from typing import Any
 from annotator.models import Dataset, Evaluation, ModelVersion, Snapshot, Split
 from annotator.services.snapshots import entries_hash
 from annotator.services.versions import version_promote_over
-from training.metrics import not_worse
+from training.gate import Measured, not_worse
 
 # Where models are compared, best first: without a corrected test image the validation images
 # must do, and without those the training images show at least whether a model finds cells.
@@ -51,7 +51,7 @@ def evaluation_store(
     *, version: ModelVersion, frozen: FrozenSplit, metrics: dict[str, Any]
 ) -> Evaluation:
     """Keep ``metrics`` (of ``training.evaluate.evaluate``); what is there already stays."""
-    clean = _without_nan(metrics)
+    clean = without_nan(metrics)
     summary = {key: value for key, value in clean.items() if key != "per_image"}
     evaluation, _ = Evaluation.objects.get_or_create(
         version=version,
@@ -66,30 +66,37 @@ def evaluation_store(
     return evaluation
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """JSON columns know no NaN: a figure that is not defined becomes null."""
     if isinstance(value, dict):
-        return {str(key): _without_nan(inner) for key, inner in value.items()}
+        return {str(key): without_nan(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
+        return [without_nan(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 def candidate_settle(
-    *, candidate: Evaluation, current: Evaluation | None, frozen: FrozenSplit
+    *, candidate: Evaluation, current: Evaluation | None, frozen: FrozenSplit, suspect: str = ""
 ) -> str | None:
     """Promote the candidate when the gate lets it pass; the sentence says what happened.
+
+    ``suspect`` says what a first look found wrong with it, which no figure makes good.
 
     None when another version has become current since: compare with that one.
     """
     version = candidate.version
-    good, why = not_worse(candidate.metrics, current.metrics if current else None)
+    good, why = not_worse(_measured(candidate), _measured(current) if current else None)
     where = _where(frozen)
     if not candidate.metrics.get("ap50"):
+        _judge(version, False)
         return f"{version} stays a candidate: it finds none of the known cells. {where}"
+    if suspect:
+        _judge(version, False)
+        return f"{version} stays a candidate: {suspect}. {where}"
     if not good:
+        _judge(version, False)
         return f"{version} stays a candidate: {why} {where}"
     if current is not None and frozen.split == Split.TRAIN:
         # The candidate has learnt these images by heart; winning on them means nothing.
@@ -97,13 +104,27 @@ def candidate_settle(
             f"{version} stays a candidate: no validation or test image has been corrected, so it"
             f" cannot be compared with {current.version}. Correct some, or promote it by hand."
         )
-    # Read again: a person may have changed it while the run went on.
-    if not Dataset.objects.filter(pk=version.dataset_id, auto_promote=True).exists():
+    _judge(version, True)
+    # Read again: a person may have changed it while the run went on. Without a current model there
+    # is nothing to be worse than, and nothing is predicted.
+    if (
+        current is not None
+        and not Dataset.objects.filter(pk=version.dataset_id, auto_promote=True).exists()
+    ):
         return f"{version} is ready to be promoted by hand: {why} {where}"
     compared = current.version if current else None
     if not version_promote_over(version=version, compared=compared):
         return None
     return f"{version} was promoted: {why} {where}"
+
+
+def _judge(version: ModelVersion, passed: bool) -> None:
+    version.passed_gate = passed
+    version.save(update_fields=["passed_gate"])
+
+
+def _measured(evaluation: Evaluation) -> Measured:
+    return Measured(evaluation.metrics, evaluation.per_image)
 
 
 def _where(frozen: FrozenSplit) -> str:

@@ -38,6 +38,7 @@ from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import newest_predictions
+from annotator.services.bundles import BUNDLE, bundle_requested, bundle_write
 from annotator.services.images import image_array, image_stem
 
 log = logging.getLogger(__name__)
@@ -316,15 +317,24 @@ def _claimed(export_id: int) -> Export | None:
 
 
 def _zipped(export: Export, beat: Callable[[], None]) -> tuple[Exported, str]:
-    request = ExportRequest(export.dataset, export.format, export.source, export.split)
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
-        folder = Path(temporary) / "export"
-        written = export_write(request=request, out=folder, on_image=beat)
         packed = Path(temporary) / "export.zip"
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.rglob("*")):
-                archive.write(path, path.relative_to(folder))
+        if export.format == BUNDLE:
+            made = bundle_write(request=bundle_requested(export), out=packed, on_image=beat)
+            written = Exported(made.images, made.cells, packed)
+        else:
+            written = _packed(export, packed, beat)
         return written, storage.put(f"exports/{export.pk}.zip", packed)
+
+
+def _packed(export: Export, packed: Path, beat: Callable[[], None]) -> Exported:
+    request = ExportRequest(export.dataset, export.format, export.source, export.split)
+    folder = packed.with_name("export")
+    written = export_write(request=request, out=folder, on_image=beat)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return written
 
 
 def _end(export: Export, **fields: object) -> None:
@@ -349,4 +359,5 @@ def export_download(*, export: Export) -> tuple[str, str]:
         raise Conflict(
             f"The export's file was removed after {settings.EXPORT_KEEP_DAYS} days; export again."
         )
-    return export.key, f"{export.dataset.name}-{export.format}-{export.pk}.zip"
+    what = f"{export.source}-{BUNDLE}" if export.format == BUNDLE else export.format
+    return export.key, f"{export.dataset.name}-{what}-{export.pk}.zip"

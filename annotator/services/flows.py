@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from annotator import storage
 from annotator.exceptions import NotHere, Unavailable
-from annotator.models import Prediction
-from inference.flow_cache import CachedFlows, FlowCacheError, unpack
+from annotator.models import Family, Fusion, Image, Prediction
+from inference.flow_cache import KEPT_UP_TO, CachedFlows, FlowCacheError, unpack
+from inference.labels import cell_ids, iou_pairs
 
 if TYPE_CHECKING:
     from inference.redecode import FoundCell
 
 _KEPT_BYTES = 192 * 2**20  # of unpacked flows in one process: ten images of 2048²
+_USUAL = (0.0, 0.4, 15)  # cellprob threshold, flow threshold, min size of predictions
+_SAME = 0.3  # IoU from which two masks are two drawings of one cell
 _kept: OrderedDict[str, CachedFlows] = OrderedDict()
 _lock = threading.Lock()
 # A decode takes all cores for seconds. Each request has a thread of its own, so waiting is cheap.
@@ -28,14 +31,12 @@ _prepared = threading.Event()
 def prediction_flows(prediction: Prediction) -> CachedFlows:
     """The flows of a prediction, from this process's memory if it was asked lately.
 
-    Raises ``NotHere`` for a prediction made before flows were kept, ``Unavailable`` when storage
-    fails.
+    Raises ``NotHere`` for a prediction made before flows were kept and for a large image,
+    ``Unavailable`` when storage fails.
     """
     key = prediction.flows_key
     if not key:
-        raise NotHere(
-            f"The flows of {prediction.image.name} were not kept; its next prediction keeps them."
-        )
+        raise NotHere(_not_kept(prediction.image))
     with _lock:
         if key in _kept:
             _kept.move_to_end(key)
@@ -52,6 +53,15 @@ def prediction_flows(prediction: Prediction) -> CachedFlows:
         while sum(each.values.nbytes for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
             _kept.popitem(last=False)
     return flows
+
+
+def _not_kept(image: Image) -> str:
+    if image.width * image.height > KEPT_UP_TO:
+        return (
+            f"{image.name} is too large for its flows to be kept: above {KEPT_UP_TO / 1e6:.1f}"
+            " megapixels thresholds cannot be changed and cells not be picked. Draw the cell."
+        )
+    return f"The flows of {image.name} were not kept; its next prediction keeps them."
 
 
 def flows_prepare() -> None:
@@ -80,13 +90,48 @@ def prediction_masks(
 ) -> NDArray[Any]:
     """The segmenter's label image (H, W) at other thresholds; nothing is stored.
 
-    One at a time in a process; others wait for their turn.
+    Cells that these thresholds do not change are as the prediction has them: those that fusion
+    dropped stay away, those with the detector's borders keep them. One at a time in a process;
+    others wait for their turn.
     """
     from inference.redecode import masks_of  # numba takes a second to load
 
     flows = prediction_flows(prediction)
     with _decoding:
-        return masks_of(flows, cellprob_threshold, flow_threshold, min_size)
+        found = masks_of(flows, cellprob_threshold, flow_threshold, min_size)
+        if not _fused_otherwise(prediction):
+            return found
+        usual = masks_of(flows, *_USUAL)
+    return as_predicted(found, usual, storage.labels_get(prediction.labels_key))
+
+
+def _fused_otherwise(prediction: Prediction) -> bool:
+    """Whether the pair's rule changes the segmenter's cells, and not only adds to them."""
+    fusion = Fusion.objects.filter(
+        segmenter=prediction.segmenter_id, detector=prediction.detector_id
+    ).first()
+    return fusion is not None and bool(
+        fusion.rule.get("segmenter") or fusion.rule["borders"] != Family.SEGMENTER
+    )
+
+
+def as_predicted(found: NDArray[Any], usual: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
+    """``found`` with those of its cells that ``usual`` has too, pixel by pixel, as ``predicted``
+    has them: elsewhere drawn, or not at all. All (H, W).
+    """
+    ids, predicted_ids = cell_ids(found), cell_ids(predicted)
+    rows, columns, iou = iou_pairs(found, usual)
+    same = {int(ids[r]): int(c) for r, c in zip(rows[iou == 1], columns[iou == 1], strict=True)}
+    rows, columns, iou = iou_pairs(usual, predicted)
+    alike = iou >= _SAME
+    drawn = dict(zip(rows[alike].tolist(), predicted_ids[columns[alike]].tolist(), strict=True))
+    kept = np.where(np.isin(found, list(same)), 0, found)
+    number = np.zeros(int(predicted.max(initial=0)) + 1, found.dtype)
+    for label, index in same.items():
+        if index in drawn:
+            number[drawn[index]] = label
+    shown = number[predicted]
+    return np.where((kept == 0) & (shown > 0), shown, kept)
 
 
 def prediction_cell_at(*, prediction: Prediction, x: int, y: int) -> FoundCell:

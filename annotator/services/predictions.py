@@ -23,13 +23,14 @@ from annotator.models import (
     QueueItem,
     Revision,
 )
+from annotator.selectors.predictions import of_pair
 from annotator.selectors.versions import Pair
 
 if TYPE_CHECKING:  # the class is plain, but its module loads torch, which the web must not
     from inference.predictor import ImagePrediction
 
-# How long one image may take. A worker that is told to stop ends the image in hand first and one
-# that fails says so; only an image whose worker was killed waits this long for another.
+# How long one image, or one window of a large one, may take. A worker that is told to stop ends it
+# first and one that fails says so; only an image whose worker was killed waits this long.
 CLAIM = timedelta(minutes=15)
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
@@ -90,6 +91,7 @@ def prediction_store(
         ).first()
         if found is None:
             raise NotHere(f"{image.name} or its models were deleted meanwhile.") from None
+        PredictionAttempt.objects.filter(image=image).delete()
         return found
     except DatabaseError:
         with suppress(DatabaseError):  # else the image waits until the claim has run out
@@ -182,7 +184,7 @@ def predictions_prune(*, image: Image) -> int:
 
 
 def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
-    """Take ``image`` to predict it, for ``CLAIM``; False when another has it or it must wait.
+    """Take ``image`` to predict it, for a while; False when another has it or it must wait.
 
     ``retry`` does not wait, neither after a failure nor for a worker that may be dead.
     """
@@ -195,7 +197,7 @@ def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
             detector=pair.detector,
             retry_after=now + CLAIM,
         )
-        return _inserted(fresh)
+        return _inserted(fresh) and not _done_meanwhile(image, pair)
     if (attempt.segmenter, attempt.detector) != (pair.segmenter, pair.detector):
         tries, message = 1, ""
     elif attempt.retry_after > now and not retry:
@@ -215,7 +217,15 @@ def prediction_begin(*, image: Image, pair: Pair, retry: bool = False) -> bool:
         tries=tries,
         message=message,
     )
-    return taken == 1
+    return taken == 1 and not _done_meanwhile(image, pair)
+
+
+def _done_meanwhile(image: Image, pair: Pair) -> bool:
+    """Whether another worker has predicted the image since it was seen pending."""
+    done = Prediction.objects.filter(of_pair(pair), image=image).exists()
+    if done:
+        PredictionAttempt.objects.filter(image=image).delete()
+    return done
 
 
 def _inserted(attempt: PredictionAttempt) -> bool:
@@ -229,6 +239,11 @@ def _inserted(attempt: PredictionAttempt) -> bool:
 
 def _wait(tries: int) -> timedelta:
     return min(_FIRST_RETRY * 4 ** min(tries - 1, 8), _LAST_RETRY)
+
+
+def prediction_go_on(*, image: Image) -> None:
+    """Keep ``image`` for another ``CLAIM``: its worker is alive, and it is large."""
+    PredictionAttempt.objects.filter(image=image).update(retry_after=timezone.now() + CLAIM)
 
 
 def prediction_failed(*, image: Image, message: str) -> None:

@@ -39,6 +39,7 @@ from training.config import TrainConfig
 from training.errors import TrainingError
 
 SCRATCH = "scratch"
+CURRENT = "current"
 # What a first segmenter starts from when nobody says otherwise.
 FIRST_SEGMENTER = "cyto3"
 # Workers that a run may cost without an epoch: one that is too large for the memory kills them all.
@@ -53,8 +54,10 @@ _DIED = (
 class RunRequest:
     """What somebody, or the policy, asks for.
 
-    ``base`` is a version's name, "scratch" or built-in weights' name; None means the current
-    version, and before there is one the data set's own ``start`` or the family's usual weights.
+    ``base`` is a version's name, "current", "scratch" or built-in weights' name. None means what
+    the current version's first ancestor started from, so that nothing learnt from labels that have
+    been corrected since is carried on; before there is one, the data set's own ``start`` or the
+    family's usual weights.
     ``config`` overrides keys of ``training.config.TrainConfig``.
     """
 
@@ -76,7 +79,7 @@ def run_create(*, request: RunRequest, wake: bool = True) -> TrainingRun:
     """
     if request.family not in Family.values:
         raise BadInput(f"There is no family {request.family}; use {', '.join(Family.values)}.")
-    base, config = _start_of(request)
+    base, config = start_of(request)
     run_preflight(dataset=request.dataset, family=request.family)
     run = TrainingRun(
         dataset=request.dataset,
@@ -86,24 +89,44 @@ def run_create(*, request: RunRequest, wake: bool = True) -> TrainingRun:
         base=base,
         config=config,
     )
+    return run_queue(run=run, wake=wake)
+
+
+def run_queue(*, run: TrainingRun, wake: bool = True) -> TrainingRun:
+    """Save a new ``run`` for a worker; ``Conflict`` when one of its family is live."""
     try:
         with transaction.atomic():
             run.save()
             if wake:
-                enqueue(Job.TRAIN, run.pk)
+                run_wake(run)
     except IntegrityError:
-        raise _already_live(request.dataset, request.family) from None
+        raise _already_live(run.dataset, run.family) from None
     return run
 
 
-def _start_of(request: RunRequest) -> tuple[ModelVersion | None, dict[str, Any]]:
-    """The version to start from, if any, and the checked config of the run."""
-    config = request.dataset.training_overrides(request.family) | request.config
+def run_wake(run: TrainingRun, expires: int | None = None) -> None:
+    """Tell a worker of a run that waits, once the transaction commits."""
+    enqueue(Job.TAKE_IN if run.arrival else Job.TRAIN, run.pk, expires=expires)
+
+
+def start_of(request: RunRequest) -> tuple[ModelVersion | None, dict[str, Any]]:
+    """The version to start from, if any, and the checked config of the run (``BadInput``)."""
+    dataset, family = request.dataset, request.family
+    config = dataset.training_overrides(family) | request.config
     base: ModelVersion | None = None
+    current = current_version(dataset, family)
     if request.base is None:
-        base = current_version(request.dataset, request.family)
-        if base is None and request.family == Family.SEGMENTER:
-            config.setdefault("start", FIRST_SEGMENTER)
+        # A start among the settings that somebody asked for is what they want.
+        if "start" not in request.config:
+            base, start = _first_start(current)
+            if start is not None:
+                config["start"] = start
+            elif base is None and family == Family.SEGMENTER:
+                config.setdefault("start", FIRST_SEGMENTER)
+    elif request.base == CURRENT:
+        if current is None:
+            raise BadInput(f"{dataset.name} has no current {family} to continue from.")
+        base = current
     elif is_version_name(request.base):
         base = version_by_name(request.dataset, request.base)
         if base.family != request.family:
@@ -115,6 +138,18 @@ def _start_of(request: RunRequest) -> tuple[ModelVersion | None, dict[str, Any]]
     except TrainingError as error:
         raise BadInput(error.message) from error
     return base, config
+
+
+def _first_start(version: ModelVersion | None) -> tuple[ModelVersion | None, str | None]:
+    """What the first ancestor of ``version`` is or started from: imported weights, or a name."""
+    if version is None:
+        return None, None
+    seen = {version.pk}
+    while version.parent is not None and version.parent.pk not in seen:
+        version = version.parent
+        seen.add(version.pk)
+    run = TrainingRun.objects.filter(candidate=version).first()
+    return (version, None) if run is None else (None, run.config.get("start"))
 
 
 def _already_live(dataset: Dataset, family: str) -> Conflict:
@@ -176,10 +211,10 @@ class Order(Enum):
     LET_GO = "let go"  # the run is another's, or deleted
 
 
-def run_beat(*, run_id: int, claim: str) -> Order:
-    """Say that the worker lives, and hear whether it should go on."""
+def run_beat(*, run_id: int, claim: str, told: dict[str, Any] | None = None) -> Order:
+    """Say that the worker lives, and hear whether it should go on; ``told``: "log", "machine"."""
     held = TrainingRun.objects.filter(pk=run_id, claim=claim)
-    if held.update(heartbeat_at=timezone.now()) != 1:
+    if held.update(heartbeat_at=timezone.now(), **(told or {})) != 1:
         return Order.LET_GO
     cancelled = held.values_list("cancel_requested", flat=True).first()
     return Order.CANCEL if cancelled else Order.GO_ON
@@ -205,6 +240,7 @@ def run_epoch_record(*, run_id: int, claim: str, point: RunEpoch, epochs: int, l
                 "validation_loss": point.validation_loss,
                 "metrics": point.metrics,
                 "seconds": point.seconds,
+                "schedule": point.schedule,
             },
         )
 
@@ -272,7 +308,7 @@ def run_resume(*, run: TrainingRun, wake: bool = True) -> TrainingRun:
                 tries=0,
             )
             if changed and wake:
-                enqueue(Job.TRAIN, run.pk)
+                run_wake(run)
     except IntegrityError:
         raise _already_live(run.dataset, run.family) from None
     if not changed:

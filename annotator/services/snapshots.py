@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -32,6 +33,8 @@ from annotator.models import (
     Image,
     Revision,
     RunStatus,
+    Search,
+    SearchStatus,
     Snapshot,
     Split,
     TrainingRun,
@@ -40,10 +43,17 @@ from annotator.readers import model_channels
 from annotator.selectors.predictions import newest_predictions
 from annotator.selectors.runs import telling_revisions
 from annotator.services.images import image_array
+from inference.files import told_when_full, whole
+from inference.labels import cell_ids
+from training.dataset import MANIFEST, PREPARED, is_whole, linked
+
+log = logging.getLogger(__name__)
 
 # cellpose's `min_train_masks`: images with fewer cells teach a segmenter little and are skipped.
 MIN_TRAIN_MASKS = 5
 MEASURED = "measured"  # beside the snapshots' folders: what one evaluation reads, then removes
+ARRAYS = "arrays"  # beside them: pixels and labels by content, linked into every snapshot's folder
+_FORMAT = 1  # of those arrays: raised when the readers read files otherwise
 _LEFT_SECONDS = 24 * 3600  # no evaluation takes so long: what is older was left by a killed one
 _KEPT_FOLDERS = 4  # newest snapshot folders left on this machine; the rows can write any again
 
@@ -182,23 +192,28 @@ def snapshot_write(
     folder: Path | None = None,
     on_image: Callable[[], None] | None = None,
     split: str | None = None,
+    only: Collection[int] | None = None,
 ) -> Path:
     """Write the snapshot's folder, manifest last, and return it; a whole one is left as it is.
 
-    ``split``: only its images, for which the caller names a ``folder`` of its own.
+    ``split``: only its images, ``only``: those with these ids; the caller names a ``folder`` of
+    its own for them.
     Files are written beside their place and renamed, so two workers may write at once and a
     worker that died halfway leaves nothing that looks whole. ``on_image`` is called before each
     image and may raise to stop. Raises ``Unavailable`` when storage fails and ``NotHere`` when an
     image of the snapshot has been deleted.
     """
     folder = folder or snapshot_folder(snapshot)
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     entries = [entry for entry in snapshot.entries if split in (None, entry["split"])]
-    if _is_whole(manifest, entries):
+    if only is not None:
+        entries = [entry for entry in entries if entry["image"] in only]
+    if _is_whole(folder, entries):
         os.utime(manifest)  # for snapshot_folders_prune: in use
         return folder
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "labels").mkdir(exist_ok=True)
+    with told_when_full(folder):
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / "labels").mkdir(exist_ok=True)
     dataset = snapshot.dataset
     document = {
         "hash": snapshot.hash,
@@ -208,19 +223,29 @@ def snapshot_write(
         "types": list(dataset.types.values_list("name", flat=True)),
         "images": list(_written(snapshot.dataset, entries, folder, on_image)),
     }
-    fresh = folder / f".manifest.{uuid.uuid4().hex}"
-    fresh.write_text(json.dumps(document))
-    os.replace(fresh, manifest)
+    with whole(manifest, durable=False) as fresh:
+        fresh.write_text(json.dumps(document))
     return folder
 
 
-def _is_whole(manifest: Path, entries: list[Entry]) -> bool:
-    """Whether the folder was written from these very rows."""
+def _is_whole(folder: Path, entries: list[Entry]) -> bool:
+    """Whether the folder was written from these very rows, and no power cut took of it since."""
     try:
-        written = [image["id"] for image in json.loads(manifest.read_text())["images"]]
-    except (OSError, ValueError, KeyError):
+        images = json.loads((folder / MANIFEST).read_text())["images"]
+        written = [image["id"] for image in images]
+        files = [folder / image[part] for image in images for part in ("image", "labels")]
+    except FileNotFoundError:
         return False
-    return written == [entry["image"] for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("The manifest in %s is cut short; the snapshot is written again.", folder)
+        return False
+    if written != [entry["image"] for entry in entries]:
+        return False
+    damaged = [file.name for file in files if not is_whole(file)]
+    if damaged:
+        told = f"{damaged[0]} and {len(damaged) - 1} more" if damaged[1:] else damaged[0]
+        log.warning("Cut short in %s: %s; read from storage again.", folder, told)
+    return not damaged
 
 
 def _written(
@@ -239,42 +264,45 @@ def _written(
                 f"{entry['name']} was deleted after the snapshot was taken; start a new run."
             )
         image_file, labels_file = f"images/{image.pk}.npy", f"labels/{image.pk}.npy"
-        if not (folder / image_file).exists():
-            _save(folder / image_file, image_array(image))
-        labels = storage.labels_get(entry["labels_key"])
-        _save(folder / labels_file, labels)
+        pixels_content = f"{image.sha256} {','.join(dataset.channels)}"
+        labels_content = entry["labels_key"]
+        _place(folder / image_file, pixels_content, partial(image_array, image))
+        _place(folder / labels_file, labels_content, partial(storage.labels_get, labels_content))
         given = types.get(entry.get("revision"), {})
         yield {
             "id": image.pk,
             **{key: entry[key] for key in _SHOWN},
             "image": image_file,
             "labels": labels_file,
-            "cell_types": _everyone(labels, names.get(entry["culture_type"])) | given,
+            "pixels_content": pixels_content,
+            "labels_content": labels_content,
+            "cell_types": _everyone(folder / labels_file, names.get(entry["culture_type"])) | given,
             "source": "revision" if "revision" in entry else "prediction",
             "weight": 1.0,
         }
 
 
-def _everyone(labels: NDArray[Any], culture: str | None) -> dict[str, str]:
+def _everyone(labels_file: Path, culture: str | None) -> dict[str, str]:
     """A single-type culture types every cell that nobody typed otherwise."""
     if culture is None:
         return {}
-    return {str(label): culture for label in np.unique(labels[labels > 0])}
+    return {str(label): culture for label in cell_ids(np.load(labels_file))}
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with fresh.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
-    os.replace(fresh, path)
+def _place(path: Path, content: str, read: Callable[[], NDArray[Any]]) -> None:
+    """The array of this ``content`` at ``path``: a link to what any snapshot here has read."""
+    name = hashlib.sha256(f"{_FORMAT} {content}".encode()).hexdigest()
+    linked(path, Path(settings.SNAPSHOTS_DIR) / ARRAYS / f"{name}.npy", read)
 
 
 def snapshot_folders_prune() -> None:
     """Remove the oldest snapshot folders of this machine, never one that a run may be reading."""
     live = TrainingRun.objects.exclude(status__in=RunStatus.over()).values("snapshot")
-    read = {snapshot_folder(snapshot) for snapshot in Snapshot.objects.filter(pk__in=live)}
+    searched = Search.objects.exclude(status__in=SearchStatus.over()).values("snapshot")
+    reading = Snapshot.objects.filter(Q(pk__in=live) | Q(pk__in=searched))
+    read = {snapshot_folder(snapshot) for snapshot in reading}
     manifests = sorted(
-        Path(settings.SNAPSHOTS_DIR).glob("*/manifest.json"),
+        Path(settings.SNAPSHOTS_DIR).glob(f"*/{MANIFEST}"),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
@@ -283,7 +311,18 @@ def snapshot_folders_prune() -> None:
             # The manifest goes first, so that no half-removed folder reads as whole.
             manifest.unlink(missing_ok=True)
             shutil.rmtree(manifest.parent, ignore_errors=True)
+    _prune_shared()
     for folder in (Path(settings.SNAPSHOTS_DIR) / MEASURED).glob("*"):
         with suppress(FileNotFoundError):  # its evaluation ends just now
             if time.time() - folder.stat().st_mtime > _LEFT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prune_shared() -> None:
+    """Remove arrays and what was prepared of them that no snapshot's folder has a link to."""
+    for name in (ARRAYS, PREPARED):
+        for file in (Path(settings.SNAPSHOTS_DIR) / name).glob("*"):
+            with suppress(FileNotFoundError):
+                status = file.stat()
+                if status.st_nlink == 1 and time.time() - status.st_mtime > _LEFT_SECONDS:
+                    file.unlink()

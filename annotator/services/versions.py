@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +20,9 @@ from annotator.exceptions import Conflict, UnreadableModel
 from annotator.models import Dataset, ModelVersion, Stage, TrainingRun
 from annotator.readers import model_channels
 from annotator.selectors.versions import current_version
+from inference.files import synced, tensors_are_whole, told_when_full
+
+log = logging.getLogger(__name__)
 
 WEIGHTS, META = "weights.safetensors", "meta.json"
 
@@ -30,14 +34,16 @@ def version_create(
     folder: Path,
     parent: ModelVersion | None = None,
     run: TrainingRun | None = None,
+    claim: str = "",
 ) -> ModelVersion:
     """Store the model in ``folder`` as the family's next version, a candidate.
 
     ``run``'s candidate is set in the same transaction; a run that has one already gets it back,
-    so a worker that died in between does not leave two. Raises ``UnreadableModel`` when the
+    so a worker that died in between does not leave two. With ``claim``, ``Conflict`` when another
+    worker has taken the run over since. Raises ``UnreadableModel`` when the
     folder holds no model of this family for this data set's channels.
     """
-    meta = _checked_meta(dataset, family, folder)
+    meta = version_check(dataset=dataset, family=family, folder=folder)
     sha256 = storage.sha256_of(folder / WEIGHTS)
     # Addressed by content, meta included: the same weights may be imported at two diameters.
     named = hashlib.sha256(sha256.encode() + json.dumps(meta, sort_keys=True).encode())
@@ -48,7 +54,9 @@ def version_create(
         # One at a time per data set, so that numbers have no gaps and no clashes.
         Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
         if run is not None:
-            run.refresh_from_db(fields=["candidate"])
+            run.refresh_from_db(fields=["candidate", "claim"])
+            if claim and run.claim != claim:
+                raise Conflict(f"Another worker has taken run {run.pk} over.")
             if run.candidate is not None:
                 return run.candidate
         newest = ModelVersion.objects.filter(dataset=dataset, family=family).first()
@@ -67,13 +75,20 @@ def version_create(
     return version
 
 
-def _checked_meta(dataset: Dataset, family: str, folder: Path) -> dict[str, Any]:
+def version_check(*, dataset: Dataset, family: str, folder: Path) -> dict[str, Any]:
+    """The meta of the model in ``folder``; ``UnreadableModel`` unless it is one for ``dataset``."""
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnreadableModel(f"{folder} holds no model: {META} cannot be read.") from error
+    if not isinstance(meta, dict):
+        raise UnreadableModel(f"{folder} holds no model: {META} is no JSON object.")
     if not (folder / WEIGHTS).is_file():
         raise UnreadableModel(f"{folder} holds no model: {WEIGHTS} is missing.")
+    if not tensors_are_whole(folder / WEIGHTS):
+        raise UnreadableModel(
+            f"{folder} holds no model: {WEIGHTS} is cut short, or no safetensors."
+        )
     if meta.get("family") != family:
         raise UnreadableModel(f"The model is a {meta.get('family')}, not a {family}.")
     _check_channels(dataset, meta)
@@ -135,22 +150,39 @@ def version_folder(version: ModelVersion) -> Path:
     Its meta.json has the names that the types have today.
     """
     name = version.key.rsplit("/", 1)[1]
-    folder = storage.folder_get(version.key, Path(settings.MODELS_DIR) / name)
+    place = Path(settings.MODELS_DIR) / name
+    if place.is_dir() and not _is_whole(place):
+        log.warning("The copy of %s in %s is damaged; fetched again.", version, place)
+        shutil.rmtree(place, ignore_errors=True)
+    folder = storage.folder_get(version.key, place)
     meta = json.loads((folder / META).read_text())
     types = version.meta.get("types", [])
     return folder if meta.get("types", []) == types else _renamed(folder, meta | {"types": types})
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a power cut has left a fetched model as it was."""
+    try:
+        json.loads((folder / META).read_text())
+    except (OSError, ValueError):
+        return False
+    return tensors_are_whole(folder / WEIGHTS)
 
 
 def _renamed(folder: Path, meta: dict[str, Any]) -> Path:
     """A folder beside ``folder`` with the same weights and ``meta``, made the first time."""
     mark = hashlib.sha256(json.dumps(meta["types"]).encode()).hexdigest()[:12]
     into = folder.with_name(f"{folder.name}-{mark}")
-    if into.is_dir():
+    if into.is_dir() and _is_whole(into):
         return into
+    shutil.rmtree(into, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=folder.parent))
     try:
-        shutil.copyfile(folder / WEIGHTS, fresh / WEIGHTS)
-        (fresh / META).write_text(json.dumps(meta))
+        with told_when_full(fresh):
+            shutil.copyfile(folder / WEIGHTS, fresh / WEIGHTS)
+            (fresh / META).write_text(json.dumps(meta))
+            synced(fresh / WEIGHTS)
+            synced(fresh / META)
         try:
             fresh.rename(into)
         except OSError:

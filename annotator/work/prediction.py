@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -27,17 +28,22 @@ from annotator.services.predictions import (
     prediction_begin,
     prediction_failed,
     prediction_give_back,
+    prediction_go_on,
     prediction_put,
     prediction_store,
 )
 from annotator.services.queue import queue_refresh
 from annotator.services.versions import version_folder
+from annotator.work.fusing import pair_rule
 from annotator.work.shutdown import leaving, long_work
 from inference.errors import InferenceError
+from inference.fusion_rule import FusionRule
 from inference.predictor import ImagePrediction, Predictor, load_predictor
+from training.errors import Cancelled
 
 log = logging.getLogger(__name__)
 
+Predict = Callable[[NDArray[Any]], ImagePrediction]
 _CHUNK = 8  # images between looks at the current pair and refreshes of the queue
 
 
@@ -71,21 +77,26 @@ def predict_pending(
     began = time.monotonic()
     done = Predicted()
     with long_work(), _Line(done, on_image) as line:
-        while not done.more:
-            pair = _pair(dataset)
-            chunk = _next(dataset, pair, split, retry, done.tried)
-            if not chunk:
-                break
-            predictor = _loaded(pair)
-            for image, after in zip(chunk, [*chunk[1:], None], strict=True):
-                done.tried.add(image.pk)
-                if prediction_begin(image=image, pair=pair, retry=retry):
-                    line.predict(predictor, pair, image, after)
-                done.more = leaving() or time.monotonic() - began > seconds
-                if done.more:
+        try:
+            while not done.more:
+                pair = _pair(dataset)
+                chunk = _next(dataset, pair, split, retry, done.tried)
+                if not chunk:
                     break
+                predictor = _loaded(pair)
+                rule = pair_rule(pair, predictor)
+                for image, after in zip(chunk, [*chunk[1:], None], strict=True):
+                    done.tried.add(image.pk)
+                    if prediction_begin(image=image, pair=pair, retry=retry):
+                        line.predict(_predict(predictor, rule, image), pair, image, after)
+                    done.more = leaving() or time.monotonic() - began > seconds
+                    if done.more:
+                        break
+                line.finish()
+                queue_refresh(dataset=dataset)
+        except Cancelled:  # told to leave in the midst of a fit or of a large image
+            done.more = True
             line.finish()
-            queue_refresh(dataset=dataset)
     done.seconds = time.monotonic() - began
     return done
 
@@ -126,13 +137,13 @@ class _Line:
             for pool in (self._reading, self._storing):
                 pool.shutdown(cancel_futures=True)
 
-    def predict(self, predictor: Predictor, pair: Pair, image: Image, after: Image | None) -> None:
+    def predict(self, predict: Predict, pair: Pair, image: Image, after: Image | None) -> None:
         """Predict ``image``; ``after`` is likely to be the next."""
         array = self._array(image)
         self._read = {after.pk: self._array(after)} if after is not None else {}
         results: list[ImagePrediction] = []  # one, unless it fails
         with _given_back_on_interrupt(image), self._noted(image):
-            results.append(predictor.predict(array.result()))
+            results.append(predict(array.result()))
         try:
             self.finish()
         except BaseException:  # the last image's fault
@@ -178,8 +189,8 @@ class _Line:
             _failed(image, error.message, self._done)
         except (CytoloopError, InferenceError) as error:
             _failed(image, error.message, self._done)
-        except DatabaseError:
-            raise  # nothing could be written about it
+        except (DatabaseError, Cancelled):
+            raise  # nothing could be written about it, or it is given back
         except Exception as error:  # torch, OpenCV and numba raise anything
             # The log has what is ours to mend.
             log.exception("predicting image %s (%s)", image.pk, image.name)
@@ -190,9 +201,21 @@ class _Line:
 def _given_back_on_interrupt(image: Image) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, Cancelled):
         prediction_give_back(image=image)
         raise
+
+
+def _predict(predictor: Predictor, rule: FusionRule, image: Image) -> Predict:
+    on_window = partial(_between_windows, image)
+    return partial(predictor.predict, rule=rule, on_window=on_window)
+
+
+def _between_windows(image: Image) -> None:
+    """Large images take longer than a claim, and than anybody waits for a worker to leave."""
+    if leaving():
+        raise Cancelled
+    prediction_go_on(image=image)
 
 
 def _pair(dataset: Dataset) -> Pair:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from annotator import storage
 from annotator.exceptions import CytoloopError
-from annotator.models import ModelVersion, RunEpoch, RunStatus, Snapshot, TrainingRun
+from annotator.models import ModelVersion, RunEpoch, RunStatus, Search, Snapshot, TrainingRun
 from annotator.selectors.versions import current_version
 from annotator.services.evaluations import candidate_settle, frozen_split
+from annotator.services.rebuilds import rebuild_compare, rebuild_prepare
 from annotator.services.runs import (
     Order,
-    run_beat,
     run_change,
     run_claim,
     run_epoch_record,
@@ -37,63 +36,29 @@ from annotator.services.snapshots import (
     snapshot_write,
 )
 from annotator.services.versions import version_create, version_folder
+from annotator.work.arriving import taken_in
 from annotator.work.evaluation import evaluated
-from annotator.work.shutdown import leaving, long_work
+from annotator.work.heart import RunHeart
+from annotator.work.shutdown import long_work
+from annotator.work.travelling import (
+    Sender,
+    checkpoint_fetch,
+    checkpoints_forget,
+    checkpoints_prune,
+)
+from inference.devices import device_name
 from inference.errors import InferenceError
+from inference.files import told_when_full
 from training.config import TrainConfig
-from training.engine import CHECKPOINT
+from training.dataset import PREPARED
 from training.errors import Cancelled, TrainingError
+from training.kept import CHECKPOINT, taken_over
+from training.smoke import smoke_test
 from training.train import EpochReport, train
 
 log = logging.getLogger(__name__)
 
-_BEAT = 1.0  # seconds between heartbeats, so that a cancel is heard at once
 OnEpoch = Callable[[EpochReport], None]
-
-
-class Heart:
-    """Beats for a run in a thread with its own database connection, and hears orders."""
-
-    def __init__(self, run_id: int, claim: str) -> None:
-        self.run_id = run_id
-        self.claim = claim
-        self.order = Order.GO_ON
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
-
-    def __enter__(self) -> Heart:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def should_stop(self) -> bool:
-        """Whether the work is to be left: cancelled, taken over, or the worker shuts down."""
-        return self.order is not Order.GO_ON or leaving()
-
-    def check(self) -> None:
-        """Raise ``Cancelled`` when the work is to be left."""
-        if self.should_stop():
-            raise Cancelled
-
-    def _beat(self) -> None:
-        try:
-            while not self._stop.wait(_BEAT):
-                try:
-                    self.order = run_beat(run_id=self.run_id, claim=self.claim)
-                except DatabaseError:
-                    # A database that restarts costs beats, not the run.
-                    log.exception("no heartbeat for run %s", self.run_id)
-                    connection.close()
-        finally:
-            connection.close()
 
 
 def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
@@ -104,17 +69,20 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
     claim = run_claim(run_id=run_id)
     if claim is None:
         return False
-    with long_work(), Heart(run_id, claim) as heart:
+    with long_work(), _heart(run_id, claim) as heart:
         try:
-            message = _worked(run_id, heart, on_epoch)
+            with told_when_full(Path(settings.RUNS_DIR)):
+                message = _worked(run_id, heart, on_epoch)
+            heart.beat()  # the last lines of its log
         except Cancelled:
             _left(run_id, heart)
         except (CytoloopError, TrainingError, InferenceError) as error:
-            _fail(run_id, claim, error.message)
+            _fail(heart, error.message)
         except (InterfaceError, OperationalError) as error:
             # The silent heart lets beat hand the run on, unless it ends here every time.
             log.exception("run %s lost its database", run_id)
-            with suppress(DatabaseError):
+            with suppress(DatabaseError, InterfaceError):
+                connection.close()
                 run_lost(run_id=run_id, claim=claim, why=str(error))
         except KeyboardInterrupt:
             run_finish(
@@ -127,8 +95,7 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
         except Exception as error:  # a run must never stay live without a worker
             log.exception("run %s failed", run_id)
             _fail(
-                run_id,
-                claim,
+                heart,
                 f"Training broke off ({type(error).__name__}: {error}); the worker's log has the"
                 " details.",
             )
@@ -137,12 +104,19 @@ def work_on_run(run_id: int, on_epoch: OnEpoch | None = None) -> bool:
     return True
 
 
-def _fail(run_id: int, claim: str, message: str) -> None:
-    log.warning("run %s failed: %s", run_id, message)
-    run_finish(run_id=run_id, claim=claim, status=RunStatus.FAILED, message=message)
+def _heart(run_id: int, claim: str) -> RunHeart:
+    run = TrainingRun.objects.get(pk=run_id)
+    return RunHeart(run_id, claim, device_name(run.config.get("device")), run.log)
 
 
-def _left(run_id: int, heart: Heart) -> None:
+def _fail(heart: RunHeart, message: str) -> None:
+    log.warning("run %s failed: %s", heart.row_id, message)
+    with suppress(DatabaseError, InterfaceError):
+        heart.beat()  # the last lines of its log
+    run_finish(run_id=heart.row_id, claim=heart.claim, status=RunStatus.FAILED, message=message)
+
+
+def _left(run_id: int, heart: RunHeart) -> None:
     if heart.order is Order.CANCEL:
         run_finish(
             run_id=run_id,
@@ -154,47 +128,62 @@ def _left(run_id: int, heart: Heart) -> None:
         run_release(run_id=run_id, claim=heart.claim)
 
 
-def _worked(run_id: int, heart: Heart, on_epoch: OnEpoch | None) -> str:
+def _worked(run_id: int, heart: RunHeart, on_epoch: OnEpoch | None) -> str:
     """All steps in turn, each skipped when an earlier worker has done it; the run's message."""
-    run = TrainingRun.objects.select_related("dataset", "base", "snapshot", "candidate").get(
-        pk=run_id
-    )
+    run = TrainingRun.objects.select_related(
+        "dataset", "base", "snapshot", "candidate", "rebuilds"
+    ).get(pk=run_id)
+    if run.arrival:
+        _step(heart, status=RunStatus.EVALUATING)
+        return taken_in(run, heart.should_stop)
     snapshot, folder = _prepared(run, heart)
     if run.candidate is None:
-        run.candidate = _trained(run, heart, folder, on_epoch)
+        run.candidate = _found(run, heart.claim) or _trained(run, heart, folder, on_epoch)
     _step(heart, status=RunStatus.EVALUATING)
-    message = _settled(run, snapshot, folder, heart)
+    if run.rebuilds:
+        message = _compared(run, snapshot, folder, heart)
+    else:
+        message = _settled(run, snapshot, folder, heart)
     # The weights are in storage; the optimizer's state is of no more use.
-    (run_folder(run) / CHECKPOINT).unlink(missing_ok=True)
+    for file in run_folder(run).rglob(CHECKPOINT):
+        file.unlink(missing_ok=True)
+    checkpoints_forget(run)
     snapshot_folders_prune()
     run_folders_prune(timezone.now())
     return " ".join([message, *_remarks(snapshot)])
 
 
 def run_folder(run: TrainingRun) -> Path:
-    """Where this machine keeps the run's checkpoint, metrics and weights."""
+    """Where this machine keeps the run: in it, a folder for the worker that has it."""
     return Path(settings.RUNS_DIR) / str(run.pk)
 
 
 def run_folders_prune(now: datetime) -> None:
     """Remove this machine's folders of runs that ended ``RUN_KEEP_DAYS`` ago.
 
-    Weights are in storage and curves in the database; a run that is resumed begins anew.
+    Weights are in storage and curves in the database; a run that is resumed begins anew. So goes
+    a model that was sent and could not be taken in.
     """
     limit = now - timedelta(days=settings.RUN_KEEP_DAYS)
     for run in TrainingRun.objects.filter(status__in=RunStatus.over(), finished_at__lt=limit):
         shutil.rmtree(run_folder(run), ignore_errors=True)
+        if run.arrival:
+            with suppress(CytoloopError):  # storage is down; the next run's end tries again
+                storage.delete(run.arrival)
+    checkpoints_prune(limit)
 
 
-def _step(heart: Heart, **changes: object) -> None:
+def _step(heart: RunHeart, **changes: object) -> None:
     """Write progress, unless the run is to be left."""
     heart.check()
-    if not run_change(run_id=heart.run_id, claim=heart.claim, **changes):
+    if "status" in changes:
+        log.info("Run %s is %s.", heart.row_id, changes["status"])
+    if not run_change(run_id=heart.row_id, claim=heart.claim, **changes):
         heart.order = Order.LET_GO
         raise Cancelled
 
 
-def _prepared(run: TrainingRun, heart: Heart) -> tuple[Snapshot, Path]:
+def _prepared(run: TrainingRun, heart: RunHeart) -> tuple[Snapshot, Path]:
     _step(heart, status=RunStatus.PREPARING)
     if run.snapshot is None:
         run_preflight(dataset=run.dataset, family=run.family)
@@ -203,44 +192,108 @@ def _prepared(run: TrainingRun, heart: Heart) -> tuple[Snapshot, Path]:
     return run.snapshot, snapshot_write(snapshot=run.snapshot, on_image=heart.check)
 
 
-def _trained(
-    run: TrainingRun, heart: Heart, snapshot: Path, on_epoch: OnEpoch | None
-) -> ModelVersion:
-    cache = Path(settings.MODELS_DIR) / "builtin"
-    config = TrainConfig.for_family(run.family, {"weights_cache": str(cache)} | run.config)
-    base = version_folder(run.base) if run.base else None
-    _step(heart, status=RunStatus.TRAINING)
-
-    def record(report: EpochReport) -> None:
-        run_epoch_record(
-            run_id=run.pk,
-            claim=heart.claim,
-            point=RunEpoch(
-                epoch=report.epoch,
-                train_loss=report.train_loss,
-                validation_loss=report.validation_loss,
-                metrics=report.metrics,
-                seconds=report.seconds,
-            ),
-            epochs=report.epochs,
-            left=report.seconds_left,
-        )
-        if on_epoch:
-            on_epoch(report)
-
-    result = train(config, snapshot, run_folder(run), base, record, heart.should_stop)
-    heart.check()
+def _found(run: TrainingRun, claim: str) -> ModelVersion | None:
+    """The model of the best trial, when the run is the end of a search."""
+    search = Search.objects.filter(run=run, best__isnull=False).select_related("best").first()
+    if search is None or search.best is None or not search.best.weights:
+        return None
+    folder = storage.folder_get(search.best.weights, run_folder(run) / "found")
     return version_create(
-        dataset=run.dataset, family=run.family, folder=result.folder, parent=run.base, run=run
+        dataset=run.dataset, family=run.family, folder=folder, parent=run.base, run=run, claim=claim
     )
 
 
-def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: Heart) -> str:
+def places() -> dict[str, str]:
+    """Where this machine keeps what trainings share: a part of their config."""
+    return {
+        "weights_cache": str(Path(settings.MODELS_DIR) / "builtin"),
+        "prepared": str(Path(settings.SNAPSHOTS_DIR) / PREPARED),
+    }
+
+
+def _trained(
+    run: TrainingRun, heart: RunHeart, snapshot: Path, on_epoch: OnEpoch | None
+) -> ModelVersion:
+    config = TrainConfig.for_family(run.family, run.config | places())
+    base = version_folder(run.base) if run.base else None
+    checkpoint_fetch(run, run_folder(run))
+    folder = taken_over(run_folder(run), heart.claim)
+    rebuild_prepare(run=run, folder=folder)
+    _step(heart, status=RunStatus.TRAINING)
+    curve = _Curve(run, heart.claim, on_epoch)
+    with Sender(run, heart.claim) as sender:
+
+        def told(report: EpochReport) -> None:
+            sender.epoch_ended(folder, report.epoch)
+            curve.add(report)
+
+        result = train(config, snapshot, folder, base, told, heart.should_stop)
+    heart.check()
+    curve.complete(result.epochs)
+    return version_create(
+        dataset=run.dataset,
+        family=run.family,
+        folder=result.folder,
+        parent=run.base,
+        run=run,
+        claim=heart.claim,
+    )
+
+
+class _Curve:
+    """The rows of a run's epochs; a database that is away for a while gets them later."""
+
+    def __init__(self, run: TrainingRun, claim: str, on_epoch: OnEpoch | None) -> None:
+        self._run = run
+        self._claim = claim
+        self._on_epoch = on_epoch
+        self._waiting: list[EpochReport] = []
+
+    def add(self, report: EpochReport) -> None:
+        """Write a new epoch and those that are still waiting."""
+        self._waiting.append(report)
+        try:
+            self._write()
+        except (InterfaceError, OperationalError):
+            log.exception("epoch %s of run %s waits for the database", report.epoch, self._run.pk)
+            connection.close()
+        if self._on_epoch:
+            self._on_epoch(report)
+
+    def complete(self, reports: Sequence[EpochReport]) -> None:
+        """Write what an earlier worker has kept in its checkpoint and did not come to write."""
+        there = set(self._run.epoch_rows.values_list("epoch", flat=True))
+        self._waiting = [report for report in reports if report.epoch not in there]
+        self._write()
+
+    def _write(self) -> None:
+        while self._waiting:
+            report = self._waiting[0]
+            run_epoch_record(
+                run_id=self._run.pk,
+                claim=self._claim,
+                point=RunEpoch(
+                    epoch=report.epoch,
+                    train_loss=report.train_loss,
+                    validation_loss=report.validation_loss,
+                    metrics=report.metrics,
+                    seconds=report.seconds,
+                    schedule=list(report.schedule),
+                ),
+                epochs=report.epochs,
+                left=report.seconds_left,
+            )
+            self._waiting.pop(0)
+
+
+def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHeart) -> str:
     """Evaluate candidate and current on the same images, and let the gate decide."""
     candidate = run.candidate
     frozen = frozen_split(snapshot=snapshot)
     if candidate is None or frozen is None:
         raise TrainingError("The snapshot holds no labelled image; correct some and train again.")
+    smoke = smoke_test(version_folder(candidate), folder, heart.should_stop)
+    log.info("Smoke test: %s.", smoke.sentence())
     mine = evaluated(candidate, frozen, folder, heart.should_stop)
     while True:
         heart.check()
@@ -249,9 +302,31 @@ def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: Heart) -
             return f"{candidate} was promoted."  # by hand, or before this worker took over
         theirs = evaluated(current, frozen, folder, heart.should_stop) if current else None
         heart.check()
-        message = candidate_settle(candidate=mine, current=theirs, frozen=frozen)
+        message = candidate_settle(
+            candidate=mine,
+            current=theirs,
+            frozen=frozen,
+            suspect="" if smoke.sane else smoke.sentence(),
+        )
         if message is not None:
             return message
+
+
+def _compared(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHeart) -> str:
+    """Measure a rebuilt version and the original on the same images; nothing is promoted."""
+    frozen = frozen_split(snapshot=snapshot)
+    if frozen is None:
+        raise TrainingError("The snapshot holds no labelled image to compare on.")
+    for version in (run.candidate, run.rebuilds):
+        heart.check()
+        if version is not None:
+            evaluated(version, frozen, folder, heart.should_stop)
+    found = rebuild_compare(run=run)
+    apart = max((abs(value) for value in found["differences"].values()), default=0.0)
+    return (
+        f"{run.candidate} is {run.rebuilds} made again: on {frozen.images} {frozen.split} images"
+        f" their figures differ by at most {apart:.4f}."
+    )
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:

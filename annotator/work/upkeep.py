@@ -24,10 +24,12 @@ from annotator.selectors.runs import (
     masked_training_images,
     waiting_runs,
 )
+from annotator.selectors.searches import waiting_searches
 from annotator.selectors.versions import current_pair, current_version
 from annotator.services.exports import exports_prune
 from annotator.services.queue import queue_refresh
-from annotator.services.runs import SCRATCH, RunRequest, run_create
+from annotator.services.runs import SCRATCH, RunRequest, run_create, run_wake
+from annotator.services.searches import trial_weights_prune
 from annotator.services.snapshots import MIN_TRAIN_MASKS
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,10 @@ def upkeep() -> None:
     # Messages lapse before the next round sends them again, so that none pile up behind long work.
     lapse = int(settings.BEAT_SECONDS)
     for run in waiting_runs(now):
-        enqueue(Job.TRAIN, run.pk, expires=lapse)
+        run_wake(run, expires=lapse)
+    for search in waiting_searches(now):
+        enqueue(Job.SEARCH, search.pk, expires=lapse)
+    trial_weights_prune(limit=now - timedelta(days=settings.RUN_KEEP_DAYS))
     for export in waiting_exports(now):
         enqueue(Job.EXPORT, export.pk, expires=lapse)
     try:

@@ -97,13 +97,20 @@ class Datasets(TestCase):
         version, now = make_version(self.dataset), timezone.now()
         predictions = [make_prediction(make_image(self.dataset), version) for _ in range(5)]
 
-        def rate(seconds_ago: int) -> int:
+        def rate(seconds_ago: int, apart: int, took: float = 0.5) -> float:
             for number, each in enumerate(predictions):
-                at = now - timedelta(seconds=seconds_ago + 3 * number)
-                Prediction.objects.filter(pk=each.pk).update(created_at=at)
-            return int(self.alice.get(self.url).json()["counts"]["images_per_minute"])
+                at = now - timedelta(seconds=seconds_ago + apart * number)
+                Prediction.objects.filter(pk=each.pk).update(created_at=at, seconds=took)
+            return float(self.alice.get(self.url).json()["counts"]["images_per_minute"])
 
-        self.assertEqual((rate(2), rate(90)), (20, 0))
+        self.assertAlmostEqual(rate(2, 3), 20, places=3)
+        self.assertEqual(rate(90, 3), 0)
+        # Slides that take ten minutes each are no standstill; half an hour without one is.
+        self.assertAlmostEqual(rate(540, 600, took=600.0), 0.1, places=3)
+        self.assertEqual(rate(1900, 600, took=600.0), 0)
+        # A pause between two quick ones makes none of them slow.
+        self.assertAlmostEqual(rate(10, 3600), 120, places=3)
+        self.assertEqual(rate(90, 3600), 0)
 
     def test_the_list_shows_own_sets_in_a_fixed_number_of_queries(self) -> None:
         def fill(count: int) -> None:

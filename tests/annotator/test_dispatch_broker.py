@@ -8,13 +8,14 @@ import sys
 
 from django.conf import settings
 from django.db import transaction
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, tag
 
 from annotator.celery import app
 from annotator.dispatch import Job, enqueue, queue_of
 from tests.annotator.workers import database_url
 
 
+@tag("broker")
 class EnqueueTest(TransactionTestCase):
     """On the broker that the environment names."""
 
@@ -47,6 +48,7 @@ class EnqueueTest(TransactionTestCase):
     def test_training_has_a_queue_of_its_own(self) -> None:
         self.assertEqual(queue_of(Job.TRAIN), settings.TRAINING_QUEUE)
         self.assertEqual(queue_of(Job.PREDICT_IMAGES), settings.PREDICTION_QUEUE)
+        self.assertEqual(queue_of(Job.TAKE_IN), settings.PREDICTION_QUEUE)
         self.assertEqual(queue_of(Job.EXPORT), "cpu")
         self.assertEqual(queue_of(Job.TICK), "cpu")
 

@@ -53,6 +53,15 @@ class Flags(TestCase):
         self._raise(self.people.bob)
         self.assertEqual(Flag.objects.count(), 3)
 
+    def test_the_flags_of_one_image_alone_can_be_asked_for(self) -> None:
+        self._raise(self.people.bob)
+        other = make_image(self.dataset, "mixed_b1_2.tif")
+        self.assertEqual(
+            len(self._list(self.people.bob, f"?image={self.image.pk}").json()["results"]), 1
+        )
+        self.assertEqual(self._list(self.people.bob, f"?image={other.pk}").json()["results"], [])
+        self.assertEqual(self._list(self.people.bob, "?image=x").status_code, 400)
+
     def test_a_note_must_say_something(self) -> None:
         for note in ("", "   ", "x" * 501):
             self.assertEqual(self._raise(self.people.bob, note).status_code, 400)

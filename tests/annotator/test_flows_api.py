@@ -12,10 +12,18 @@ import numpy as np
 from django.test import TestCase
 
 from annotator import storage
+from annotator.models import Family, Fusion, Image
 from annotator.services.flows import prediction_masks
 from inference.flow_cache import pack
 from inference.flows import masks_to_flows
-from tests.annotator.factories import make_dataset, make_image, make_prediction, square_labels
+from inference.fusion_rule import Curve, FusionRule
+from tests.annotator.factories import (
+    make_dataset,
+    make_image,
+    make_prediction,
+    make_version,
+    square_labels,
+)
 from tests.people import client_of, make_people
 
 
@@ -43,6 +51,32 @@ class Flows(TestCase):
         self.assertEqual(self.masks().max(), 5)
         self.assertEqual(self.masks(cellprob_threshold=-2).max(), 6)
         self.assertEqual(self.masks(min_size=10**5).max(), 0)
+
+    def test_cells_that_other_thresholds_do_not_change_stay_as_fusion_left_them(self) -> None:
+        fused = np.where(self.labels == 6, 0, self.labels)
+        fused[fused == 2] = 0  # dropped: the detector does not see it
+        wide = fused == 3
+        fused[(np.roll(wide, 1, 0) | wide) & (self.labels == 0)] = 3  # with the detector's border
+        detector = make_version(self.dataset, Family.DETECTOR)
+        self.prediction.detector = detector
+        self.prediction.labels_key = storage.labels_put(fused)
+        self.prediction.save()
+        rule = FusionRule(borders="detector", segmenter=Curve(1.0, 0.0)).to_dict()
+        fusion = Fusion.objects.create(
+            segmenter=self.prediction.segmenter,
+            detector=detector,
+            rule=rule,
+            images=1,
+            split="test",
+            figures={},
+        )
+        np.testing.assert_array_equal(self.masks(min_size=16) > 0, fused > 0)
+        lower = self.masks(cellprob_threshold=-2)
+        np.testing.assert_array_equal(lower > 0, (fused > 0) | (self.labels == 6))
+        self.assertEqual(len(np.unique(lower)), 1 + 5)
+        # A rule that only adds cells leaves the segmenter's own.
+        Fusion.objects.filter(pk=fusion.pk).update(rule=FusionRule(detector=Curve(1, 0)).to_dict())
+        self.assertEqual(self.masks(min_size=16).max(), 5)
 
     def test_one_decode_at_a_time_and_the_others_wait(self) -> None:
         inside, most = 0, 0
@@ -105,3 +139,6 @@ class Flows(TestCase):
         answer = self.bob.post(url, {}, format="json")
         self.assertEqual(answer.status_code, 404)
         self.assertIn("next prediction", answer.json()["message"])
+        Image.objects.filter(pk=self.image.pk).update(width=20_000, height=20_000)
+        answer = self.bob.post(self.url + "cell/", {"x": 1, "y": 1}, format="json")
+        self.assertIn("too large", answer.json()["message"])

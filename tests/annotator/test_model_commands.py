@@ -23,7 +23,7 @@ from django.test import TransactionTestCase, override_settings
 from annotator.models import ModelVersion, RunStatus, Stage, TrainingRun
 from annotator.services.runs import run_cancel, run_claim
 from annotator.services.versions import version_folder
-from inference.checkpoint import load
+from inference.checkpoint import load, load_meta
 from tests.annotator.factories import make_dataset, make_version
 from tests.annotator.trained import make_trainable
 
@@ -162,6 +162,16 @@ class ImportCommandTest(TransactionTestCase):
         self.assertEqual((meta.channels, meta.fixed_diameter), (("cytoplasm", "nucleus"), 24.0))
         theirs = torch.load(self.checkpoint(), weights_only=True)
         self.assertTrue(all(torch.equal(state[name], theirs[name]) for name in theirs))
+
+    def test_a_checkpoint_computes_as_cellpose_does_unless_speed_is_asked_for(self) -> None:
+        run("model_import", "lab", "segmenter", self.checkpoint())
+        run("model_import", "lab", "segmenter", self.checkpoint(), precision="bfloat16")
+        exact, fast = ModelVersion.objects.order_by("number")
+        found = [load_meta(version_folder(v)).settings["precision"] for v in (exact, fast)]
+        self.assertEqual(found, ["float32", "bfloat16"])
+        self.assertEqual(exact.sha256, fast.sha256)
+        with self.assertRaisesMessage(CommandError, "Only a segmenter"):
+            run("model_import", "lab", "detector", self.checkpoint(), precision="bfloat16")
 
     def test_the_second_waits_to_be_promoted(self) -> None:
         run("model_import", "lab", "segmenter", self.checkpoint())

@@ -7,6 +7,7 @@ import json
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase
@@ -14,18 +15,24 @@ from django.test import TransactionTestCase
 from annotator import storage
 from annotator.exceptions import NotReady, Unavailable
 from annotator.models import (
+    Fusion,
     Prediction,
     PredictionAttempt,
     QueueItem,
     TrainingRun,
 )
+from annotator.selectors.versions import current_pair, fusion_of
 from annotator.services.flows import prediction_flows
+from annotator.services.images import image_array
 from annotator.services.runs import RunRequest, run_create
-from annotator.services.versions import version_promote
+from annotator.services.versions import version_folder, version_promote
 from annotator.work.prediction import predict_pending
 from annotator.work.training import work_on_run
+from inference.fusion_rule import FusionRule
+from inference.predictor import load_predictor
 from tests.annotator.factories import make_dataset
 from tests.annotator.trained import add_drawn, make_trainable
+from tests.people import client_of, make_people
 
 
 def trained(dataset: Any, family: str) -> TrainingRun:
@@ -100,6 +107,62 @@ class PredictTest(TransactionTestCase):
             with self.assertRaisesMessage(CommandError, "None of 6 images"):
                 call_command("images_predict", self.dataset.name, wait=True, stderr=io.StringIO())
         self.assertIn("no memory", PredictionAttempt.objects.all()[0].message)
+
+    def test_a_pairs_cells_are_fused_as_corrected_validation_images_ask_for(self) -> None:
+        trained(self.dataset, "detector")
+        predict_pending(dataset=self.dataset)
+        self.assertFalse(Fusion.objects.exists(), "nothing to learn a rule from")
+        for number in range(2):
+            add_drawn(self.dataset, 300 + number, "validation")
+        predict_pending(dataset=self.dataset)
+        fusion = Fusion.objects.get()
+        pair = current_pair(self.dataset)
+        assert pair is not None
+        assert pair.detector is not None
+        self.assertEqual(fusion_of(pair), fusion)
+        self.assertEqual((fusion.images, fusion.split, fusion.figures["images"]), (2, "test", 1))
+        self.assertGreater(fusion.figures["cells"], 0)
+        client = client_of(make_people(self.dataset).vera)
+        answer = client.get(f"/api/v1/model-versions/{pair.detector.pk}/").json()["fusions"][0]
+        self.assertEqual(answer["segmenter"], "segmenter-1")
+        self.assertEqual(answer["figures"], fusion.figures)
+        # What it keeps of each image is what the rule says, and asking again changes nothing.
+        image = self.dataset.images.get(name="HEK_a_200.tif")
+        Prediction.objects.filter(image=image).delete()
+        predict_pending(dataset=self.dataset)
+        rule = FusionRule.from_dict(fusion.rule)
+        loaded = load_predictor(version_folder(pair.segmenter), version_folder(pair.detector))
+        expected = loaded.predict(image_array(image), rule)
+        stored = storage.labels_get(Prediction.objects.get(image=image).labels_key)
+        np.testing.assert_array_equal(stored, expected.labels)
+        self.assertEqual(Fusion.objects.get().created_at, fusion.created_at)
+
+    def test_a_worker_told_to_leave_leaves_in_the_midst_of_a_fit_and_of_a_large_image(self) -> None:
+        trained(self.dataset, "detector")
+        predict_pending(dataset=self.dataset)
+        fresh = add_drawn(self.dataset, 300, "validation")
+        with mock.patch("annotator.work.fusing.leaving", return_value=True):
+            done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed, done.more), (0, 0, True))
+        with (
+            mock.patch("inference.predictor.LARGE", 100),  # every image is large
+            mock.patch("annotator.work.prediction.leaving", return_value=True),
+        ):
+            done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed, done.more), (0, 0, True))
+        self.assertFalse(PredictionAttempt.objects.exists(), "nobody has to wait for it")
+        with mock.patch("inference.predictor.LARGE", 100):
+            self.assertEqual(predict_pending(dataset=self.dataset).images, 1)
+        self.assertEqual(Prediction.objects.get(image=fresh).flows_key, "")
+
+    def test_a_validation_image_that_is_gone_stops_no_prediction(self) -> None:
+        trained(self.dataset, "detector")
+        storage.delete(add_drawn(self.dataset, 777, "validation").key)
+        with self.assertLogs("annotator.work", "WARNING") as logs:
+            done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed), (6, 1))
+        self.assertIn("fused by default", "".join(logs.output))
+        self.assertFalse(Fusion.objects.exists())
 
     def test_a_slice_of_time_leaves_the_rest_for_later(self) -> None:
         done = predict_pending(dataset=self.dataset, seconds=0)

@@ -19,6 +19,7 @@ from annotator.selectors.versions import Pair
 from annotator.services.predictions import (
     prediction_begin,
     prediction_failed,
+    prediction_go_on,
     prediction_store,
 )
 from inference.predictor import CellPrediction, ImagePrediction
@@ -152,6 +153,27 @@ class AttemptTest(TestCase):
         PredictionAttempt.objects.update(retry_after=timezone.now())
         self.assertTrue(prediction_begin(image=self.image, pair=self.pair))
         self.assertIn("worker died", PredictionAttempt.objects.get().message)
+
+    def test_a_large_image_stays_taken_as_long_as_its_worker_goes_on(self) -> None:
+        prediction_begin(image=self.image, pair=self.pair)
+        PredictionAttempt.objects.update(retry_after=timezone.now() + timedelta(minutes=1))
+        prediction_go_on(image=self.image)
+        self.assertEqual(self.pending(minutes=14), [])
+        self.assertEqual(self.pending(minutes=16), [self.image.pk])
+
+    def test_an_image_that_was_predicted_since_it_was_seen_pending_is_left_alone(self) -> None:
+        make_prediction(self.image, self.pair.segmenter)
+        self.assertFalse(prediction_begin(image=self.image, pair=self.pair))
+        self.assertFalse(PredictionAttempt.objects.exists())
+
+    def test_who_comes_second_leaves_the_first_ones_prediction_and_no_attempt(self) -> None:
+        prediction_begin(image=self.image, pair=self.pair)
+        first = make_prediction(self.image, self.pair.segmenter)
+        stored = prediction_store(
+            image=self.image, segmenter=self.pair.segmenter, detector=None, result=result()
+        )
+        self.assertEqual(stored, first)
+        self.assertFalse(PredictionAttempt.objects.exists())
 
     def test_a_slow_image_is_not_taken_for_one_whose_worker_died(self) -> None:
         prediction_begin(image=self.image, pair=self.pair)

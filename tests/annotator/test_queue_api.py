@@ -12,7 +12,7 @@ import numpy as np
 from django.test import TestCase
 from django.utils import timezone
 
-from annotator.models import QueueItem, Revision
+from annotator.models import Draft, QueueItem, Revision
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -52,6 +52,23 @@ class QueueApiTest(TestCase):
             {"labels": part, "document": json.dumps(document)},
             **headers,
         )
+
+    def test_what_somebody_holds_can_be_asked_for_without_leasing_anything(self) -> None:
+        url = f"/api/v1/datasets/{self.dataset.pk}/queue/?mine=true"
+        self.assertEqual(self.bob.get(url).json()["results"], [])
+        held = self.next().json()["id"]
+        (item,) = self.bob.get(url).json()["results"]
+        self.assertEqual(item["id"], held)
+        self.assertEqual(client_of(self.people.alice).get(url).json()["results"], [])
+        QueueItem.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+        self.assertEqual(self.bob.get(url).json()["results"], [])
+
+    def test_an_item_says_whether_its_holder_has_a_draft(self) -> None:
+        kept = {"image": self.image, "base_number": 0, "labels_key": "drafts/none", "document": {}}
+        Draft.objects.create(author=self.people.alice, saved_at=timezone.now(), **kept)
+        self.assertIs(self.next().json()["draft"], False)
+        Draft.objects.create(author=self.people.bob, saved_at=timezone.now(), **kept)
+        self.assertIs(self.next().json()["draft"], True)
 
     def test_next_leases_an_image_and_says_why(self) -> None:
         answer = self.next()
@@ -96,7 +113,7 @@ class QueueApiTest(TestCase):
         for _ in range(5):
             make_prediction(make_image(self.dataset), version)
         self.next()
-        with self.assertNumQueries(4):  # membership, data set, items, images
+        with self.assertNumQueries(5):  # membership, data set, items, images, drafts
             self.bob.get(f"/api/v1/datasets/{self.dataset.pk}/queue/")
 
     def test_submit_writes_the_revision_and_closes_the_item(self) -> None:

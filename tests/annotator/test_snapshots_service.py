@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from django.conf import settings
@@ -17,8 +18,10 @@ from django.test import TestCase
 from annotator.models import Dataset, Family, Image, Snapshot
 from annotator.services.images import image_array, image_delete
 from annotator.services.snapshots import (
+    ARRAYS,
     MEASURED,
     snapshot_create,
+    snapshot_folder,
     snapshot_folders_prune,
     snapshot_write,
 )
@@ -97,6 +100,29 @@ class SnapshotTest(TestCase):
             [image.name for image in open_snapshot(self.folder).images], ["measures.tif"]
         )
         self.assertEqual(len(list((self.folder / "images").iterdir())), 1)
+
+    def test_a_later_snapshot_reads_only_what_is_new_and_nothing_unused_stays(self) -> None:
+        shared = Path(settings.SNAPSHOTS_DIR) / ARRAYS
+        shutil.rmtree(shared, ignore_errors=True)
+        self.masked("first.tif", split="train")
+        family = Family.SEGMENTER
+        first = snapshot_create(dataset=self.dataset, family=family)
+        snapshot_write(snapshot=first)
+        self.masked("second.tif", split="train", array=np.ones((2, 48, 64), np.uint16))
+        second = snapshot_create(dataset=self.dataset, family=family)
+        read = "annotator.services.snapshots.image_array"
+        with mock.patch(read, wraps=image_array) as reading:
+            snapshot_write(snapshot=second)
+        self.assertEqual([call.args[0].name for call in reading.call_args_list], ["second.tif"])
+        self.assertEqual(len(list(shared.iterdir())), 4 - 1)  # the masks of both are equal
+        for snapshot in (first, second):
+            shutil.rmtree(snapshot_folder(snapshot))
+        snapshot_folders_prune()
+        self.assertEqual(len(list(shared.iterdir())), 3, "a snapshot may be about to use them")
+        for file in shared.iterdir():
+            os.utime(file, (time.time() - 90_000,) * 2)
+        snapshot_folders_prune()
+        self.assertEqual(list(shared.iterdir()), [])
 
     def test_only_what_a_killed_evaluation_left_long_ago_is_removed(self) -> None:
         place = Path(settings.SNAPSHOTS_DIR) / MEASURED

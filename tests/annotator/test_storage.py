@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import logging
 import tempfile
 from pathlib import Path
@@ -48,7 +50,7 @@ class Objects(SimpleTestCase):
             ):
                 storage.put("torn/a.bin", source)
         self.assertFalse(is_stored("torn/a.bin"))
-        self.assertEqual(storage._keys_under("torn"), [])
+        self.assertEqual(storage.keys_under("torn"), [])
 
     def test_what_fails_is_told_without_the_servers_paths(self) -> None:
         full = OSError(errno.ENOSPC, "No space left on device", "/srv/secret/objects/a")
@@ -57,7 +59,7 @@ class Objects(SimpleTestCase):
             self.assertRaises(Unavailable) as caught,
         ):
             storage.put("test/a.bin", b"x")
-        self.assertIn("No space left", caught.exception.message)
+        self.assertIn("The disk of object storage is full", caught.exception.message)
         self.assertNotIn("secret", caught.exception.message)
 
     def test_storage_that_cannot_be_written_is_not_ready(self) -> None:
@@ -145,6 +147,11 @@ class LabelImages(SimpleTestCase):
         np.testing.assert_array_equal(storage.labels_get(key), labels)
         self.assertEqual(storage.labels_get(key).dtype, np.uint16)
         self.assertEqual(storage.labels_put(labels), key)
+        saved = io.BytesIO()
+        np.save(saved, labels.astype(np.uint16))
+        self.assertEqual(gzip.decompress(storage.get(key)), saved.getvalue())
+        with mock.patch("annotator.storage._PART", 100):  # however it is cut
+            self.assertEqual(storage.labels_put(np.asfortranarray(labels)), key)
         wide = labels.astype(np.uint32) * 70000
         self.assertEqual(storage.labels_get(storage.labels_put(wide)).dtype, np.uint32)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -13,7 +15,7 @@ from django.db import OperationalError, connection
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
-from annotator.models import Dataset, Evaluation, ModelVersion, RunStatus, TrainingRun
+from annotator.models import Dataset, Evaluation, ModelVersion, Revision, RunStatus, TrainingRun
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 from annotator.services.versions import version_promote
 from annotator.work.training import run_folder, run_folders_prune, work_on_run
@@ -25,7 +27,9 @@ from tests.annotator.factories import (
     square_labels,
 )
 from tests.annotator.trained import add_drawn, make_trainable
-from training.engine import CHECKPOINT, EpochReport
+from tests.people import client_of, make_people
+from training.engine import EpochReport
+from training.kept import CHECKPOINT
 
 
 def create(dataset: Dataset, **options: Any) -> TrainingRun:
@@ -61,14 +65,40 @@ class WorkTest(TransactionTestCase):
         self.assertEqual((evaluation.split, evaluation.images), ("test", 1))
         self.assertIn("ap50", evaluation.metrics)
         self.assertEqual(len(evaluation.per_image), 1)
-        self.assertFalse((run_folder(run) / CHECKPOINT).exists())
+        self.assertFalse(any(run_folder(run).rglob(CHECKPOINT)))
+
+    def test_a_run_tells_its_log_and_its_machine(self) -> None:
+        # As in a worker that was started to log warnings only.
+        for name in ("training", "annotator.work"):
+            logger = logging.getLogger(name)
+            self.addCleanup(logger.setLevel, logger.level)
+            logger.setLevel(logging.WARNING)
+        run = worked(create(make_trainable(), config={"epochs": 2}))
+        self.assertEqual(run.machine["host"], socket.gethostname())
+        self.assertRegex(run.machine["device"], "CPU|NVIDIA")
+        self.assertGreater(run.machine["memory_mb"], 100)
+        for line in ("is preparing", "Epoch 2 of 2: training loss", "is evaluating"):
+            self.assertIn(line, run.log)
+        people = make_people(run.dataset)
+        answer = client_of(people.vera).get(f"/api/v1/training-runs/{run.pk}/").json()
+        self.assertEqual((answer["log"], answer["machine"]), (run.log, run.machine))
+        listed = client_of(people.vera).get("/api/v1/training-runs/").json()["results"][0]
+        self.assertNotIn("log", listed)
+
+    def test_a_failed_run_keeps_its_log(self) -> None:
+        dataset = make_trainable()
+        run = create(dataset, config={"epochs": 1})
+        Revision.objects.all().delete()
+        run = worked(run)
+        self.assertEqual(run.status, RunStatus.FAILED)
+        self.assertIn("no training image", run.log)
 
     def test_candidate_and_current_are_measured_on_the_same_images(self) -> None:
         dataset = make_trainable()
         first = made(worked(create(dataset)))
         version_promote(version=first)
         add_drawn(dataset, 101, "test")
-        second = made(worked(create(dataset, base=None)))
+        second = made(worked(create(dataset, base="current")))
         self.assertEqual(second.parent, first)
         hashes = {
             version: set(

@@ -65,7 +65,7 @@ class PromotionTest(TestCase):
 
 class GateTest(TestCase):
     def setUp(self) -> None:
-        self.dataset = make_dataset()
+        self.dataset = make_dataset(auto_promote=True)
         snapshot = Snapshot.objects.create(
             dataset=self.dataset, family="segmenter", hash="a" * 64, entries=[]
         )
@@ -78,9 +78,8 @@ class GateTest(TestCase):
         )
 
     def settle(self, candidate: Evaluation, current: Evaluation | None, **changes: Any) -> str:
-        message = candidate_settle(
-            candidate=candidate, current=current, frozen=changes.get("frozen", self.frozen)
-        )
+        options = {"frozen": self.frozen, **changes}
+        message = candidate_settle(candidate=candidate, current=current, **options)
         assert message is not None
         return message
 
@@ -96,6 +95,15 @@ class GateTest(TestCase):
         first = self.measured("candidate", ap50=0.0)
         self.assertIn("finds none of the known cells", self.settle(first, None))
         self.assertEqual(self.stage(first), Stage.CANDIDATE)
+
+    def test_one_that_fails_its_smoke_test_is_not_promoted_whatever_its_figures(self) -> None:
+        current = self.measured("current", ap50=0.7)
+        candidate = self.measured("candidate", ap50=0.8)
+        message = self.settle(candidate, current, suspect="it finds 3 cells where 400 are")
+        self.assertIn("finds 3 cells where 400 are", message)
+        self.assertEqual(self.stage(candidate), Stage.CANDIDATE)
+        candidate.version.refresh_from_db()
+        self.assertIs(candidate.version.passed_gate, False)
 
     def test_a_worse_candidate_stays_one_and_the_message_says_by_how_much(self) -> None:
         current = self.measured("current", ap50=0.8)
@@ -124,11 +132,19 @@ class GateTest(TestCase):
         self.assertEqual(self.stage(candidate), Stage.CANDIDATE)
         self.assertEqual(self.stage(best), Stage.CURRENT)
 
-    def test_a_data_set_may_leave_promotion_to_people(self) -> None:
+    def test_promotion_is_left_to_people_unless_a_data_set_says_otherwise(self) -> None:
+        Dataset.objects.update(auto_promote=Dataset().auto_promote)
+        current = self.measured("current", ap50=0.7)
+        candidate = self.measured("candidate", ap50=0.9)
+        self.assertIn("promoted by hand", self.settle(candidate, current))
+        self.assertEqual(self.stage(candidate), Stage.CANDIDATE)
+        self.assertEqual(self.stage(current), Stage.CURRENT)
+
+    def test_a_first_version_is_promoted_in_any_data_set(self) -> None:
         Dataset.objects.update(auto_promote=False)
         first = self.measured("candidate", ap50=0.9)
-        self.assertIn("promoted by hand", self.settle(first, None))
-        self.assertEqual(self.stage(first), Stage.CANDIDATE)
+        self.assertIn("was promoted", self.settle(first, None))
+        self.assertEqual(self.stage(first), Stage.CURRENT)
 
     def test_winning_on_training_images_promotes_nobody(self) -> None:
         frozen = FrozenSplit(self.frozen.snapshot, "train", "c" * 64, 4)

@@ -33,6 +33,13 @@ def make_trainable(train: int = 3, test: int = 1, **fields: Any) -> Dataset:
     return dataset
 
 
+def make_searchable() -> Dataset:
+    """As ``make_trainable``, with a validation image that trials are compared on."""
+    dataset = make_trainable()
+    add_drawn(dataset, 50, "validation")
+    return dataset
+
+
 def add_drawn(
     dataset: Dataset, seed: int, split: str, *, kind: str = "mixed", masked: bool = True
 ) -> Image:

@@ -16,10 +16,16 @@ from django.db import connection
 
 
 class Worker:
-    """``with Worker(folder):`` runs one; it beats every second and finds orphans after three."""
+    """``with Worker(folder):`` runs one; it beats every second and finds orphans after three.
 
-    def __init__(self, folder: Path) -> None:
+    ``slots``: what it does at once; further names are variables of its environment.
+    """
+
+    def __init__(self, folder: Path, *, slots: int = 2, **environment: str) -> None:
         self.log = folder / "worker.log"
+        self._name = folder.name
+        self._slots = slots
+        self._environment = environment
         self._schedule = folder / "beat-schedule"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,9 +37,11 @@ class Worker:
             "HEARTBEAT_SECONDS": "3",
             "OMP_NUM_THREADS": "1",
         }
+        environment |= self._environment
         queues = ",".join(sorted({"cpu", settings.PREDICTION_QUEUE, settings.TRAINING_QUEUE}))
         command = [sys.executable, "-m", "celery", "-A", "annotator", "worker", "--beat"]
-        command += ["--queues", queues, "--concurrency", "2", "--loglevel", "info"]
+        command += ["--queues", queues, "--concurrency", str(self._slots), "--loglevel", "info"]
+        command += ["--hostname", f"{self._name}@%h"]
         command += ["--schedule", str(self._schedule), "--without-mingle", "--without-gossip"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -50,10 +58,23 @@ class Worker:
         self.end(signal.SIGKILL)
 
     def end(self, number: signal.Signals) -> None:
-        """Send a signal to the worker and all of its processes, and wait until it is gone."""
+        """Send a signal to the worker and all of its processes, and wait until it is gone.
+
+        One that does not leave in time is killed, as supervisord does: Celery waits for ever for
+        the answer of a process that a signal has ended in the middle of a short task.
+        """
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
-            self._process.wait(120)  # a busy machine takes its time
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait(60)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and all of its processes."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
 
     def wait_for(self, what: Callable[[], bool], seconds: float = 60) -> None:
         """Return when ``what`` holds; fail with the worker's log when it does not in time."""

@@ -73,7 +73,7 @@ class Correction(BrowserTest):
         self.page.keyboard.press("Control+Shift+z")
         self.page.keyboard.press("Control+Shift+z")
         expect(total).to_be_visible()
-        self.page.keyboard.press("Enter")
+        self.page.keyboard.press("Shift+Enter")
         expect(self.page.get_by_text("Submitted").first).to_be_visible()
         revision = Revision.objects.get(image=image)
         self.assertEqual((revision.number, revision.author), (1, self.people.bob))
@@ -94,8 +94,8 @@ class Correction(BrowserTest):
         self._stroke((150, 150), (200, 200))
         expect(self.page.get_by_text("3 cells", exact=True)).to_be_visible()
         theirs = make_revision(image, self.people.alice, square_labels(1, (64, 64)))
-        self.page.keyboard.press("Enter")
-        expect(self.page.get_by_role("dialog")).to_be_visible()
+        self.hand_in()
+        expect(self.page.get_by_text("Somebody else saved first")).to_be_visible()
         self.assertEqual(image.revisions.order_by("-number").first(), theirs)
 
     def test_a_stranger_sees_no_data_set(self) -> None:

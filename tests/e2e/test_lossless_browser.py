@@ -117,7 +117,7 @@ class Lossless(BrowserTest):
         expect(dialog).to_contain_text("The server kept 1 edit")
         dialog.get_by_role("button", name="Go on with it").click()
         self._cells(3)
-        self.page.keyboard.press("Enter")
+        self.hand_in()
         expect(self.page.get_by_text("Submitted").first).to_be_visible()
         self.assertEqual(Revision.objects.get(number=2).author, self.people.bob)
         self.assertFalse(Draft.objects.exists())
@@ -139,6 +139,31 @@ class Lossless(BrowserTest):
         self.assertEqual(Draft.objects.get().document["edits"], 2)
         self._cells(4)
 
+    def test_two_tabs_hand_the_image_over_at_once(self) -> None:
+        self._open()
+        self._draw((150, 150), (200, 200))
+        self._cells(3)
+        first = self.page
+        self.page = first.context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._open()
+        dialog = self.page.get_by_role("dialog", name="Open in another tab")
+        expect(dialog).to_contain_text("1 edit not submitted")
+        self.screenshot("lossless-other-tab")
+        self.page.keyboard.press("Enter")
+        self._cells(3)
+        expect(first.get_by_text("read only", exact=True)).to_be_visible(timeout=1_000)
+        self._draw((-200, 100), (-150, 150))
+        self._cells(4)
+        self.page = first
+        self._draw((-200, -100), (-150, -50))
+        self._cells(3)
+        self.screenshot("lossless-first-tab")
+        self.page.get_by_role("button", name="Go on here instead").click()
+        self._cells(4)
+        self.page.keyboard.press("Control+z")
+        self._cells(3)
+
     def test_cells_of_a_newer_revision_are_taken_beside_mine(self) -> None:
         self._open()
         self._draw((150, 150), (200, 200))
@@ -146,7 +171,7 @@ class Lossless(BrowserTest):
         theirs = square_labels(2, SHAPE)
         theirs[50:60, 4:14] = 9
         make_revision(self.image, self.people.alice, theirs)
-        self.page.keyboard.press("Enter")
+        self.hand_in()
         self.page.get_by_role("button", name="Compare with theirs").click()
         view = self.page.get_by_role("dialog", name=re.compile("Your work beside revision 2"))
         expect(view.get_by_text("2 cells differ")).to_be_visible()
@@ -172,7 +197,7 @@ class Lossless(BrowserTest):
         item = QueueItem.objects.get(annotator=self.people.bob)
         self.assertEqual(item.image, other)
         QueueItem.objects.filter(pk=item.pk).update(annotator=self.people.alice)
-        self.page.keyboard.press("Enter")
+        self.hand_in()
         dialog = self.page.get_by_role("dialog")
         expect(dialog).to_contain_text("in the hands of alice")
         dialog.get_by_role("button", name="Not now").click()

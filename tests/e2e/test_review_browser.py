@@ -28,6 +28,20 @@ CELLS: dict[int, dict[str, Any]] = {
     5: {"uncertainty": 0.1},
 }
 
+COUNT_WHITE = """canvas => {
+  const copy = document.createElement("canvas");
+  copy.width = canvas.width;
+  copy.height = canvas.height;
+  const brush = copy.getContext("2d");
+  brush.drawImage(canvas, 0, 0);
+  const { data } = brush.getImageData(0, 0, copy.width, copy.height);
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (Math.min(data[at], data[at + 1], data[at + 2]) > 230) count += 1;
+  }
+  return count;
+}"""
+
 
 @tag("browser")
 class Review(BrowserTest):
@@ -76,22 +90,23 @@ class Review(BrowserTest):
         return self.page.get_by_label("Cell under review")
 
     def _submit(self) -> Revision:
-        self._press("Enter")
+        self._press("Shift+Enter")
         expect(self.page.get_by_text("Submitted").first).to_be_visible()
         return Revision.objects.get(image=self.image)
 
-    def _drag(self, *points: tuple[float, float]) -> None:
-        """Drag through ``points``, given in image px; the whole image is in view."""
+    def _place(self, x: float, y: float) -> tuple[float, float]:
+        """Where an image point lies on the screen while the whole image is in view."""
         box = self.page.get_by_role("application").bounding_box()
         assert box is not None
         scale = min(box["width"] - 48, box["height"] - 48) / SIDE
-        places = [
-            (
-                box["x"] + box["width"] / 2 + (x - SIDE / 2) * scale,
-                box["y"] + box["height"] / 2 + (y - SIDE / 2) * scale,
-            )
-            for x, y in points
-        ]
+        return (
+            box["x"] + box["width"] / 2 + (x - SIDE / 2) * scale,
+            box["y"] + box["height"] / 2 + (y - SIDE / 2) * scale,
+        )
+
+    def _drag(self, *points: tuple[float, float]) -> None:
+        """Drag through ``points``, given in image px; the whole image is in view."""
+        places = [self._place(x, y) for x, y in points]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
         for place in places[1:]:
@@ -119,6 +134,8 @@ class Review(BrowserTest):
         self._press("Enter")  # one too many submits nothing
         self._press("Escape")
         expect(self._bar()).to_be_hidden()
+        self._press("Enter")  # nor does one after the review
+        self.page.wait_for_timeout(300)
         self.assertEqual(Revision.objects.count(), 0)
         cells = self._submit().cells.select_related("type").order_by("label")
         found = [(cell.label, str(cell.type), cell.type_source) for cell in cells]
@@ -131,6 +148,26 @@ class Review(BrowserTest):
         self._press("Control+z")
         expect(self._bar()).to_contain_text("Reviewing 1 of 5")
         expect(self._bar()).to_contain_text("5 to decide")
+
+    def test_white_outlines_are_those_of_the_cell_under_review_alone(self) -> None:
+        surface = self.page.get_by_role("application")
+        self._press("v")
+        self._point_at(16 * 2 - 5, 45)
+        expect(self.page.get_by_text("#2", exact=True).first).to_be_visible()
+        self.assertEqual(self._white_pixels(surface), 0, "the pointer draws no white")
+        self._press("u", "Delete", "Control+z")
+        expect(self._bar()).to_contain_text("Reviewing 1 of 5")
+        self.screenshot("restored")
+        self.assertGreater(self._white_pixels(surface), 200, "the restored cell is in view")
+
+    def _point_at(self, x: float, y: float) -> None:
+        self.page.mouse.move(*self._place(x, y))
+
+    def _white_pixels(self, surface: Locator) -> int:
+        """On the image itself, without what lies over it."""
+        self.page.wait_for_timeout(200)
+        pixels = surface.locator("canvas").first.evaluate(COUNT_WHITE)
+        return int(pixels)
 
     def test_a_region_marked_complete_arrives_with_the_revision(self) -> None:
         self._press("m")
@@ -161,8 +198,10 @@ class Review(BrowserTest):
         self.page.get_by_role("button", name="Flag", exact=True).click()
         expect(self.page.get_by_role("dialog")).to_be_hidden()
         shown = self.page.get_by_role("heading", level=1).inner_text()
-        self._press("u", "Enter", "Control+Enter")
+        self._press("e", "u", "Enter", "Control+Enter")
         expect(self.page.get_by_role("heading", level=1)).not_to_have_text(shown)
+        eraser = self.page.get_by_role("button", name="Eraser (E)")
+        expect(eraser).to_have_attribute("aria-pressed", "true")  # the hand keeps its tool
         expect(self.page.get_by_text("5 cells", exact=True)).to_be_visible()
         loaded = [sum(f"/images/{pk}/pixels/" in url for url in asked) for pk in images]
         self.assertEqual(loaded, [1, 1], "what was loaded ahead was not asked for again")

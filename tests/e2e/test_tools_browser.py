@@ -93,8 +93,8 @@ class Tools(BrowserTest):
         self.page.mouse.click(*self.at(x, y))
 
     def submitted(self) -> NDArray[np.uint16]:
-        """Submit with Enter and read the head revision's labels over REST."""
-        self.page.keyboard.press("Enter")
+        """Submit with Shift+Enter and read the head revision's labels over REST."""
+        self.hand_in()
         expect(self.page.get_by_text("Submitted").first).to_be_visible()
         answer = client_of(self.people.vera).get(
             f"/api/v1/images/{self.image.pk}/annotation/labels/"
@@ -125,6 +125,8 @@ class Tools(BrowserTest):
         self.page.keyboard.press("2")
         self.page.keyboard.press("k")
         self.stroke((10, 40), (70, 40))
+        self.page.keyboard.press("Shift+Enter")  # meant for seeds that are gone
+        expect(self.page.get_by_text("press again to submit")).to_be_visible()
         labels = self.submitted()
         inside = labels[SQUARES[1]]
         self.assertEqual(len(np.unique(inside)), 2)

@@ -8,6 +8,7 @@ import numpy as np
 
 from inference.detector import BoxMask, Detections
 from inference.fusion import fuse
+from inference.fusion_rule import DETECTOR, Curve, FusionRule
 from inference.labels import cell_ids
 from inference.segmenter import Segmentation
 from tests.inference.test_detector_inference import tiny_detector
@@ -109,3 +110,43 @@ class FusionTests(unittest.TestCase):
         fused = fuse(segmentation((0, 0, 10)), None, IMAGE, None)
         self.assertEqual(fused.cells[0].seen_by, "segmenter")
         self.assertEqual(fused.cells[0].probabilities, ())
+
+
+class RuleTests(unittest.TestCase):
+    """What a rule that was fitted on validation images changes."""
+
+    def test_a_lone_cell_stays_by_its_chance_whichever_model_sees_it(self):
+        rule = FusionRule(least=0.4, segmenter=Curve(1, 0), detector=Curve(1, 1))
+        drawn = segmentation((0, 0, 10))  # a chance of half of 0.95, for only one model sees it
+        unsure = segmentation((0, 0, 10), logit=0.5)  # 0.31
+        seen = detections((40, 30, 20, 0.5), (20, 40, 15, 0.2))  # 0.475 and 0.23 with the curve
+        kept = [fuse(s, seen, IMAGE, None, rule).cells for s in (drawn, unsure)]
+        self.assertEqual([cell.seen_by for cell in kept[0]], ["segmenter", "detector"])
+        self.assertEqual([cell.seen_by for cell in kept[1]], ["detector"])
+        self.assertAlmostEqual(kept[0][0].chance, 0.476, places=2)
+        self.assertAlmostEqual(kept[0][1].chance, 0.475, places=2)
+
+    def test_cells_both_see_stay_whatever_their_chance(self):
+        rule = FusionRule(least=0.9, both=Curve(1, -9))
+        fused = fuse(segmentation((0, 0, 20)), detections((0, 0, 20, 0.9)), IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["both"])
+        self.assertLess(fused.cells[0].chance, 0.2)
+
+    def test_borders_are_the_detectors_where_it_draws_the_better_ones(self):
+        rule = FusionRule(borders=DETECTOR)
+        drawn = segmentation((10, 10, 20), (50, 10, 20))
+        fused = fuse(drawn, detections((13, 10, 20, 0.9)), IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["both", "segmenter"])
+        np.testing.assert_array_equal(np.flatnonzero(fused.labels[15] == 1), np.arange(13, 33))
+        np.testing.assert_array_equal(fused.labels == 2, drawn.labels == 2)
+
+    def test_a_lone_segmented_cell_takes_no_pixel_from_the_detectors_masks(self):
+        rule = FusionRule(borders=DETECTOR)
+        drawn = segmentation((10, 10, 20), (30, 10, 20))
+        fused = fuse(drawn, detections((14, 10, 20, 0.9)), IMAGE, None, rule)
+        self.assertEqual((fused.labels == 1).sum(), 400)
+        self.assertEqual((fused.labels == 2).sum(), 16 * 20)
+
+    def test_the_segmenter_alone_knows_no_rule(self):
+        rule = FusionRule(least=0.99, segmenter=Curve(1, -9))
+        self.assertEqual(len(fuse(segmentation((0, 0, 10)), None, IMAGE, None, rule).cells), 1)

@@ -12,6 +12,7 @@ from inference.flows import (
     DecodeSettings,
     decode,
     fill_and_filter,
+    flow_errors,
     follow_flows,
     masks_to_flows,
     seeds_to_masks,
@@ -55,6 +56,29 @@ def diffused(inside, cy, cx):
 
 
 class KernelTests(unittest.TestCase):
+    def test_flow_errors_are_the_mean_squared_difference_from_the_masks_own_flows(self):
+        rng = np.random.default_rng(3)
+        cases = [random_labels(1), np.ones((9, 7), np.int32), np.eye(12, dtype=np.int32) * 70_000]
+        for labels in cases:
+            flows = rng.normal(0, 3, (2, *labels.shape)).astype(np.float32)
+            squared = ((masks_to_flows(labels) - flows / np.float32(5)) ** 2).sum(axis=0)
+            expected = ndimage.mean(squared, labels, np.unique(labels[labels > 0]))
+            np.testing.assert_allclose(flow_errors(labels, flows), expected, rtol=1e-5)
+        self.assertEqual(flow_errors(np.zeros((4, 5), int), np.zeros((2, 4, 5))).size, 0)
+
+    def test_ids_are_counted_and_dropped(self):
+        labels = random_labels(2)
+        count = int(labels.max())
+        found = kernels.areas(labels, count)
+        np.testing.assert_array_equal(found, np.bincount(labels.ravel(), minlength=count + 1))
+        kept = np.random.default_rng(0).random(count + 1) < 0.5
+        expected = np.where(kept[labels], labels, 0)
+        kernels.keep(labels, kept)
+        np.testing.assert_array_equal(labels, expected)
+        nothing = np.zeros((0, 5), np.int32)
+        kernels.keep(nothing, kept)
+        self.assertEqual(kernels.areas(nothing, 0).tolist(), [0])
+
     def test_points_end_where_every_single_step_would_lead_them(self):
         rng = np.random.default_rng(0)
         for smooth, niter in ((0.0, 7), (3.0, 200), (3.0, 201)):

@@ -36,12 +36,14 @@ class TilingTest(unittest.TestCase):
 
     def test_a_pixelwise_network_gives_the_same_tiled_or_not(self):
         rng = np.random.default_rng(0)
-        for (height, width), wide in itertools.product((*SHAPES, (30, 2100)), (False, True)):
+        for (height, width), widest in itertools.product(
+            (*SHAPES, (30, 2100), (5, 700)), (None, 320, 1280)
+        ):
             planes = rng.random((2, height, width), dtype=np.float32)
             outputs, style = under_test.run_tiled(
                 planes,
                 lambda t: (np.concatenate([t, t[:, :1] * 2], axis=1), constant_style(t)),
-                wide=wide,
+                widest=widest,
             )
             np.testing.assert_allclose(outputs[:2], planes, atol=1e-6)
             np.testing.assert_allclose(outputs[2], planes[0] * 2, atol=1e-6)
@@ -58,12 +60,12 @@ class TilingTest(unittest.TestCase):
         self.assertEqual((max(sizes), sum(sizes)), (8, 16))
 
     def test_wide_tiles_are_few_alike_and_whole_steps_of_the_network(self):
-        for length in (16, 1024, 1040, 2064, 5008, 20016):
-            tiles = under_test.plan_wide(length, 16)
-            self.assertLessEqual(tiles.height, under_test.WIDE)
-            self.assertEqual(tiles.height % under_test.DIVISOR, 0)
+        for length, widest in itertools.product((16, 1024, 1288, 2064, 5008, 20016), (640, 1280)):
+            tiles = under_test.plan_wide(length, 16, widest)
+            self.assertLessEqual(tiles.height, widest)
+            self.assertEqual(tiles.height % under_test.STEP, 0)
             starts = (*tiles.rows, tiles.rows[-1] + tiles.height)
             self.assertEqual((starts[0], starts[-1]), (0, length))
             laps = [a + tiles.height - b for a, b in itertools.pairwise(tiles.rows)]
             self.assertGreaterEqual(min(laps, default=64), 48)
-            self.assertLessEqual(len(tiles.rows), 1 + length // (1024 - 64))
+            self.assertLessEqual(len(tiles.rows), 1 + length // (widest - 64))

@@ -68,6 +68,15 @@ class SnapshotTest(unittest.TestCase):
         with self.assertRaisesRegex(TrainingError, "odd.tif"):
             image.pixels()
 
+    def test_pixels_that_are_no_numbers_are_refused_by_name(self):
+        pixels, labels = disks(1)
+        damaged = pixels.astype(np.float32)
+        damaged[0, 3, 4] = np.nan
+        write_snapshot(self.folder, [{"pixels": damaged, "labels": labels, "name": "odd.tif"}])
+        image = open_snapshot(self.folder).images[0]
+        with self.assertRaisesRegex(TrainingError, "odd.tif.*no numbers"):
+            image.pixels()
+
     def test_pickled_arrays_are_not_opened(self):
         write_disks(self.folder, ["train"])
         (image,) = open_snapshot(self.folder).images

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -15,12 +17,21 @@ from inference.detector import Detector
 from inference.errors import InferenceError
 from tests.training.snapshots import write_snapshot
 from training.config import TrainConfig
-from training.dataset import open_snapshot
+from training.dataset import PREPARED, open_snapshot
 from training.detector_learner import DetectorLearner, roughened, type_weights
-from training.detector_samples import UNKNOWN, WEAK_WEIGHT, prepare, random_crop, target
+from training.detector_samples import (
+    FADE_CELLS,
+    UNKNOWN,
+    WEAK_WEIGHT,
+    prepare,
+    random_crop,
+    target,
+    weak_weight,
+)
 from training.detector_start import coco_state, measured_anchors, measured_scale
 from training.errors import TrainingError
 from training.evaluate import evaluate
+from training.prepared import Store
 from training.synthetic import draw_image
 from training.train import train
 
@@ -173,7 +184,8 @@ class BaseTests(TemporaryFolder):
 class SampleTests(TemporaryFolder):
     def prepared(self, **fields):
         snapshot = open_snapshot(self.snapshot(drawn("mixed", 5, **fields)))
-        return prepare(snapshot.images[0], TYPES)
+        store = Store(snapshot.folder / PREPARED, snapshot.folder / PREPARED)
+        return prepare(snapshot.images[0], TYPES, store)
 
     def test_cells_of_unknown_type_teach_shape_and_not_type(self):
         untyped = self.prepared(cell_types={"1": "HEK"})
@@ -191,12 +203,30 @@ class SampleTests(TemporaryFolder):
         self.assertEqual(self.prepared(source="prediction").weight, WEAK_WEIGHT)
         self.assertEqual(self.prepared(source="prediction", weight=0.5).weight, WEAK_WEIGHT / 2)
 
+    def test_predicted_labels_fade_as_people_type_cells(self):
+        def weight(typed):
+            types = {str(label): "HEK" for label in range(1, typed + 1)}
+            corrected = drawn("mixed", 5, cell_types=types)
+            predicted = drawn("HEK", 6, source="prediction")
+            images = open_snapshot(self.snapshot(corrected, predicted)).images
+            return weak_weight(images)
+
+        self.assertEqual(weight(0), WEAK_WEIGHT)
+        self.assertAlmostEqual(weight(FADE_CELLS), WEAK_WEIGHT / 2)
+        held = drawn("mixed", 7, split="validation")
+        predicted = drawn("HEK", 6, source="prediction")
+        learner = self.learner(self.snapshot(drawn("mixed", 5), predicted, held))
+        first, second = (sample.weight for sample in learner.samples)
+        self.assertEqual(first, 1.0)
+        self.assertLess(second, WEAK_WEIGHT)
+
     def test_nothing_outside_the_complete_regions_is_ever_shown(self):
         sample = self.prepared(complete_regions=[[10, 20, 60, 80], [80, 80, 120, 500]])
         bright = sample.planes.copy()
         for x0, y0, x1, y1 in sample.regions:
             bright[:, y0:y1, x0:x1] = 0
-        hidden = type(sample)(**{**sample.__dict__, "planes": bright * 1000})
+        np.save(self.folder / "bright.npy", bright * 1000)
+        hidden = replace(sample, planes_file=self.folder / "bright.npy")
         rng = np.random.default_rng(0)
         for _ in range(20):
             image, _ = random_crop(hidden, 1.0, 64, rng)
@@ -212,6 +242,15 @@ class SampleTests(TemporaryFolder):
         self.assertEqual(made["centres"].tolist(), [[15, 15]])
         self.assertEqual(int(made["masks"].sum()), 200)
 
+    def test_the_window_that_is_read_for_a_crop_holds_all_that_it_shows(self):
+        sample = self.prepared(complete_regions=[[10, 20, 90, 90]])
+        for seed in range(20):
+            image, made = random_crop(sample, 1.3, 32, np.random.default_rng(seed))
+            with mock.patch("training.detector_samples._seen", lambda matrix, side, region: region):
+                whole, expected = random_crop(sample, 1.3, 32, np.random.default_rng(seed))
+            torch.testing.assert_close(image, whole, atol=2e-3, rtol=0)
+            self.assertTrue(torch.equal(made["owners"], expected["owners"]))
+
     def test_crops_keep_a_cells_size_at_the_zoom_asked_for(self):
         sample = self.prepared()
         whole = float((sample.labels > 0).mean())
@@ -225,7 +264,8 @@ class SampleTests(TemporaryFolder):
 class MeasureTests(TemporaryFolder):
     def samples(self, *images):
         opened = open_snapshot(self.snapshot(*images))
-        return [prepare(image, TYPES) for image in opened.images]
+        store = Store(opened.folder / PREPARED, opened.folder / PREPARED)
+        return [prepare(image, TYPES, store) for image in opened.images]
 
     def test_images_of_one_magnification_are_scaled_alike_and_of_many_each_on_its_own(self):
         alike = self.samples(drawn("HEK", 1), drawn("N2a", 2))

@@ -131,6 +131,26 @@ class EvaluateTest(unittest.TestCase):
         self.assertEqual(figures["predicted_share"], figures["true_share"])
         self.assertEqual(figures["map"], 1.0)
 
+    def test_the_gap_between_single_type_and_mixed_images_is_told_per_batch(self):
+        pixels, labels = disks(0)
+        ids = np.unique(labels)[1:].tolist()
+        base = {"pixels": pixels, "labels": labels, "split": "test"}
+        pure = base | {"cell_types": dict.fromkeys(map(str, ids), "HEK"), "culture": "HEK"}
+        half = {str(k): "HEK" if k % 2 else "N2a" for k in ids}
+        mixed = base | {"cell_types": half, "culture": "mixed"}
+        images = [pure | {"group": "b1"}, mixed | {"group": "b1"}, pure | {"group": "b2"}]
+        told = dict.fromkeys(ids, "HEK")
+        answer = Answer(labels, told, dict.fromkeys(ids, 0.9), 0.0, dict.fromkeys(ids, 0.7))
+        figures = self.judged(images, lambda _: answer, "detector", types=["HEK", "N2a"])
+        wrong = sum(1 for k in ids if k % 2 == 0) / len(ids)
+        self.assertEqual(figures["type_accuracy_single"], 1.0)
+        self.assertAlmostEqual(figures["mono_mixed_gap"], wrong)
+        (batch,) = figures["per_batch"]
+        self.assertEqual((batch["batch"], batch["images"]), ("b1", 2))
+        self.assertAlmostEqual(batch["mono_mixed_gap"], wrong)
+        right = 1 - wrong / 3
+        self.assertAlmostEqual(figures["type_calibration_error"], abs(0.7 - right))
+
     def test_a_detector_is_judged_by_type_too_and_mixed_images_apart(self):
         pixels, labels = disks(0)
         ids = np.unique(labels)[1:].tolist()

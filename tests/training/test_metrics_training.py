@@ -162,25 +162,3 @@ class StatisticsTest(unittest.TestCase):
         confidence = np.full(10, 0.95)
         right = np.arange(10) < 7
         self.assertAlmostEqual(under_test.calibration_error(confidence, right), 0.25)
-
-
-class GateTest(unittest.TestCase):
-    def test_the_first_model_passes(self):
-        self.assertTrue(under_test.not_worse({"images": 3, "ap50": 0.1}, None)[0])
-
-    def test_a_better_or_equal_candidate_passes_and_the_sentence_names_figures(self):
-        passed, why = under_test.not_worse({"images": 3, "ap50": 0.7}, {"images": 3, "ap50": 0.7})
-        self.assertTrue(passed)
-        self.assertIn("0.700 → 0.700", why)
-
-    def test_one_worse_figure_holds_it_back(self):
-        passed, why = under_test.not_worse(
-            {"images": 3, "ap50": 0.9, "type_accuracy": 0.6},
-            {"images": 3, "ap50": 0.7, "type_accuracy": 0.8},
-        )
-        self.assertFalse(passed)
-        self.assertIn("type accuracy 0.800 → 0.600", why)
-        self.assertNotIn("IoU", why)
-
-    def test_without_a_common_figure_people_decide(self):
-        self.assertFalse(under_test.not_worse({"images": 0}, {"images": 3, "ap50": 0.7})[0])

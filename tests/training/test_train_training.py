@@ -7,19 +7,24 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 
 from inference import checkpoint
+from inference.flows import masks_to_flows
 from inference.segmenter import Segmenter
 from tests.training.snapshots import disks, write_disks, write_snapshot
+from training.batches import prefetch
 from training.config import TrainConfig
-from training.dataset import open_snapshot
-from training.engine import CHECKPOINT, learning_rate, prefetch
+from training.dataset import PREPARED, open_snapshot
 from training.errors import Cancelled, TrainingError
 from training.evaluate import evaluate
-from training.samples import kept_flows
+from training.kept import BAD_BATCH, CHECKPOINT
+from training.prepared import Store
+from training.rates import learning_rate
+from training.samples import prepare
 from training.segmenter_learner import SegmenterLearner
 from training.train import train
 from training.transforms import View, cut
@@ -97,22 +102,26 @@ class LearningTest(TrainTest):
 
 
 class StoppingTest(TrainTest):
+    def stopped_after(self, epochs, config):
+        """A run that is told to stop in the epoch after these."""
+        seen, asked = [], itertools.count()
+
+        def should_stop():
+            return len(seen) >= epochs and next(asked) > 20  # in the middle of its first batch
+
+        train(config, self.snapshot(), self.run_folder, None, seen.append, should_stop)
+
     def test_a_cancelled_run_keeps_whole_epochs_and_goes_on_from_there(self):
-        asked = itertools.count()
         with self.assertRaises(Cancelled):
-            # Two batches per epoch: stopped in the middle of the third.
-            train(
-                self.config(), self.snapshot(), self.run_folder, should_stop=lambda: next(asked) > 5
-            )
+            self.stopped_after(2, self.config())
         seen = []
         train(self.config(), self.snapshot(), self.run_folder, on_epoch=seen.append)
         self.assertEqual([report.epoch for report in seen], [3])
 
     def test_a_resumed_run_follows_the_curve_of_an_unbroken_one(self):
-        asked = itertools.count()
         config = self.config(precision="float32")
         with self.assertRaises(Cancelled):
-            train(config, self.snapshot(), self.run_folder, should_stop=lambda: next(asked) > 4)
+            self.stopped_after(2, config)
         broken = train(config, self.snapshot(), self.run_folder)
         whole = train(config, self.snapshot(), self.folder / "whole")
         for one, other in zip(broken.epochs, whole.epochs, strict=True):
@@ -165,12 +174,21 @@ class RefusalTest(TrainTest):
         state = torch.load(file, weights_only=True)
         state["config"] |= {"weights_cache": "/elsewhere", "device": "cuda:7"}
         del state["config"]["clip"]  # at its default here
+        lineage = json.loads(state["lineage"])
+        lineage["config"] |= {"prepared": "/elsewhere"}
+        del lineage["config"]["clip"]
+        state["lineage"] = json.dumps(lineage)
         torch.save(state, file)
         train(self.config(epochs=1), snapshot, self.run_folder)
         state["config"]["seed"] = 12345
         torch.save(state, file)
         with self.assertRaisesRegex(TrainingError, "start a new run"):
             train(self.config(epochs=1), snapshot, self.run_folder)
+
+    def test_a_run_that_needs_more_memory_than_there_is_says_what_to_lower(self):
+        config = self.config(batch_size=1024, crop=4096, width=1024)
+        with self.assertRaisesRegex(TrainingError, r"needs about \d+ GB .* lower batch_size"):
+            train(config, self.snapshot(), self.run_folder)
 
     def test_it_rejects_snapshots_without_labels_or_without_cells(self):
         pixels, labels = disks(0)
@@ -188,6 +206,9 @@ class RefusalTest(TrainTest):
                 self.snapshot(),
                 self.run_folder,
             )
+        kept = torch.load(self.run_folder / BAD_BATCH, weights_only=True)
+        self.assertEqual(kept["planes"].shape, (2, 2, 64, 64))
+        self.assertTrue(all(name.endswith(".tif") for name in kept["names"]))
 
     def test_it_rejects_a_base_of_other_channels(self):
         first = train(self.config(epochs=1), self.snapshot(), self.run_folder)
@@ -262,15 +283,57 @@ class SamplesTest(TrainTest):
         for view in (View(1.0, 0.7, False, (56, 48)), View(1.5, 2.0, True, (56, 48))):
             crop = cut(sample, view, 64)
             labelled = crop.labels.astype(np.uint16)
-            fresh = np.load(kept_flows(labelled, self.folder / "again")).astype(np.float32)
+            fresh = masks_to_flows(labelled)
             inside = (np.hypot(*fresh) > 0) & (np.hypot(*crop.flows) > 0.5)
             agreement = (fresh * crop.flows).sum(axis=0)[inside]
             self.assertGreater(float(np.median(agreement)), 0.9)
 
-    def test_flow_targets_are_computed_once(self):
-        _, labels = disks(0)
-        file = kept_flows(labels, self.folder / "flows")
-        before = file.stat().st_mtime_ns
-        self.assertEqual(kept_flows(labels.copy(), self.folder / "flows"), file)
-        self.assertEqual(file.stat().st_mtime_ns, before)
-        self.assertEqual(list((self.folder / "flows").iterdir()), [file])
+    def test_a_new_snapshot_prepares_only_what_is_new_in_it(self):
+        first, second = disks(0), disks(1)
+        told = [
+            {
+                "pixels": pixels,
+                "labels": labels,
+                "pixels_content": f"p{n}",
+                "labels_content": f"l{n}",
+            }
+            for n, (pixels, labels) in enumerate((first, second))
+        ]
+        untold = [{"pixels": pixels, "labels": labels} for pixels, labels in (first, second)]
+        for kind, images in (("told", told), ("untold", untold)):
+            place = self.folder / kind
+            with mock.patch("training.prepared.masks_to_flows", wraps=masks_to_flows) as flows:
+                for name, count in (("one", 1), ("two", 2)):
+                    written = write_snapshot(place / name, [dict(each) for each in images[:count]])
+                    opened = open_snapshot(written)
+                    samples = prepare(
+                        opened.images, Store(written / PREPARED, place / "shared"), 30.0
+                    )
+                    self.assertEqual(flows.call_count, count)
+            again = np.load(samples[0].flows_file)
+            np.testing.assert_allclose(again, masks_to_flows(first[1]), atol=1e-3)
+            for file in (place / "two" / PREPARED).iterdir():
+                self.assertEqual((place / "shared" / file.name).stat().st_ino, file.stat().st_ino)
+
+    def test_labels_that_do_not_fit_their_image_are_refused_by_name(self):
+        pixels, labels = disks(0)
+        images = [{"pixels": pixels, "labels": labels, "labels_content": "l"}]
+        opened = open_snapshot(write_snapshot(self.folder / "a", images))
+        store = Store(self.folder / "a" / PREPARED, self.folder / "a" / PREPARED)
+        prepare(opened.images, store, 30.0)
+        odd = {"pixels": pixels[:, :50], "labels": labels, "labels_content": "l", "name": "odd.tif"}
+        opened = open_snapshot(write_snapshot(self.folder / "b", [odd]))
+        with self.assertRaisesRegex(TrainingError, "odd.tif"):
+            prepare(opened.images, store, 30.0)
+
+    def test_prepared_arrays_that_a_power_cut_left_short_are_made_again(self):
+        pixels, labels = disks(0)
+        opened = open_snapshot(
+            write_snapshot(self.folder / "a", [{"pixels": pixels, "labels": labels}])
+        )
+        places = Store(self.folder / "a" / PREPARED, self.folder / "shared"), 30.0
+        (sample,) = prepare(opened.images, *places)
+        whole = sample.flows_file.read_bytes()
+        sample.flows_file.write_bytes(whole[:-100])
+        (sample,) = prepare(opened.images, *places)
+        self.assertEqual(sample.flows_file.read_bytes(), whole)

@@ -38,6 +38,11 @@ class Command(BaseCommand):
             "--type-pattern", default=DEFAULT_PATTERN, help=f"default: {DEFAULT_PATTERN}"
         )
         parser.add_argument("--manager", help="user who manages it (default: site admins only)")
+        parser.add_argument(
+            "--auto-promote",
+            action="store_true",
+            help="let a later version that is not worse than the current one replace it by itself",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -48,6 +53,7 @@ class Command(BaseCommand):
                 types=words(options["types"]),
                 type_pattern=options["type_pattern"],
                 owner=user_by_name(options["manager"]) if options["manager"] else None,
+                auto_promote=options["auto_promote"],
             )
         if options["json"]:
             types = list(dataset.types.values_list("name", flat=True))

@@ -84,7 +84,11 @@ def _begun() -> Dataset:
     user: User = get_user_model().objects.filter(username=USER).first() or _demo_user()
     with transaction.atomic():
         dataset = dataset_create(
-            name=NAME, channels=["cytoplasm", "nucleus"], types=["HEK", "N2a"], owner=user
+            name=NAME,
+            channels=["cytoplasm", "nucleus"],
+            types=["HEK", "N2a"],
+            owner=user,
+            auto_promote=True,
         )
         dataset.description = (
             "Synthetic HEK- and N2a-like cells. An admin can delete it under Admin."

@@ -5,8 +5,15 @@ import type { Flag } from "./types";
 /** More than these nobody reads in a side panel. */
 const MOST = 200;
 
-export const openFlags = (datasetId: number, signal?: AbortSignal): Promise<Flag[]> =>
-  getAll(`datasets/${datasetId}/flags/`, { signal, query: { open: true, limit: MOST } }, MOST);
+/** Those of a data set, or of one image of it. */
+export function openFlags(
+  datasetId: number,
+  signal?: AbortSignal,
+  image?: number,
+): Promise<Flag[]> {
+  const query = { open: true, limit: MOST, image };
+  return getAll(`datasets/${datasetId}/flags/`, { signal, query }, MOST);
+}
 
 export const raiseFlag = (imageId: number, note: string): Promise<Flag> =>
   sendJson("POST", `images/${imageId}/flags/`, { note });

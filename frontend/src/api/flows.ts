@@ -1,13 +1,8 @@
 /** Masks from the flows that the server keeps of a prediction: no model runs for them. */
 import type { Point, Span } from "../core/geometry";
+import type { Thresholds } from "../core/thresholds";
 import { request, sendJson } from "./client";
 import { decode, type RawArray } from "./labels";
-
-export interface Thresholds {
-  readonly cellprobThreshold: number;
-  readonly flowThreshold: number;
-  readonly minSize: number;
-}
 
 /** The cell under a pixel; an ApiError of status 404 says in words why there is none. */
 export async function cellAt(

@@ -53,7 +53,7 @@ export interface Journal {
 /** The journal belongs to another window by now. */
 export class TakenOver extends Error {
   constructor() {
-    super("This image is open in another window, which keeps the work from now on.");
+    super("This image is open in another tab, which keeps the work from now on.");
     this.name = "TakenOver";
   }
 }
@@ -135,18 +135,34 @@ async function inTransaction(
   });
 }
 
-/** Write a journal anew, in place of the one before. */
-export function writeJournal({ base, mark, entries }: Journal): Promise<void> {
+/**
+ * Write a journal anew, in place of the one before. Rejects with TakenOver, and writes nothing,
+ * where that one's writer is not among `replaceable`; without these it may be anybody's.
+ */
+export async function writeJournal(
+  { base, mark, entries }: Journal,
+  replaceable?: readonly string[],
+): Promise<void> {
   const { key, writer } = base;
-  return inTransaction("readwrite", (transaction) => {
+  let owner: string | undefined;
+  const mayReplace = (): boolean =>
+    owner === undefined || replaceable === undefined || replaceable.includes(owner);
+  await inTransaction("readwrite", (transaction) => {
+    const bases = transaction.objectStore(BASES);
+    const asked = bases.get(key) as IDBRequest<BaseRow | undefined>;
     const clear = (cursor: IDBCursorWithValue): void => {
       cursor.delete();
     };
-    eachRow(transaction, key, clear, () => {
-      transaction.objectStore(BASES).put({ ...base, mark });
-      addRows(transaction, { key, writer, mark }, entries);
-    });
+    asked.onsuccess = () => {
+      owner = asked.result?.writer;
+      if (!mayReplace()) return;
+      eachRow(transaction, key, clear, () => {
+        bases.put({ ...base, mark });
+        addRows(transaction, { key, writer, mark }, entries);
+      });
+    };
   });
+  if (!mayReplace()) throw new TakenOver();
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Leases: taking the next image, holding it, giving it back. */
-import { sendJson } from "./client";
-import type { QueueItem } from "./types";
+import { getJson, sendJson } from "./client";
+import type { Page, QueueItem } from "./types";
 
 /**
  * Lease the most informative image; null when the queue is empty. Not to be given up half-way: the
@@ -8,6 +8,12 @@ import type { QueueItem } from "./types";
  */
 export const leaseNext = (datasetId: number): Promise<QueueItem | null> =>
   sendJson("POST", `datasets/${datasetId}/queue/next/`);
+
+/** What this person holds in a data set; leases nothing. */
+export async function heldItems(datasetId: number, signal?: AbortSignal): Promise<QueueItem[]> {
+  const path = `datasets/${datasetId}/queue/`;
+  return (await getJson<Page<QueueItem>>(path, { query: { mine: true }, signal })).results;
+}
 
 export const holdLease = (itemId: number): Promise<QueueItem> =>
   sendJson("POST", `queue/${itemId}/heartbeat/`);

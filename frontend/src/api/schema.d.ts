@@ -249,6 +249,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets/{id}/trained-models/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Check a model that was trained elsewhere and queue the run that takes it in.
+         *
+         *     400 says what is wrong with the file; 409 while a run of its family is live, or when the
+         *     model is here already.
+         */
+        post: operations["datasets_trained_models_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/exports/": {
         parameters: {
             query?: never;
@@ -717,6 +739,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/searches/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Searches of the caller's data sets. */
+        get: operations["searches_list"];
+        put?: never;
+        /** @description Start a search. 409 while another of the family is live, or without material. */
+        post: operations["searches_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/searches/{id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How far it is, with its trials. */
+        get: operations["searches_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/searches/{id}/cancel/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description End the search; its workers stop within seconds. 409 when it is over. */
+        post: operations["searches_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training-bundles/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Queue a training bundle, watched and downloaded as an export. 409 without material. */
+        post: operations["training_bundles_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/training-runs/": {
         parameters: {
             query?: never;
@@ -742,7 +833,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description How far it is, with its learning curve. */
+        /** @description How far it is, with its learning curve and the end of its log. */
         get: operations["training_runs_retrieve"];
         put?: never;
         post?: never;
@@ -803,6 +894,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/training-runs/preflight/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What a run would learn from, what it needs, and what speaks against it. */
+        get: operations["training_runs_preflight_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -852,6 +960,7 @@ export interface components {
             leased: number;
             queued: number;
             corrected_cells: number;
+            /** Format: double */
             images_per_minute: number;
         };
         Credentials: {
@@ -886,6 +995,8 @@ export interface components {
             created_at: string;
             counts: components["schemas"]["Counts"];
             versions: components["schemas"]["CurrentVersions"];
+            /** @description Versions newer than the current ones that a manager may promote: not worse */
+            ready: string[];
         };
         /** @description What comes beside the labels; ``cells`` are checked by hand. */
         DocumentInput: {
@@ -1056,6 +1167,35 @@ export interface components {
         FoundCellOutput: {
             spans: number[][];
         };
+        /**
+         * @description Measured on ``images`` of ``split``: mean AP, and cells missed and too many per true cell;
+         *     expected calibration errors of the chance that a cell is there and of its type.
+         */
+        FusionFiguresOutput: {
+            images: number;
+            cells: number;
+            ap50: components["schemas"]["SharesOutput"];
+            missed: components["schemas"]["SharesOutput"];
+            extra: components["schemas"]["SharesOutput"];
+            /** Format: double */
+            existence_error: number | null;
+            /** Format: double */
+            type_error: number | null;
+        };
+        /** @description How a detector is fused with a segmenter, fitted on ``images`` of the validation split. */
+        FusionOutput: {
+            segmenter: string;
+            images: number;
+            borders: string;
+            /** Format: double */
+            least_chance: number;
+            /** @description ``segmenter`` and ``detector``, as far as their lone cells stay by ``least_chance``. */
+            readonly learnt: string[];
+            split: string;
+            figures: components["schemas"]["FusionFiguresOutput"];
+            /** Format: date-time */
+            created_at: string;
+        };
         ImageCountsOutput: {
             image: number;
             name: string;
@@ -1147,6 +1287,13 @@ export interface components {
         KindEnum: "image" | "labels" | "types" | "ignored";
         LearningCurveOutput: {
             points: components["schemas"]["PointOutput"][];
+        };
+        /** @description Where a run is or was worked on. */
+        MachineOutput: {
+            host: string;
+            device: string;
+            /** @description Of the worker, now */
+            memory_mb: number;
         };
         MeOutput: {
             id: number;
@@ -1247,6 +1394,19 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["RunOutput"][];
         };
+        PaginatedSearchOutputList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["SearchOutput"][];
+        };
         PaginatedVersionOutputList: {
             /**
              * Format: uri
@@ -1322,6 +1482,35 @@ export interface components {
             created_at: string;
             cells: components["schemas"]["PredictedCellOutput"][];
         };
+        /** @description What a run would have to work with. */
+        PreflightOutput: {
+            family: components["schemas"]["FamilyEnum"];
+            /** @description Whether nothing refuses the run */
+            ready: boolean;
+            /** @description A version, scratch, or the name of built-in weights */
+            start: string;
+            problems: string[];
+            warnings: string[];
+            /** @description By split */
+            images: {
+                [key: string]: number;
+            };
+            /** @description By split */
+            cells: {
+                [key: string]: number;
+            };
+            cells_per_type: {
+                [key: string]: number;
+            };
+            /** @description least, median, most */
+            cells_per_image: {
+                [key: string]: number;
+            };
+            weak_images: number;
+            skipped: string[];
+            disk_mb: number;
+            memory_mb: number;
+        };
         Preview: {
             names: components["schemas"]["PreviewedName"][];
         };
@@ -1354,6 +1543,19 @@ export interface components {
             seconds_left: number | null;
             /** @description send it as If-Match when submitting */
             etag: string;
+            /** @description who holds it has unsubmitted work on it, on the server */
+            draft: boolean;
+        };
+        /** @description The values a setting takes: from ``low`` to ``high``, or one of ``choices``. */
+        RangeOutput: {
+            /** Format: double */
+            low?: number;
+            /** Format: double */
+            high?: number;
+            log?: boolean;
+            /** Format: double */
+            step?: number;
+            choices?: number[];
         };
         ReasonOutput: {
             code: string;
@@ -1378,6 +1580,34 @@ export interface components {
          * @enum {string}
          */
         RoleEnum: "viewer" | "annotator" | "manager";
+        /** @description A run with the last lines of its log; also the data of each ``run`` event. */
+        RunDetail: {
+            id: number;
+            dataset: number;
+            family: components["schemas"]["FamilyEnum"];
+            status: components["schemas"]["RunStatusEnum"];
+            reason: string;
+            message: string;
+            /** @description The user's name; null when the policy started it. */
+            readonly requested_by: string | null;
+            /** @description The version it starts from, "scratch", or the name of built-in weights. */
+            readonly base: string | null;
+            /** @description The version it made. */
+            readonly candidate: string | null;
+            epoch: number;
+            epochs: number;
+            /** Format: double */
+            seconds_left: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            machine: components["schemas"]["MachineOutput"] | null;
+            epochs_log: components["schemas"]["EpochOutput"][];
+            log: string;
+        };
         RunInput: {
             dataset: number;
             family: components["schemas"]["FamilyEnum"];
@@ -1386,7 +1616,7 @@ export interface components {
             /** Format: double */
             minutes?: number;
         };
-        /** @description A run with its learning curve; also the data of each ``run`` event. */
+        /** @description A run with its learning curve. */
         RunOutput: {
             id: number;
             dataset: number;
@@ -1410,6 +1640,7 @@ export interface components {
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
+            machine: components["schemas"]["MachineOutput"] | null;
             epochs_log: components["schemas"]["EpochOutput"][];
         };
         /**
@@ -1423,6 +1654,90 @@ export interface components {
          * @enum {string}
          */
         RunStatusEnum: "queued" | "preparing" | "training" | "evaluating" | "done" | "failed" | "cancelled";
+        /** @description A search with its trials. */
+        SearchDetail: {
+            id: number;
+            dataset: number;
+            family: components["schemas"]["FamilyEnum"];
+            status: components["schemas"]["SearchStatusEnum"];
+            message: string;
+            /** @description The user's name; null for one that the command line started. */
+            readonly requested_by: string | null;
+            /** @description The version that trials start from, "scratch", or the name of built-in weights. */
+            readonly base: string | null;
+            wanted: number;
+            /** @description How many of its trials are over. */
+            readonly over: number;
+            /** Format: double */
+            minutes: number | null;
+            space: {
+                [key: string]: components["schemas"]["RangeOutput"];
+            };
+            /** @description The number of the best trial that was trained to its end so far. */
+            readonly best: number | null;
+            run: number | null;
+            /** @description The version that the best trial's model became. */
+            readonly candidate: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            trials: components["schemas"]["TrialOutput"][];
+        };
+        SearchInput: {
+            dataset: number;
+            family: components["schemas"]["FamilyEnum"];
+            trials: number;
+            /** Format: double */
+            minutes?: number;
+            base?: string | null;
+            /** @description Ranges that replace the usual ones: {"low", "high", "log"?, "step"?}, {"choices"} or null by setting. */
+            space?: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A search; ``best`` is the number of the best trial so far. */
+        SearchOutput: {
+            id: number;
+            dataset: number;
+            family: components["schemas"]["FamilyEnum"];
+            status: components["schemas"]["SearchStatusEnum"];
+            message: string;
+            /** @description The user's name; null for one that the command line started. */
+            readonly requested_by: string | null;
+            /** @description The version that trials start from, "scratch", or the name of built-in weights. */
+            readonly base: string | null;
+            wanted: number;
+            /** @description How many of its trials are over. */
+            readonly over: number;
+            /** Format: double */
+            minutes: number | null;
+            space: {
+                [key: string]: components["schemas"]["RangeOutput"];
+            };
+            /** @description The number of the best trial that was trained to its end so far. */
+            readonly best: number | null;
+            run: number | null;
+            /** @description The version that the best trial's model became. */
+            readonly candidate: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+        };
+        /**
+         * @description * `queued` - Queued
+         *     * `searching` - Searching
+         *     * `done` - Done
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        SearchStatusEnum: "queued" | "searching" | "done" | "failed" | "cancelled";
         /** @description Share of the typed cells with its 95 % interval (Wilson). */
         ShareOutput: {
             name: string;
@@ -1434,6 +1749,15 @@ export interface components {
             low: number;
             /** Format: double */
             high: number;
+        };
+        /** @description A figure of the fused cells and of each model's alone. */
+        SharesOutput: {
+            /** Format: double */
+            fused: number;
+            /** Format: double */
+            segmenter: number;
+            /** Format: double */
+            detector: number;
         };
         SkipInput: {
             reason: string;
@@ -1458,6 +1782,16 @@ export interface components {
          * @enum {string}
          */
         StageEnum: "candidate" | "current" | "retired";
+        /**
+         * @description * `waiting` - Waiting
+         *     * `training` - Training
+         *     * `done` - Done
+         *     * `pruned` - Pruned
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        StateEnum: "waiting" | "training" | "done" | "pruned" | "failed" | "cancelled";
         SubmitInput: {
             /** Format: uri */
             labels: string;
@@ -1466,6 +1800,11 @@ export interface components {
         SubmitOutput: {
             annotation: components["schemas"]["AnnotationOutput"];
             item: components["schemas"]["QueueItemOutput"];
+        };
+        /** @description The training set of a version. */
+        TaughtByOutput: {
+            images: number;
+            cells: number;
         };
         /** @description Cellpose's knobs of the step from flows to masks. */
         ThresholdsInput: {
@@ -1484,6 +1823,33 @@ export interface components {
         };
         TokenOutput: {
             token: string;
+        };
+        TrainedModelInput: {
+            /**
+             * Format: uri
+             * @description the .cytoloop-model.zip that a bundle's train.py wrote
+             */
+            file: string;
+        };
+        TrialOutput: {
+            number: number;
+            state: components["schemas"]["StateEnum"];
+            params: {
+                [key: string]: number;
+            } | null;
+            /** Format: double */
+            value: number | null;
+            /** @description The validation score after each epoch. */
+            readonly scores: number[];
+            /** @description Of its best epoch, on the validation images. */
+            readonly metrics: {
+                [key: string]: number;
+            };
+            message: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
         };
         TypeInput: {
             id?: number;
@@ -1513,6 +1879,10 @@ export interface components {
             stage: components["schemas"]["StageEnum"];
             /** @description The version it was trained from. */
             readonly parent: string | null;
+            /** @description What its training started from: a version, scratch, built-in weights; or "imported". */
+            readonly start: string;
+            readonly taught_by: components["schemas"]["TaughtByOutput"] | null;
+            passed_gate: boolean | null;
             /** @description The run that made it; null when it was imported. */
             readonly run: number | null;
             /** Format: date-time */
@@ -1523,6 +1893,7 @@ export interface components {
                 [key: string]: unknown;
             };
             evaluations: components["schemas"]["EvaluationOutput"][];
+            fusions: components["schemas"]["FusionOutput"][];
         };
         Failure: {
             /** @description one sentence for people */
@@ -1815,6 +2186,8 @@ export interface operations {
             query?: {
                 /** @description The pagination cursor value. */
                 cursor?: string;
+                /** @description only those on this image */
+                image?: number;
                 /** @description Number of results to return per page. */
                 limit?: number;
                 /** @description true: open flags only; false: resolved ones */
@@ -2123,6 +2496,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 limit?: number;
+                /** @description true: only what the caller holds */
+                mine?: boolean;
             };
             header?: never;
             path: {
@@ -2172,6 +2547,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_trained_models_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["TrainedModelInput"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutput"];
+                };
             };
             400: components["responses"]["Failure"];
             401: components["responses"]["Failure"];
@@ -3058,6 +3463,149 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    searches_list: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Only this data set's */
+                dataset?: number;
+                /** @description Number of results to return per page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedSearchOutputList"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    searches_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["SearchInput"];
+                "multipart/form-data": components["schemas"]["SearchInput"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchDetail"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    searches_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchDetail"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    searches_cancel_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchDetail"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    training_bundles_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["RunInput"];
+                "multipart/form-data": components["schemas"]["RunInput"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     training_runs_list: {
         parameters: {
             query?: {
@@ -3135,7 +3683,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunOutput"];
+                    "application/json": components["schemas"]["RunDetail"];
                 };
             };
             400: components["responses"]["Failure"];
@@ -3215,6 +3763,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    training_runs_preflight_retrieve: {
+        parameters: {
+            query: {
+                /** @description As in the request that starts a run */
+                base?: string;
+                dataset: number;
+                family: "detector" | "segmenter";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreflightOutput"];
                 };
             };
             400: components["responses"]["Failure"];

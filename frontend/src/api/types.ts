@@ -67,7 +67,16 @@ export type DraftRow = Said["DraftRowOutput"];
 
 export type Epoch = But<Said["EpochOutput"], { metrics: Record<string, number | null> }>;
 export type Run = But<Said["RunOutput"], { epochs_log: Epoch[] }>;
+/** With the last lines of its log. */
+export type RunDetail = Run & { log: string };
 export type NewRun = Said["RunInput"];
+export type Preflight = Said["PreflightOutput"];
+export type Search = Said["SearchOutput"];
+export type SearchDetail = Said["SearchDetail"];
+export type SearchStatus = Search["status"];
+export type Trial = Said["TrialOutput"];
+export type Range = Said["RangeOutput"];
+export type NewSearch = Said["SearchInput"];
 
 /** The keys of `model_evaluate` that the pages show. */
 export interface Metrics {
@@ -80,9 +89,26 @@ export interface Metrics {
   count_error?: number | null;
   type_accuracy?: number | null;
   type_accuracy_mixed?: number | null;
+  mono_mixed_gap?: number | null;
+  macro_f1?: number | null;
+  type_calibration_error?: number | null;
+  per_type?: Record<string, Record<"ap50" | "precision" | "recall" | "f1", number | null>>;
+  /** "true→predicted" → cells. */
+  confusion?: Record<string, number>;
+  missed?: Record<string, number>;
+  extra?: Record<string, number>;
+  per_batch?: {
+    batch: string;
+    images: number;
+    type_accuracy_single: number;
+    type_accuracy_mixed: number;
+    mono_mixed_gap: number;
+  }[];
 }
 export type Evaluation = But<Said["EvaluationOutput"], { metrics: Metrics }>;
 export type ModelVersion = But<Said["VersionOutput"], { evaluations: Evaluation[] }>;
+
+export type Fusion = Said["FusionOutput"];
 
 export type Composition = Said["CompositionOutput"];
 export type CurvePoint = Said["PointOutput"];

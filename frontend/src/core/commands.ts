@@ -2,7 +2,7 @@
  * What a key or a button does. Without `dispatch` a command only says whether it could run, so
  * that a button knows whether it is enabled.
  */
-import { cellOf, type Cell, type CellMeta } from "./document";
+import { cellOf, UNTYPED, type Cell, type CellMeta } from "./document";
 import { gapSpans } from "./gaps";
 import { background, paintable, paintSpans, relabelCells } from "./paint";
 import { holeSpans } from "./regions";
@@ -37,12 +37,12 @@ export const deleteSelection: Command = (state, dispatch) =>
   deleteCells(state.selection)(state, dispatch);
 
 /**
- * All cells become the first; its type is the first human-given one, else the largest cell's.
- * Gaps of a pixel or two between them are closed, on background only.
+ * All cells become the largest. Its type is that of the largest that a person typed, else of the
+ * largest with a type. Gaps of a pixel or two between them are closed, on background only.
  */
 export function mergeCells(labels: Iterable<number>): Command {
   return (state, dispatch) => {
-    const cells = livingCells(state, labels);
+    const cells = livingCells(state, labels).sort((a, b) => b.area - a.area);
     const [target] = cells;
     if (target === undefined || cells.length < 2) return false;
     if (dispatch === undefined) return true;
@@ -51,7 +51,7 @@ export function mergeCells(labels: Iterable<number>): Command {
     const gaps = gapSpans(state.doc, merged);
     const closing = paintSpans(state.doc.labels, gaps, target.label, background);
     if (!closing.isEmpty) steps.push(closing);
-    const typing = typeStep(state.doc, [target.label], mergedMeta(cells));
+    const typing = typeStep(state.doc, [target.label], typeAmong(cells));
     if (!typing.isEmpty) steps.push(typing);
     const selection = new Set([target.label]);
     dispatch({ kind: "edit", name: `Merge ${cells.length} cells`, steps, selection });
@@ -68,12 +68,10 @@ function livingCells(state: EditorState, labels: Iterable<number>): Cell[] {
     .filter((cell): cell is Cell => cell !== null);
 }
 
-function mergedMeta(cells: readonly Cell[]): CellMeta {
+/** Of cells by descending size: what a person said wins over what a model guessed. */
+function typeAmong(cells: readonly Cell[]): CellMeta {
   const typed = cells.filter((cell) => cell.type !== null);
-  const byHand = typed.find((cell) => cell.source === "human");
-  const largest = [...typed].sort((a, b) => b.area - a.area)[0];
-  const { type, source } = byHand ?? largest ?? { type: null, source: "" as const };
-  return { type, source };
+  return typed.find((cell) => cell.source === "human") ?? typed[0] ?? UNTYPED;
 }
 
 /**

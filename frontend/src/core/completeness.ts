@@ -35,14 +35,30 @@ export function completeRegion(drawn: Box): Command {
   };
 }
 
-/** Marked regions that a box meets are marked no longer. */
-export function reopenRegions(box: Box): Command {
+/** A box is complete no longer; of the regions it meets the rest stays, as boxes. */
+export function reopenBox(drawn: Box): Command {
   return (state, dispatch) => {
-    const { regions } = state.doc;
-    const kept = regions?.filter((region) => intersect(region, box) === null);
-    if (kept === undefined || kept.length === regions?.length) return false;
-    return setRegions(kept, "Unmark region")(state, dispatch);
+    const image = state.doc.labels.box;
+    const box = wholePixels(drawn, image);
+    const regions = state.doc.regions ?? [image];
+    if (box === null || regions.every((region) => intersect(region, box) === null)) return false;
+    const rest = regions.flatMap((region) => without(region, box));
+    return setRegions(rest, "Unmark region")(state, dispatch);
   };
+}
+
+/** What of a region lies above, below, left and right of a hole. */
+function without(region: Box, box: Box): Box[] {
+  const hole = intersect(region, box);
+  if (hole === null) return [region];
+  const beside = { y0: hole.y0, y1: hole.y1 };
+  const parts = [
+    { ...region, y1: hole.y0 },
+    { ...region, ...beside, x1: hole.x0 },
+    { ...region, ...beside, x0: hole.x1 },
+    { ...region, y0: hole.y1 },
+  ];
+  return parts.filter(({ x0, y0, x1, y1 }) => x0 < x1 && y0 < y1);
 }
 
 export function reopenRegion(region: Box): Command {

@@ -3,6 +3,7 @@ import { assignType, type Command } from "./commands";
 import type { CellMeta } from "./document";
 import type { Point, Span } from "./geometry";
 import { growCells, shrinkCells } from "./morphology";
+import { GESTURE } from "./origin";
 import { paintable, paintSpans } from "./paint";
 import { connectedPieces, divide, freePiece, withoutStrays, type Division } from "./pieces";
 import { asModelled } from "./restore";
@@ -13,13 +14,17 @@ import { spansOf } from "./windows";
 
 /** Cut every cell that a drawn line crosses. */
 export function splitAlong(line: readonly Point[]): Command {
-  return (state, dispatch) => dividing("Split", () => splitByLine(state.doc, line), dispatch);
+  return (state, dispatch) => dividing(GESTURE.split, () => splitByLine(state.doc, line), dispatch);
 }
 
 /** Divide every cell with two seeds or more among them. */
 export function splitFrom(seeds: readonly Point[]): Command {
   return (state, dispatch) =>
-    dividing("Split", () => splitBySeeds(state.doc, seeds, state.reference.cytoplasm), dispatch);
+    dividing(
+      GESTURE.split,
+      () => splitBySeeds(state.doc, seeds, state.reference.cytoplasm),
+      dispatch,
+    );
 }
 
 /** The pieces of each cell become cells of its type. */
@@ -30,7 +35,7 @@ export function separatePieces(cells: ReadonlySet<number>): Command {
     const partitions = broken
       .map((label) => connectedPieces(state.doc, label))
       .filter((partition) => partition !== null);
-    return dividing("Separate pieces", () => divide(state.doc, partitions), dispatch);
+    return dividing(GESTURE.separate, () => divide(state.doc, partitions), dispatch);
   };
 }
 
@@ -130,7 +135,6 @@ export function addCell(spans: readonly Span[], addition: Addition): Command {
   };
 }
 
-const RESTORE = "Restore the model's cell";
 /** Of more selected cells than these it is not worked out beforehand whether one would change. */
 const MANY = 8;
 
@@ -150,7 +154,7 @@ export function restoreFromModel(at: Point | null): Command {
     for (const cells of [state.selection, new Set(under === 0 ? [] : [under])]) {
       const steps = asModelled(doc, model, cells, options.mode);
       if (steps.length === 0) continue;
-      dispatch?.({ kind: "edit", name: RESTORE, steps });
+      dispatch?.({ kind: "edit", name: GESTURE.restore, steps });
       return true;
     }
     const instance = under === 0 ? model.labels.at(x, y) : 0;
@@ -166,7 +170,7 @@ function addInstance(instance: number, at: Point | null): Command {
     if (model === null || box === undefined) return false;
     const known = state.evidence.has(instance) && !state.doc.geometry.get(instance);
     const addition = {
-      name: RESTORE,
+      name: GESTURE.restore,
       meta: model.meta.get(instance) ?? state.options.brushMeta,
       at,
       ...(known ? { label: instance } : {}),

@@ -1,6 +1,7 @@
 /** Undo and redo by gesture: what one stroke or key did is one entry, kept as merged steps. */
 import type { MaskDocument } from "./document";
 import { mergeSteps, type Step } from "./steps";
+import type { Applied } from "./thresholds";
 
 export interface Gesture {
   readonly name: string;
@@ -10,6 +11,8 @@ export interface Gesture {
   /** Cells in several pieces, kept so that undo and redo need not look for them again. */
   readonly fragmentsBefore: ReadonlySet<number>;
   readonly fragmentsAfter: ReadonlySet<number>;
+  /** Set where the gesture put the segmenter's masks at other thresholds into the document. */
+  readonly applied?: Applied;
 }
 
 /** `open` is the gesture in progress; its steps are applied but not yet merged. */

@@ -7,6 +7,7 @@ import { applySteps, type Gesture, type History } from "./history";
 import { transact, type EditorState } from "./state";
 import { PaintStep, stepFromJson, type Step, type StepJson } from "./steps";
 import type { Runs } from "./runs";
+import type { Placement, Thresholds } from "./thresholds";
 
 /** Runs stay numbers in a row: a list of them would be slow to store and large. */
 export type PackedStep =
@@ -17,6 +18,14 @@ export interface PackedGesture {
   readonly steps: readonly PackedStep[];
   readonly selectionBefore: Uint32Array;
   readonly selectionAfter: Uint32Array;
+  /** Only of thresholds that were applied; journals of before did not keep it. */
+  readonly placement?: PackedPlacement;
+}
+
+interface PackedPlacement {
+  readonly values: Thresholds;
+  readonly placed: Uint32Array;
+  readonly removed: Uint32Array;
 }
 
 export type Entry =
@@ -92,7 +101,7 @@ export function replay(
 
 function replayed(state: EditorState, entry: Entry): EditorState {
   if (entry.kind !== "do") return transact(state, { kind: entry.kind });
-  const { name, steps, selectionBefore, selectionAfter } = entry.gesture;
+  const { name, steps, selectionBefore, selectionAfter, placement } = entry.gesture;
   return transact(
     { ...state, selection: new Set(selectionBefore) },
     {
@@ -100,17 +109,27 @@ function replayed(state: EditorState, entry: Entry): EditorState {
       name,
       steps: steps.map(unpackStep),
       selection: new Set(selectionAfter),
+      ...(placement && { placement: unpackPlacement(placement) }),
     },
   );
 }
 
-function pack({ name, steps, selectionBefore, selectionAfter }: Gesture): PackedGesture {
+function pack({ name, steps, selectionBefore, selectionAfter, applied }: Gesture): PackedGesture {
   return {
     name,
     steps: steps.map(packStep),
     selectionBefore: Uint32Array.from(selectionBefore),
     selectionAfter: Uint32Array.from(selectionAfter),
+    ...(applied && { placement: packPlacement(applied) }),
   };
+}
+
+function packPlacement({ values, placed, removed }: Placement): PackedPlacement {
+  return { values, placed: Uint32Array.from(placed), removed: Uint32Array.from(removed) };
+}
+
+function unpackPlacement({ values, placed, removed }: PackedPlacement): Placement {
+  return { values, placed: new Set(placed), removed: new Set(removed) };
 }
 
 function packStep(step: Step): PackedStep {

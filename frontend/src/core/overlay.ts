@@ -4,14 +4,25 @@ import type { Box, Point, Span } from "./geometry";
 export type Tone = "add" | "remove" | "select";
 
 export type OverlayShape =
-  | { readonly kind: "ring"; readonly centre: Point; readonly radius: number; readonly tone: Tone }
+  | {
+      readonly kind: "ring";
+      readonly centre: Point;
+      readonly radius: number;
+      readonly tone: Tone;
+      /** In the colour of this cell type and with its name; null: no type. */
+      readonly type?: string | null;
+    }
   | {
       readonly kind: "path";
       readonly points: readonly Point[];
       readonly closed: boolean;
       readonly vertices: boolean;
       readonly tone: Tone;
+      /** The first corner is lifted out: a click there closes the path. */
+      readonly closing?: boolean;
     }
+  /** A seed that was clicked: as large at any zoom. */
+  | { readonly kind: "seed"; readonly at: Point }
   | { readonly kind: "box"; readonly box: Box; readonly tone: Tone }
   /** To be clicked: as large at any zoom. */
   | { readonly kind: "cross"; readonly at: Point; readonly tone: Tone }

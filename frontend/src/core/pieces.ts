@@ -88,6 +88,25 @@ export function withoutStrays(doc: MaskDocument, label: number): PaintStep | nul
   return repaint(doc.labels, geometry.box, after);
 }
 
+/** Where each piece of a cell but the largest lies. */
+export function strayBoxes(doc: MaskDocument, label: number): Box[] {
+  const geometry = doc.geometry.get(label);
+  if (geometry === undefined) return [];
+  const { x0, y0, x1 } = geometry.box;
+  const { pieces, areas } = components(cutOut(doc, label, geometry.box));
+  const kept = largestPiece({ pieces, areas });
+  const found = new Map<number, Box>();
+  pieces.forEach((piece, at) => {
+    if (piece === 0 || piece === kept) return;
+    const x = x0 + (at % (x1 - x0));
+    const y = y0 + Math.floor(at / (x1 - x0));
+    const pixel = { x0: x, y0: y, x1: x + 1, y1: y + 1 };
+    const known = found.get(piece);
+    found.set(piece, known === undefined ? pixel : unite(known, pixel));
+  });
+  return [...found.values()];
+}
+
 /** The number of the largest piece, the first of equals; 0 when there is none. */
 export function largestPiece({ areas }: Components): number {
   const numbers = areas.map((_, index) => index + 1);

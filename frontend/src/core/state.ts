@@ -13,6 +13,7 @@ import type { Mode } from "./paint";
 import { NO_REFERENCE, type Reference } from "./reference";
 import { fragmented, pieceCount } from "./regions";
 import type { Step } from "./steps";
+import type { Placement } from "./thresholds";
 
 export interface Options {
   readonly mode: Mode;
@@ -20,6 +21,8 @@ export interface Options {
   readonly diameter: number;
   /** What a newly drawn cell is. */
   readonly brushMeta: CellMeta;
+  /** What the type brush gives; null takes types away. */
+  readonly paintType: string | null;
   /** The next stroke draws a new cell even where it starts on one. */
   readonly startNew: boolean;
 }
@@ -46,6 +49,8 @@ export type Transaction =
       readonly selection?: ReadonlySet<number>;
       /** The gesture goes on: further edits join it until "end" or "cancel". */
       readonly open?: boolean;
+      /** The steps put the segmenter's masks at other thresholds into the document. */
+      readonly placement?: Placement;
     }
   | { readonly kind: "end" }
   | { readonly kind: "cancel" }
@@ -60,6 +65,7 @@ export const DEFAULT_OPTIONS: Options = {
   mode: "protect",
   diameter: 12,
   brushMeta: { type: null, source: "" },
+  paintType: null,
   startNew: false,
 };
 
@@ -118,6 +124,8 @@ function edit(
 ): EditorState {
   const state = before.history.open?.name === transaction.name ? before : end(before);
   const { open } = state.history;
+  const { placement } = transaction;
+  const doc = applySteps(state.doc, transaction.steps);
   const selection = kept(state.selection, transaction.selection ?? state.selection);
   const gesture: Gesture = {
     name: transaction.name,
@@ -126,8 +134,8 @@ function edit(
     selectionAfter: selection,
     fragmentsBefore: state.fragments,
     fragmentsAfter: state.fragments,
+    ...(placement && { applied: { ...placement, before: state.doc, after: doc } }),
   };
-  const doc = applySteps(state.doc, transaction.steps);
   const history = { ...state.history, open: gesture };
   const revision = state.revision + Number(doc !== state.doc);
   const next = { ...state, doc, selection, history, revision };

@@ -32,8 +32,20 @@ export interface Replacement {
   readonly removed: ReadonlySet<number>;
 }
 
+/** What the segmenter's masks depend on. */
+export interface Thresholds {
+  readonly cellprobThreshold: number;
+  readonly flowThreshold: number;
+  readonly minSize: number;
+}
+
+/** What a gesture that puts new masks into the document says of them. */
+export interface Placement extends Omit<Replacement, "steps"> {
+  readonly values: Thresholds;
+}
+
 /** A replacement that was kept, with the documents on either side of it. */
-export interface Applied extends Omit<Replacement, "steps"> {
+export interface Applied extends Placement {
   readonly before: MaskDocument;
   readonly after: MaskDocument;
 }

@@ -69,6 +69,34 @@ export function clamped(camera: Camera, view: Size, image: Size): Camera {
   };
 }
 
+/** As near to a camera as shows no more beside the image than must be. */
+export function filled(camera: Camera, view: Size, image: Size): Camera {
+  const along = (at: number, sight: number, length: number): number => {
+    const half = sight / camera.scale / 2;
+    return 2 * half >= length ? length / 2 : Math.min(length - half, Math.max(half, at));
+  };
+  const { x, y } = camera.centre;
+  const centre = {
+    x: along(x, view.width, image.width),
+    y: along(y, view.height, image.height),
+  };
+  return { ...camera, centre };
+}
+
+/** What lies over the view at its upper and lower edge, in CSS pixels. */
+export interface Covers {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Moved up or down until a box is out from under the covers, as far as it fits between them. */
+export function uncovered(camera: Camera, view: Size, box: Box, covers: Covers): Camera {
+  const top = toScreen(camera, view, { x: box.x0, y: box.y0 }).y;
+  const bottom = toScreen(camera, view, { x: box.x0, y: box.y1 }).y;
+  const lowest = Math.min(top, view.height - covers.bottom - (bottom - top));
+  return panned(camera, 0, Math.max(covers.top, lowest) - top);
+}
+
 /** Two fingers: the points under them stay under them (as far as one scale allows). */
 export function pinched(
   camera: Camera,

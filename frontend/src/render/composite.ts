@@ -24,7 +24,7 @@ function add(
   const range = Math.max(contrast.white - contrast.black, 1e-6);
   for (let index = 0; index < plane.length; index++) {
     const share = ((plane[index] as number) - contrast.black) / range;
-    const value = 255 * Math.min(1, Math.max(0, share)) ** (1 / gamma);
+    const value = 255 * Math.min(1, Math.max(0, share)) ** gamma;
     for (let part = 0; part < 3; part++) {
       const at = index * 4 + part;
       picture[at] = (picture[at] as number) + value * (colour[part] as number);

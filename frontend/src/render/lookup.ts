@@ -2,7 +2,7 @@
 import type { MaskDocument, TypeSource } from "../core/document";
 import type { Difference } from "../core/diff";
 import type { Evidence } from "../core/evidence";
-import { DIFF_COLOURS, UNCHANGED, type ColourBy, type Rgb } from "./settings";
+import { DIFF_COLOURS, UNCHANGED, UNTYPED, type ColourBy, type Rgb } from "./settings";
 
 export const LOOKUP_WIDTH = 1024;
 
@@ -31,7 +31,6 @@ const SOURCE_FLAGS: Readonly<Record<TypeSource, number>> = {
   "": 0,
 };
 
-const UNTYPED: Rgb = [0.82, 0.86, 0.88];
 const UNKNOWN: Rgb = [0.45, 0.5, 0.55];
 const GOLDEN = 0.618033988749895;
 

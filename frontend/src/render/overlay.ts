@@ -2,7 +2,7 @@
 import type { Box, Point, Span } from "../core/geometry";
 import type { OverlayShape, Tone } from "../core/overlay";
 import { toScreen, type Camera, type Size } from "./camera";
-import { DIFF_COLOURS, rgbToCss } from "./settings";
+import { DIFF_COLOURS, rgbToCss, UNTYPED, type Rgb } from "./settings";
 
 const COLOURS: Record<Tone, string> = { add: "#3ddc97", remove: "#ff8080", select: "#ffffff" };
 const SHADE = "rgb(0 0 0 / 70%)";
@@ -16,6 +16,7 @@ export interface OverlayFrame {
   readonly view: Size;
   readonly ratio: number;
   readonly shapes: readonly OverlayShape[];
+  readonly typeColours: ReadonlyMap<string, Rgb>;
 }
 
 export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): void {
@@ -33,6 +34,7 @@ export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): voi
   brush.fillRect(0, 0, 1, 1);
   for (const shape of shapes) {
     if (shape.kind === "dimmed") drawDimmed(brush, shape, frame);
+    else if (shape.kind === "seed") drawSeed(brush, toScreen(frame.camera, view, shape.at));
     else if (shape.kind === "area") drawArea(brush, shape, frame);
     else drawShape(brush, shape, frame);
   }
@@ -84,8 +86,8 @@ function drawArea(
 
 function drawShape(
   brush: CanvasRenderingContext2D,
-  shape: Exclude<OverlayShape, { kind: "dimmed" | "area" }>,
-  { camera, view }: OverlayFrame,
+  shape: Exclude<OverlayShape, { kind: "dimmed" | "area" | "seed" }>,
+  { camera, view, typeColours }: OverlayFrame,
 ): void {
   const place = (point: Point): Point => toScreen(camera, view, point);
   const path = new Path2D();
@@ -107,15 +109,67 @@ function drawShape(
   } else {
     tracePath(path, shape.points.map(place), shape.closed);
   }
-  // Dark below light: seen on any image.
+  const colour = colourOf(shape, typeColours);
+  strokeRimmed(brush, path, colour, shape.kind === "tick" ? 2 : 1); // small, and seen at a glance
+  if (shape.kind === "ring" && shape.type !== undefined) {
+    const { x, y } = place({ x: shape.centre.x + shape.radius, y: shape.centre.y });
+    writeName(brush, shape.type ?? "No type", { x: x + 8, y }, colour);
+  }
+  if (shape.kind === "path" && shape.vertices) drawCorners(brush, shape.points.map(place), shape);
+}
+
+/** Black, white and black again: it stands out on any image and is no brush's ring. */
+function drawSeed(brush: CanvasRenderingContext2D, { x, y }: Point): void {
+  const disks = [
+    [7, "#000000"],
+    [5.5, "#ffffff"],
+    [2, "#000000"],
+  ] as const;
+  for (const [radius, colour] of disks) {
+    brush.beginPath();
+    brush.arc(x, y, radius, 0, 2 * Math.PI);
+    brush.fillStyle = colour;
+    brush.fill();
+  }
+}
+
+function colourOf(
+  shape: Extract<OverlayShape, { tone: Tone }>,
+  typeColours: ReadonlyMap<string, Rgb>,
+): string {
+  if (shape.kind !== "ring" || shape.type === undefined) return COLOURS[shape.tone];
+  return rgbToCss(typeColours.get(shape.type ?? "") ?? UNTYPED);
+}
+
+/** Dark below light: seen on any image. */
+function strokeRimmed(
+  brush: CanvasRenderingContext2D,
+  path: Path2D,
+  colour: string,
+  bold: number,
+): void {
   brush.lineJoin = "round";
-  brush.lineWidth = 3;
+  brush.lineWidth = 3 * bold;
   brush.strokeStyle = SHADE;
   brush.stroke(path);
-  brush.lineWidth = 1.25;
-  brush.strokeStyle = COLOURS[shape.tone];
+  brush.lineWidth = 1.25 * bold;
+  brush.strokeStyle = colour;
   brush.stroke(path);
-  if (shape.kind === "path" && shape.vertices) drawCorners(brush, shape.points.map(place));
+}
+
+function writeName(
+  brush: CanvasRenderingContext2D,
+  name: string,
+  { x, y }: Point,
+  colour: string,
+): void {
+  brush.font = "600 13px system-ui, sans-serif";
+  brush.textBaseline = "middle";
+  brush.lineWidth = 4;
+  brush.strokeStyle = SHADE;
+  brush.strokeText(name, x, y);
+  brush.fillStyle = colour;
+  brush.fillText(name, x, y);
 }
 
 function tracePath(path: Path2D, points: readonly Point[], closed: boolean): void {
@@ -141,11 +195,16 @@ function traceTick(path: Path2D, { x, y }: Point): void {
   path.lineTo(x + TICK, y - TICK);
 }
 
-function drawCorners(brush: CanvasRenderingContext2D, points: readonly Point[]): void {
+function drawCorners(
+  brush: CanvasRenderingContext2D,
+  points: readonly Point[],
+  { closing = false }: { readonly closing?: boolean },
+): void {
   points.slice(0, -1).forEach(({ x, y }, index) => {
     const corner = new Path2D();
-    corner.arc(x, y, index === 0 ? 5 : 3, 0, 2 * Math.PI);
-    brush.fillStyle = index === 0 ? "#3ddc97" : "#ffffff";
+    const first = closing ? 9 : 5;
+    corner.arc(x, y, index === 0 ? first : 3, 0, 2 * Math.PI);
+    brush.fillStyle = index === 0 && !closing ? COLOURS.add : "#ffffff";
     brush.fill(corner);
     brush.lineWidth = 1.5;
     brush.strokeStyle = SHADE;

@@ -36,6 +36,8 @@ export interface Frame {
   readonly channels: readonly ChannelView[];
   readonly overlay: OverlayView;
   readonly hover: number;
+  /** Some cell is selected. */
+  readonly selecting: boolean;
   /** Redraw this box of the image only (all else is unchanged since the last frame). */
   readonly only?: Box | null;
 }
@@ -53,6 +55,10 @@ export class Renderer {
   private readonly gl: Gl;
   private readonly largestPage: number;
   private program: WebGLProgram | null = null;
+  /** The fragment shader that the program was built with. */
+  private shader = "";
+  /** The card was asked since the image was loaded, and has it. */
+  private has = false;
   private uniforms: Uniforms | null = null;
   private pages: LoadedPage[] = [];
   private lookup: WebGLTexture | null = null;
@@ -88,18 +94,28 @@ export class Renderer {
     const count = this.image.channels.length;
     const format = channelFormat(gl, this.image.channels[0]);
     const integer = !(this.image.channels[0] instanceof Float32Array);
-    this.program = buildProgram(gl, VERTEX, fragmentShader(integer, count));
-    this.uniforms = new Uniforms(gl, this.program);
+    this.build(fragmentShader(integer, count));
     for (const page of pagesOf(image.width, image.height, this.largestPage)) {
       this.pages.push(this.loadPage(page, this.image, format));
     }
     this.labels = null;
+    this.has = false;
+  }
+
+  /** Throws a RenderError where the card refused the image. Asking makes the card finish first. */
+  check(): void {
     try {
-      failOnError(gl);
+      failOnError(this.gl);
+      this.has = true;
     } catch (error) {
       this.release();
       throw error;
     }
+  }
+
+  /** Fit for another image: no error is left that would seem to be that image's. */
+  get sound(): boolean {
+    return this.has && !this.gl.isContextLost();
   }
 
   /** Show these labels; returns the changed part of the image, or null when nothing changed. */
@@ -134,20 +150,51 @@ export class Renderer {
     gl.enable(gl.SCISSOR_TEST);
     gl.scissor(area.x0, area.y0, area.x1 - area.x0, area.y1 - area.y0);
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    gl.clearColor(0.028, 0.04, 0.045, 1);
-    gl.clear(gl.COLOR_BUFFER_BIT);
+    this.wipe();
     if (program === null || uniforms === null || this.lookup === null) return;
     gl.useProgram(program);
     uniforms.setFrame(frame, { view: this.view, ratio: this.ratio, outline: OUTLINE_WIDTH });
     for (const page of this.pages) this.drawPage(page, uniforms);
   }
 
-  /** Give the card's memory back. */
-  dispose(): void {
+  /** The browser took the context away. */
+  get lost(): boolean {
+    return this.gl.isContextLost();
+  }
+
+  /** No image any more: its memory goes back to the card, and the canvas is empty. */
+  clear(): void {
+    const { gl } = this;
     this.release();
-    this.gl.deleteTexture(this.lookup);
+    this.image = null;
+    gl.deleteTexture(this.lookup);
     this.lookup = null;
+    gl.disable(gl.SCISSOR_TEST);
+    this.wipe();
+  }
+
+  /** Give everything back to the card. */
+  dispose(): void {
+    this.clear();
+    this.gl.deleteProgram(this.program);
+    this.program = null;
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+
+  private wipe(): void {
+    const { gl } = this;
+    gl.clearColor(0.028, 0.04, 0.045, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+  }
+
+  private build(shader: string): void {
+    if (this.program !== null && shader === this.shader) return;
+    const { gl } = this;
+    gl.deleteProgram(this.program);
+    this.program = null;
+    this.program = buildProgram(gl, VERTEX, shader);
+    this.uniforms = new Uniforms(gl, this.program);
+    this.shader = shader;
   }
 
   private drawPage(page: LoadedPage, uniforms: Uniforms): void {
@@ -215,9 +262,7 @@ export class Renderer {
     for (const { channels, labels } of this.pages) {
       for (const texture of [...channels, labels]) gl.deleteTexture(texture);
     }
-    gl.deleteProgram(this.program);
     this.pages = [];
-    this.program = null;
   }
 }
 

@@ -10,7 +10,7 @@ export interface ChannelView {
   readonly role: string;
   readonly visible: boolean;
   readonly contrast: Contrast;
-  /** Above 1 lifts dim parts. */
+  /** As in ImageJ and napari, shown = value ^ gamma: below 1 lifts dim parts. */
   readonly gamma: number;
   /** 0 … 1 each. */
   readonly colour: Rgb;
@@ -83,6 +83,8 @@ export const DIFF_COLOURS: Readonly<Record<Change, Rgb>> = {
   reshaped: [0.75, 0.9, 1],
   retyped: [0.95, 0.9, 0.25],
 };
+/** A cell without a type. */
+export const UNTYPED: Rgb = [0.82, 0.86, 0.88];
 /** A cell that is as the model has it, while changes are shown. */
 export const UNCHANGED: Rgb = [0.5, 0.55, 0.58];
 

@@ -22,7 +22,7 @@ precision highp int;
 precision highp usampler2D;
 precision highp sampler2D;
 ${indices.map((index) => `uniform ${sampler} u_channel${index};`).join("\n")}
-uniform vec4 u_window[${channels}];  // black, 1 / (white - black), 1 / gamma, visible
+uniform vec4 u_window[${channels}];  // black, 1 / (white - black), gamma, visible
 uniform vec3 u_tint[${channels}];
 ${LABELS}
 vec3 intensities(vec2 at) {
@@ -50,6 +50,7 @@ uniform float u_scale;    // device pixels per image pixel
 uniform float u_outline;  // width in device pixels, 0: none
 uniform float u_fill;     // opacity, 0: none
 uniform uint u_hover;
+uniform bool u_selecting; // some cell is selected
 in vec2 v_at;
 out vec4 o_colour;
 
@@ -61,6 +62,18 @@ uint labelAt(vec2 at) {
 }
 vec4 lookup(uint label) {
   return texelFetch(u_lookup, ivec2(int(label & 1023u), int(label >> 10)), 0);
+}
+bool selectedAt(vec2 at, uint label) {
+  uint other = labelAt(at);
+  return other != label && other != 0u && (int(lookup(other).a * 255.0 + 0.5) & 2) != 0;
+}
+// Outside of a selected cell, and near it.
+bool nearSelected(vec2 at, uint label, float reach) {
+  float aslant = reach * 0.7;
+  return selectedAt(at + vec2(reach, 0.0), label) || selectedAt(at - vec2(reach, 0.0), label)
+      || selectedAt(at + vec2(0.0, reach), label) || selectedAt(at - vec2(0.0, reach), label)
+      || selectedAt(at + vec2(aslant, aslant), label) || selectedAt(at - vec2(aslant, aslant), label)
+      || selectedAt(at + vec2(aslant, -aslant), label) || selectedAt(at + vec2(-aslant, aslant), label);
 }
 bool onEdge(vec2 at, uint label, float reach) {
   return labelAt(at + vec2(reach, 0.0)) != label || labelAt(at - vec2(reach, 0.0)) != label
@@ -91,19 +104,22 @@ void main() {
     int flags = int(entry.a * 255.0 + 0.5);
     bool selected = (flags & 2) != 0;
     bool hovered = label == u_hover;
-    float lift = (selected ? 0.14 : 0.0) + (hovered ? 0.1 : 0.0);
+    float lift = (selected ? 0.14 : 0.0) + (hovered ? 0.14 : 0.0);
     colour = mix(colour, entry.rgb, (flags & 1) != 0 ? min(u_fill + lift, 1.0) : 0.0);
-    float width = selected ? max(u_outline, 1.0) * 1.7 : u_outline;
-    if (width > 0.0 && onEdge(v_at, label, width / u_scale)) {
+    if (u_outline > 0.0 && !selected && onEdge(v_at, label, u_outline / u_scale)) {
       // Who gave the type: the model draws dashes, the file name dots, a person an unbroken line.
       float along = gl_FragCoord.x + gl_FragCoord.y;
-      bool gap = !selected && (((flags & 4) != 0 && mod(along, 11.0) > 6.5)
-          || ((flags & 8) != 0 && mod(along, 5.0) > 2.2));
-      vec3 line = selected ? vec3(1.0) : mix(entry.rgb, vec3(1.0), hovered ? 0.6 : 0.0);
+      bool gap = ((flags & 4) != 0 && mod(along, 11.0) > 6.5)
+          || ((flags & 8) != 0 && mod(along, 5.0) > 2.2);
+      vec3 line = entry.rgb;
       colour = mix(colour, line, gap ? 0.25 : 0.95);
     }
   }
+  // Outside the cell: a neurite of two pixels is not hidden by its own outline.
+  float white = max(u_outline, 1.0) * (u_scale < 2.0 ? 1.0 : 1.5) / u_scale;
+  bool shown = u_selecting && (u_fill > 0.0 || u_outline > 0.0);
+  if (shown && nearSelected(v_at, label, white)) colour = vec3(1.0);
   // A dark rim outside lifts outlines off bright cytoplasm.
-  if (label == 0u && u_outline > 0.0 && onEdge(v_at, 0u, u_outline * 0.7 / u_scale)) colour *= 0.45;
+  else if (label == 0u && u_outline > 0.0 && onEdge(v_at, 0u, u_outline * 0.7 / u_scale)) colour *= 0.45;
   o_colour = vec4(colour, 1.0);
 }`;

@@ -10,6 +10,7 @@ interface FrameView {
   readonly channels: readonly ChannelView[];
   readonly overlay: OverlayView;
   readonly hover: number;
+  readonly selecting: boolean;
 }
 
 interface Target {
@@ -27,7 +28,7 @@ export class Uniforms {
     private readonly program: WebGLProgram,
   ) {}
 
-  setFrame({ camera, channels, overlay, hover }: FrameView, target: Target): void {
+  setFrame({ camera, channels, overlay, hover, selecting }: FrameView, target: Target): void {
     const { gl } = this;
     const { view, ratio, outline } = target;
     const { x, y } = camera.centre;
@@ -38,6 +39,7 @@ export class Uniforms {
     gl.uniform1f(this.at("u_outline"), lines ? outline * ratio : 0);
     gl.uniform1f(this.at("u_fill"), overlay.shown && overlay.fill ? overlay.opacity : 0);
     gl.uniform1ui(this.at("u_hover"), hover);
+    gl.uniform1i(this.at("u_selecting"), selecting ? 1 : 0);
     this.setChannels(channels);
     gl.uniform1i(this.at("u_labels"), MOST_CHANNELS);
     gl.uniform1i(this.at("u_lookup"), MOST_CHANNELS + 1);
@@ -56,7 +58,7 @@ export class Uniforms {
       const range = Math.max(contrast.white - contrast.black, 1e-6);
       const shown = visible ? 1 : 0;
       gl.uniform1i(this.at(`u_channel${index}`), index);
-      gl.uniform4f(this.at(`u_window[${index}]`), contrast.black, 1 / range, 1 / gamma, shown);
+      gl.uniform4f(this.at(`u_window[${index}]`), contrast.black, 1 / range, gamma, shown);
       gl.uniform3f(this.at(`u_tint[${index}]`), ...colour);
     });
   }

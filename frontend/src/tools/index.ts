@@ -13,6 +13,13 @@ import type { Tool, ToolName } from "./tool";
 import { TypeBrush } from "./typeBrush";
 import { Wand } from "./wand";
 
+/** A click with these removes or retypes a cell: nobody meets them unasked on the next image. */
+const NOT_CARRIED: ReadonlySet<ToolName> = new Set(["delete", "type"]);
+
+export function toolForNext(tool: ToolName): ToolName {
+  return NOT_CARRIED.has(tool) ? "select" : tool;
+}
+
 export function createTools(): Record<ToolName, Tool> {
   return {
     select: new Select(),

@@ -1,4 +1,4 @@
-/** Merge: a stroke over cells joins them into the one it started on. */
+/** Merge: a stroke over cells joins them into the largest. */
 import { mergeCells } from "../core/commands";
 import type { Point } from "../core/geometry";
 import type { OverlayShape } from "../core/overlay";

@@ -5,6 +5,7 @@
 import { select } from "../core/commands";
 import { addCell } from "../core/corrections";
 import type { Point } from "../core/geometry";
+import { GESTURE } from "../core/origin";
 import type { OverlayShape } from "../core/overlay";
 import { labelUnder, pixelUnder, type PointerInput, type Tool, type ToolContext } from "./tool";
 
@@ -68,7 +69,7 @@ export class Pick implements Tool {
     const wanted = this.pending.delete(click);
     if (wanted && spans !== null) {
       const { state, dispatch } = context;
-      const addition = { name: "Pick cell", meta: state.options.brushMeta, at };
+      const addition = { name: GESTURE.pick, meta: state.options.brushMeta, at };
       if (!addCell(spans, addition)(state, dispatch)) selectUnder(context, at);
     }
     context.refresh?.();

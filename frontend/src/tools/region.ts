@@ -1,12 +1,12 @@
 /**
- * Region: a dragged rectangle is marked complete; with Alt, what it meets is marked no longer.
+ * Region: a dragged rectangle is marked complete; with Alt it is marked no longer.
  * A click on a region's corner cross removes that one.
  */
 import {
   completeRegion,
   cornerAt,
+  reopenBox,
   reopenRegion,
-  reopenRegions,
   wholePixels,
 } from "../core/completeness";
 import { boxAround, distance, type Box, type Point } from "../core/geometry";
@@ -48,7 +48,7 @@ export class RegionTool implements Tool {
     this.phase = { kind: "idle" };
     if (phase.kind === "banding") {
       const box = boxAround(phase.from.at, at);
-      (phase.from.alt ? reopenRegions(box) : completeRegion(box))(state, dispatch);
+      (phase.from.alt ? reopenBox(box) : completeRegion(box))(state, dispatch);
     } else if (phase.kind === "pointing") {
       const region = cornerAt(state.doc.regions, phase.from.at, REACH / scale);
       if (region !== null) reopenRegion(region)(state, dispatch);
@@ -70,7 +70,7 @@ export class RegionTool implements Tool {
 
   private band(state: EditorState, { from, to }: Phase & { kind: "banding" }): OverlayShape {
     const drawn = boxAround(from.at, to);
-    const box = (from.alt ? null : wholePixels(drawn, state.doc.labels.box)) ?? drawn;
+    const box = wholePixels(drawn, state.doc.labels.box) ?? drawn;
     return { kind: "box", box, tone: from.alt ? "remove" : "add" };
   }
 }

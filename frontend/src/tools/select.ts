@@ -56,7 +56,10 @@ export class Select implements Tool {
     if (phase.kind === "banding") {
       this.take(context, cellsIn(state, boxAround(phase.from.at, input.at)), input);
     }
-    if (phase.kind === "looping") this.take(context, cellsLooped(state, phase.points), input);
+    if (phase.kind === "looping") {
+      this.take(context, cellsLooped(state, phase.points), input);
+      context.ended?.("The loop is closed");
+    }
   }
 
   cancel(): void {

@@ -13,11 +13,12 @@ type Phase =
   | { readonly kind: "pointing"; readonly from: PointerInput }
   | { readonly kind: "cutting"; readonly points: readonly Point[] };
 
-/** In image pixels, as wide as the split takes them. */
-const SEED_RADIUS = 3;
 /** px², and of the largest part: less than both is rather a line that missed than a cell. */
 const SLIVER = 15;
 const SLIVER_SHARE = 0.1;
+/** So is less than this share of the largest part, however many px² it is. */
+const CLIPPED_SHARE = 0.03;
+const ENDED = "The cell is split";
 export const NOT_CROSSED = "The line does not cross a cell: begin and end outside it.";
 
 export class Split implements Tool {
@@ -25,6 +26,8 @@ export class Split implements Tool {
   readonly cursor = "crosshair";
   private phase: Phase = { kind: "idle" };
   private seeds: readonly Point[] = [];
+  /** Seeds taken back, to be put there again. */
+  private taken: readonly Point[] = [];
 
   get busy(): boolean {
     return this.phase.kind !== "idle";
@@ -49,8 +52,10 @@ export class Split implements Tool {
     if (phase.kind === "pointing") this.click(context, phase.from.at);
     else if (phase.kind === "cutting") {
       const cut = splitAlong(phase.points)(context.state, context.dispatch);
-      if (cut) warnOfSlivers(context);
-      else context.say?.(NOT_CROSSED);
+      if (cut) {
+        warnOfSlivers(context);
+        context.ended?.(ENDED);
+      } else context.say?.(NOT_CROSSED);
       this.keep(cut ? [] : this.seeds);
     }
   }
@@ -62,18 +67,31 @@ export class Split implements Tool {
   key(context: ToolContext, key: string): boolean {
     if (this.phase.kind !== "seeding") return false;
     if (key === "Enter") this.divide(context);
-    else if (key === "Backspace" || key === "Delete") this.keep(this.seeds.slice(0, -1));
+    else if (key === "Backspace" || key === "Delete") this.undo();
     else return false;
     return true;
   }
 
+  undo(): boolean {
+    const { busy, seeds, taken } = this;
+    if (this.phase.kind === "seeding") {
+      this.keep(seeds.slice(0, -1));
+      if (this.busy) this.taken = [...taken, ...seeds.slice(-1)];
+    }
+    return busy;
+  }
+
+  redo(): boolean {
+    const { seeds, taken } = this;
+    if (this.phase.kind === "seeding") {
+      this.keep([...seeds, ...taken.slice(-1)]);
+      this.taken = taken.slice(0, -1);
+    }
+    return this.busy;
+  }
+
   overlay(): OverlayShape[] {
-    const shapes: OverlayShape[] = this.seeds.map((centre) => ({
-      kind: "ring",
-      centre,
-      radius: SEED_RADIUS,
-      tone: "add",
-    }));
+    const shapes: OverlayShape[] = this.seeds.map((at) => ({ kind: "seed", at }));
     if (this.phase.kind === "cutting") {
       const { points } = this.phase;
       shapes.push({ kind: "path", points, closed: false, vertices: false, tone: "select" });
@@ -84,20 +102,22 @@ export class Split implements Tool {
   private click(context: ToolContext, at: Point): void {
     const last = this.seeds.at(-1);
     if (last !== undefined && distance(at, last) * context.scale < DRAG_THRESHOLD) {
-      this.divide(context);
+      if (this.divide(context)) context.ended?.(ENDED);
     } else {
       this.keep(labelUnder(context.state, at) === 0 ? this.seeds : [...this.seeds, at]);
     }
   }
 
   /** Seeds that divide nothing stay: one more click may do. */
-  private divide(context: ToolContext): void {
+  private divide(context: ToolContext): boolean {
     const done = splitFrom(this.seeds)(context.state, context.dispatch);
     this.keep(done ? [] : this.seeds);
+    return done;
   }
 
   private keep(seeds: readonly Point[]): void {
     this.seeds = seeds;
+    this.taken = [];
     this.phase = { kind: seeds.length === 0 ? "idle" : "seeding" };
   }
 }
@@ -105,8 +125,8 @@ export class Split implements Tool {
 /** After a cut its parts are selected. */
 function warnOfSlivers({ state, say }: ToolContext): void {
   const areas = [...state.selection].map((label) => state.doc.geometry.get(label)?.area ?? SLIVER);
-  const least = Math.min(...areas);
-  if (least < Math.min(SLIVER, SLIVER_SHARE * Math.max(...areas))) {
+  const [least, most] = [Math.min(...areas), Math.max(...areas)];
+  if (least < Math.max(Math.min(SLIVER, SLIVER_SHARE * most), CLIPPED_SHARE * most)) {
     say?.(`Only ${least} px² were cut off: undo it, or delete the sliver.`);
   }
 }

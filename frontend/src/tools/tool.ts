@@ -39,6 +39,11 @@ export interface ToolContext {
   readonly say?: (text: string) => void;
   /** To be called when what the tool shows changed outside a gesture. */
   readonly refresh?: () => void;
+  /**
+   * To be called with "The polygon is closed" and the like when a gesture ended that a key could
+   * have ended too: the key may be on its way.
+   */
+  readonly ended?: (what: string) => void;
 }
 
 export type ToolName =
@@ -67,10 +72,14 @@ export interface Tool {
   cancel(context: ToolContext): void;
   /** True when the key was for the gesture in progress. */
   key(context: ToolContext, key: string): boolean;
+  /** Take back the last click of the gesture in progress; false when there is none. */
+  undo?(): boolean;
+  /** Put the click there again that was taken back last; false when no gesture is in progress. */
+  redo?(): boolean;
   /** True from pointerDown until the gesture is over. */
   readonly busy: boolean;
-  /** What to draw, given where the pointer is (null: outside the view). */
-  overlay(state: EditorState, pointer: Point | null): OverlayShape[];
+  /** What to draw, given where the pointer is (null: outside the view) and the scale. */
+  overlay(state: EditorState, pointer: Point | null, scale?: number): OverlayShape[];
 }
 
 /** A drag starts when the pointer has moved this far, in CSS pixels. */

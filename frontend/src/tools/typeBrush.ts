@@ -1,6 +1,9 @@
 /** Type brush: every cell that the stroke touches gets the brush's type. */
+import type { Point } from "../core/geometry";
+import type { OverlayShape } from "../core/overlay";
 import { labelsUnder } from "../core/paint";
 import { strokeSpans } from "../core/raster";
+import type { EditorState } from "../core/state";
 import { typeStep } from "../core/steps";
 import { Stroke, type Part } from "./stroke";
 import type { ToolContext } from "./tool";
@@ -16,10 +19,18 @@ export class TypeBrush extends Stroke {
   protected paint({ state, dispatch }: ToolContext, { from, to, radius }: Part): void {
     const { doc, options } = state;
     const touched = labelsUnder(doc.labels, strokeSpans(from, to, radius, doc.labels.box));
-    const { type } = options.brushMeta;
-    const step = typeStep(doc, touched, { type, source: "human" });
+    const { paintType } = options;
+    const step = typeStep(doc, touched, { type: paintType, source: "human" });
     if (step.isEmpty) return;
-    const name = type === null ? "Clear types" : `Type ${type}`;
+    const name = paintType === null ? "Clear types" : `Type ${paintType}`;
     dispatch({ kind: "edit", name, steps: [step], open: true });
+  }
+
+  override overlay(state: EditorState, pointer: Point | null): OverlayShape[] {
+    return super
+      .overlay(state, pointer)
+      .map((shape) =>
+        shape.kind === "ring" ? { ...shape, type: state.options.paintType } : shape,
+      );
   }
 }

@@ -1,6 +1,7 @@
 /** Numbers, times and words as people read them. */
 
 const whole = new Intl.NumberFormat("en");
+const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
 const NOTHING = "–";
 
 export const count = (value: number): string => whole.format(value);
@@ -42,6 +43,19 @@ export function ago(iso: string | null, now: number = Date.now()): string {
   if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min ago`;
   if (seconds < 86_400) return `${Math.round(seconds / 3600)} h ago`;
   return then.toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+}
+
+/** "28 Nov 2026, 08:25:06": to the second, so that two pieces of work are told apart. */
+export function dateTime(at: number): string {
+  const then = new Date(at);
+  const day = then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  return `${day}, ${then.toLocaleTimeString("en-GB", { hourCycle: "h23" })}`;
+}
+
+/** "1st", "2nd", "3rd", "11th". */
+export function ordinal(value: number): string {
+  const ends: Record<string, string> = { one: "st", two: "nd", few: "rd" };
+  return `${count(value)}${ends[ordinals.select(value)] ?? "th"}`;
 }
 
 export function capital(word: string): string {

@@ -77,7 +77,9 @@ function firstModel({ counts }: Dataset): LoopState {
 /** How fast the predictions come and when the last is there; "" while none come. */
 function pace({ counts: { pending, images_per_minute: rate } }: Dataset): string {
   if (rate === 0) return "";
-  return ` At ${count(rate)} a minute, ${duration((60 * pending) / rate)} left.`;
+  const speed =
+    rate < 1 ? `${count(Math.round(60 * rate))} an hour` : `${count(Math.round(rate))} a minute`;
+  return ` At ${speed}, ${duration((60 * pending) / rate)} left.`;
 }
 
 function queueSentence(dataset: Dataset): string {

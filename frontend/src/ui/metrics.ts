@@ -2,8 +2,13 @@
 import type { Evaluation, Metrics, ModelVersion } from "../api/types";
 import { score } from "./format";
 
+/** Metrics that are one number. */
+export type Figure = {
+  [K in keyof Metrics]-?: Metrics[K] extends number | null | undefined ? K : never;
+}[keyof Metrics];
+
 export interface MetricColumn {
-  key: keyof Metrics;
+  key: Figure;
   name: string;
   about: string;
   better: "high" | "low";
@@ -23,7 +28,7 @@ export interface Comparison {
   /** Images of the frozen test set compared on; null when nothing was evaluated yet. */
   images: number | null;
   /** Best value of each column on that test set. */
-  best: Partial<Record<keyof Metrics, number>>;
+  best: Partial<Record<Figure, number>>;
 }
 
 const COLUMNS: readonly MetricColumn[] = [
@@ -44,6 +49,18 @@ const COLUMNS: readonly MetricColumn[] = [
     name: "Mixed acc.",
     about: "Share of matched cells of mixed cultures whose type is right",
     better: "high",
+  },
+  {
+    key: "mono_mixed_gap",
+    name: "Gap",
+    about: "Type accuracy on single-type images minus that on mixed images",
+    better: "low",
+  },
+  {
+    key: "type_calibration_error",
+    name: "Calibration",
+    about: "Expected calibration error of the types' chances",
+    better: "low",
   },
   {
     key: "count_error",

@@ -6,18 +6,20 @@ export interface Toast {
   tone: "good" | "bad";
 }
 
-const SHOWN_MS = { good: 5_000, bad: 10_000 } as const;
+const SHOWN_MS: Record<Toast["tone"], number> = { good: 5_000, bad: 10_000 };
+/** What was expected is read at a glance. */
+export const GLANCE = 2_000;
 let lastId = 0;
 
 export const toasts = $state<Toast[]>([]);
 
-export function toast(text: string, tone: Toast["tone"] = "good"): void {
+export function toast(text: string, tone: Toast["tone"] = "good", shown = SHOWN_MS[tone]): void {
   lastId += 1;
   const id = lastId;
   toasts.push({ id, text, tone });
   setTimeout(() => {
     dismiss(id);
-  }, SHOWN_MS[tone]);
+  }, shown);
 }
 
 export function dismiss(id: number): void {

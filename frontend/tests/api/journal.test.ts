@@ -57,6 +57,21 @@ it("written anew, nothing of before is left", async () => {
   expect((await findJournal(KEY))?.entries).toEqual([stroke("two")]);
 });
 
+it("written anew, it takes the place only of a window's that may be replaced", async () => {
+  await writeJournal({ base: await base(KEY, "there"), mark, entries: [stroke("one")] });
+  const anew = { base: await base(), mark, entries: [stroke("two")] };
+  await expect(writeJournal(anew, ["here"])).rejects.toThrow(TakenOver);
+  expect(await findJournal(KEY)).toMatchObject({
+    base: { writer: "there" },
+    entries: [stroke("one")],
+  });
+  await writeJournal(anew, ["here", "there"]);
+  expect(await findJournal(KEY)).toMatchObject({
+    base: { writer: "here" },
+    entries: [stroke("two")],
+  });
+});
+
 it("dropped, it is gone, and cannot be added to", async () => {
   await writeJournal({ base: await base(), mark, entries: [stroke("one")] });
   await dropJournal(KEY);

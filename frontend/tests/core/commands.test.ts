@@ -93,6 +93,19 @@ it("filling over other cells leaves no cell without pixels", () => {
   expect([...state.selection]).toEqual([1]);
 });
 
+it("merged into a cell without a type, the type is one given by hand, else the largest's", () => {
+  const rows = ["1111.222.33.4"];
+  const model = { type: "HEK", source: "model" } as const;
+  const byHand = { type: "N2a", source: "human" } as const;
+  const merged = (...metas: [number, typeof model | typeof byHand][]) => {
+    const state = openState(picture(rows, metas));
+    return run(selected(state, 4, 3, 2, 1), mergeSelection).doc.meta.get(1);
+  };
+  expect(merged([2, model], [4, byHand])).toEqual(byHand);
+  expect(merged([2, model], [3, { ...model, type: "N2a" } as never])).toEqual(model);
+  expect(merged()).toEqual({ type: null, source: "" });
+});
+
 it("a new cell asked for twice is not asked for", () => {
   const asked = run(openState(picture(["1"])), newCell);
   expect(asked.options.startNew).toBe(true);

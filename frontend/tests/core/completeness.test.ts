@@ -4,8 +4,8 @@ import {
   completeShare,
   completeWhole,
   cornerAt,
+  reopenBox,
   reopenRegion,
-  reopenRegions,
 } from "../../src/core/completeness";
 import type { Command } from "../../src/core/commands";
 import { sameDocument, sameRegions } from "../../src/core/document";
@@ -47,15 +47,44 @@ describe("complete regions", () => {
     expect(run(state, completeRegion(box(0, 0, 30, 30))).doc.regions).toEqual([box(0, 0, 30, 30)]);
   });
 
-  it("are removed one by one or where a box meets them; none left is nothing complete", () => {
+  it("are removed one by one; none left is nothing complete", () => {
     const two = run(start(), completeRegion(box(0, 0, 9, 9)), completeRegion(box(20, 20, 30, 30)));
     const [first] = two.doc.regions ?? [];
     expect(run(two, reopenRegion(first as Box)).doc.regions).toEqual([box(20, 20, 30, 30)]);
-    expect(run(two, reopenRegions(box(8, 8, 12, 12))).doc.regions).toHaveLength(1);
-    expect(reopenRegions(box(10, 10, 12, 12))(two)).toBe(false);
-    expect(run(two, reopenRegions(box(0, 0, 40, 40))).doc.regions).toEqual([]);
+    expect(reopenBox(box(10, 10, 12, 12))(two)).toBe(false);
+    expect(run(two, reopenBox(box(0, 0, 40, 40))).doc.regions).toEqual([]);
     expect(run(two, completeWhole(true)).doc.regions).toBeNull();
     expect(completeWhole(true)(start())).toBe(false);
+  });
+
+  it("lose the box taken out of them and nothing else", () => {
+    const one = run(start(), completeRegion(box(0, 0, 20, 20)));
+    const holed = run(one, reopenBox(box(4.2, 5, 10, 15))).doc.regions ?? [];
+    expect(holed).toHaveLength(4);
+    expect(completeShare(holed, box(0, 0, 20, 20))).toBeCloseTo(1 - (6 * 10) / 400);
+    expect(run(one, reopenBox(box(10, -5, 30, 30))).doc.regions).toEqual([box(0, 0, 10, 20)]);
+    const random = chance(5);
+    const some = (): Box => {
+      const [x0, y0] = [Math.floor(random() * 30), Math.floor(random() * 30)];
+      return box(x0, y0, x0 + 1 + Math.floor(random() * 9), y0 + 1 + Math.floor(random() * 9));
+    };
+    for (let round = 0; round < 100; round++) {
+      const hole = some();
+      const before = run(start(), completeRegion(some()), completeRegion(some()));
+      const after = run(before, reopenBox(hole)).doc.regions;
+      const inside = (regions: readonly Box[] | null, x: number, y: number): boolean =>
+        regions?.some((each) => each.x0 <= x && x < each.x1 && each.y0 <= y && y < each.y1) ?? true;
+      for (let at = 0; at < SIZE * SIZE; at++) {
+        const [x, y] = [at % SIZE, Math.floor(at / SIZE)];
+        const wanted = inside(before.doc.regions, x, y) && !inside([hole], x, y);
+        expect(inside(after, x, y)).toBe(wanted);
+      }
+    }
+  });
+
+  it("are all but a box of an image that was complete as a whole", () => {
+    const state = run(start(), reopenBox(box(0, 0, 40, 10)));
+    expect(state.doc.regions).toEqual([box(0, 10, 40, 40)]);
   });
 
   it("are undone and redone with everything else", () => {

@@ -102,7 +102,8 @@ describe("masks at other thresholds", () => {
     function applied(doc: MaskDocument, rows: string[]): Applied {
       const masks = { flat: flatOf(rows), meta: addedMeta(null) };
       const { steps, placed, removed } = withMasks(doc, model, masks);
-      return { before: doc, after: applySteps(doc, steps), placed, removed };
+      const values = { cellprobThreshold: -1, flowThreshold: 0.8, minSize: 15 };
+      return { values, before: doc, after: applySteps(doc, steps), placed, removed };
     }
     function again(doc: MaskDocument, rows: string[], before: Applied): string[] {
       const masks = { flat: flatOf(rows), meta: addedMeta(null) };

@@ -1,5 +1,14 @@
 import { expect, it } from "vitest";
-import { clamped, fit, pinched, toImage, toScreen, zoomed } from "../../src/render/camera";
+import {
+  clamped,
+  filled,
+  fit,
+  pinched,
+  toImage,
+  toScreen,
+  uncovered,
+  zoomed,
+} from "../../src/render/camera";
 import { pagesOf } from "../../src/render/pages";
 
 const view = { width: 800, height: 600 };
@@ -43,6 +52,30 @@ it("the view never loses the image or zooms out of sense", () => {
   });
   expect(lost.centre).toEqual({ x: 0, y: 64 });
   expect(lost.scale).toBeGreaterThan(0.1);
+});
+
+it("beside an image larger than the view nothing is seen, a smaller one lies in the middle", () => {
+  const image = { width: 1000, height: 400 };
+  expect(filled({ centre: { x: 990, y: 5 }, scale: 2 }, view, image)).toEqual({
+    centre: { x: 800, y: 150 },
+    scale: 2,
+  });
+  expect(filled({ centre: { x: 0, y: 0 }, scale: 1 }, view, image).centre).toEqual({
+    x: 400,
+    y: 200,
+  });
+});
+
+it("a box moves out from under what lies over the view, and no further", () => {
+  const camera = { centre: { x: 400, y: 300 }, scale: 1 };
+  const covers = { top: 60, bottom: 100 };
+  const moved = (y0: number, y1: number): number => {
+    const box = { x0: 0, y0, x1: 50, y1 };
+    const next = uncovered(camera, view, box, covers);
+    return toScreen(next, view, { x: 0, y: y0 }).y - y0;
+  };
+  expect([moved(10, 60), moved(200, 260), moved(520, 580)]).toEqual([50, 0, -80]);
+  expect(moved(10, 590)).toBe(50);
 });
 
 it("pages cover every pixel of a large image exactly once and overlap where they meet", () => {

@@ -81,6 +81,12 @@ it("mixes visible channels as the graphics card does", () => {
   expect([...picture]).toEqual([0, 0, 0, 255, 0, 0, 128, 255, 0, 0, 255, 255]);
 });
 
+it("a gamma below 1 lifts dim parts, as in ImageJ", () => {
+  const planes = [Float32Array.from([2.5])];
+  const blue = (gamma: number) => composite(planes, [{ ...channel(true), gamma }])[2];
+  expect([blue(0.5), blue(1), blue(2)]).toEqual([128, 64, 16]);
+});
+
 it("gives types their own colours, or ones that the colour-blind tell apart", () => {
   expect(typeColour("#ff0000", 0, "fluorescence")).toEqual([1, 0, 0]);
   const safe = [0, 1, 2, 3].map((index) => typeColour("#ff0000", index, "colour-blind").join());

@@ -52,6 +52,17 @@ describe("split", () => {
     expect(hand.said).toEqual([`Only ${least} px² were cut off: undo it, or delete the sliver.`]);
   });
 
+  it("warns of a small share of a large cell, and of no cell cut in two", () => {
+    const large = new Array<string>(20).fill("1".repeat(100));
+    const cut = (column: number): string[] => {
+      const hand = new Hand(new Split(), picture(large));
+      hand.down(column, -1).move(column, 10).move(column, 21).up(column, 21);
+      return hand.said;
+    };
+    expect(cut(1)).toEqual(["Only 40 px² were cut off: undo it, or delete the sliver."]);
+    expect(cut(50)).toEqual([]);
+  });
+
   it("divides a cell among clicked seeds on Enter", () => {
     const hand = new Hand(new Split(), picture(bar)).click(1.5, 1).click(8.5, 1);
     expect(hand.tool.overlay(hand.state, null)).toHaveLength(2);
@@ -66,6 +77,25 @@ describe("split", () => {
     expect(hand.key("Backspace")).toBe(true);
     hand.click(8.5, 1).click(8.6, 1);
     expect([...cellsOf(hand.state.doc)]).toHaveLength(3);
+  });
+
+  it("undo takes seeds back and redo sets them again, as long as there is one", () => {
+    const tool = new Split();
+    const hand = new Hand(tool, picture(bar)).click(1.5, 1).click(4.5, 1).click(8.5, 1);
+    expect([tool.undo(), tool.undo(), tool.redo(), tool.redo()]).toEqual([true, true, true, true]);
+    expect(tool.overlay()).toMatchObject([1.5, 4.5, 8.5].map((x) => ({ kind: "seed", at: { x } })));
+    expect([tool.undo(), tool.undo(), tool.undo()]).toEqual([true, true, true]);
+    expect([tool.busy, tool.undo(), tool.redo()]).toEqual([false, false, false]);
+    expect(hand.state.history.done).toEqual([]);
+  });
+
+  it("says that it ended by itself: by a line and by a second click, not by Enter", () => {
+    const hand = new Hand(new Split(), picture(bar)).click(1.5, 1).click(8.5, 1);
+    hand.key("Enter");
+    expect(hand.ended).toEqual([]);
+    hand.click(1, 1).click(3, 1).click(3, 1);
+    hand.down(8.5, -1).move(8.5, 3).up(8.5, 3);
+    expect(hand.ended).toEqual(["The cell is split", "The cell is split"]);
   });
 
   it("keeps a single seed until there is another, and takes none on the background", () => {
@@ -91,8 +121,7 @@ describe("type brush", () => {
   const cells = picture(["11.22.33"], [[3, { type: "HEK", source: "human" }]]);
 
   it("types every cell the stroke touches, in one entry", () => {
-    const brushMeta = { type: "HEK", source: "file_name" } as const;
-    const hand = new Hand(new TypeBrush(), cells, { diameter: 1, brushMeta });
+    const hand = new Hand(new TypeBrush(), cells, { diameter: 1, paintType: "HEK" });
     hand.down(0.5, 0.5).move(2.5, 0.5).move(7.5, 0.5).up(7.5, 0.5);
     expect([...cellsOf(hand.state.doc)].map(({ type, source }) => [type, source])).toEqual([
       ["HEK", "human"],
@@ -101,6 +130,13 @@ describe("type brush", () => {
     ]);
     expect(names(hand)).toEqual(["Type HEK"]);
     expect(cellOf(undone(hand).state.doc, 1)?.type).toBeNull();
+  });
+
+  it("shows its type at its ring", () => {
+    const hand = new Hand(new TypeBrush(), cells, { diameter: 4, paintType: "HEK" });
+    expect(hand.tool.overlay(hand.state, { x: 1, y: 0 })).toMatchObject([
+      { kind: "ring", radius: 2, type: "HEK" },
+    ]);
   });
 
   it("without a type clears types, and over the background does nothing", () => {

@@ -13,6 +13,8 @@ export class Hand {
   scale = 10;
   services: ToolServices | undefined;
   refreshed = 0;
+  /** What the tool said had ended by itself. */
+  readonly ended: string[] = [];
   readonly said: string[] = [];
 
   constructor(
@@ -37,6 +39,7 @@ export class Hand {
       ...(this.services === undefined ? {} : { services: this.services }),
       say: (text) => this.said.push(text),
       refresh: () => this.refreshed++,
+      ended: (what) => this.ended.push(what),
     };
   }
 

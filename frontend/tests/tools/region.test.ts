@@ -13,9 +13,15 @@ it("a dragged rectangle is complete, the rest no longer; undo takes it back", ()
   expect(by.state.history.done.map(({ name }) => name)).toEqual(["Mark region complete"]);
 });
 
-it("a drag with Alt unmarks what it meets", () => {
+it("a drag with Alt takes its rectangle out and leaves the rest of the region", () => {
   const by = drag(drag(hand(), 2, 10), 20, 30);
-  expect(drag(by, 25, 26, true).state.doc.regions).toEqual([{ x0: 2, y0: 2, x1: 10, y1: 10 }]);
+  const untouched = { x0: 2, y0: 2, x1: 10, y1: 10 };
+  expect(drag(by, 25, 35, true).state.doc.regions).toEqual([
+    untouched,
+    { x0: 20, y0: 20, x1: 30, y1: 25 },
+    { x0: 20, y0: 25, x1: 25, y1: 30 },
+  ]);
+  expect(by.state.history.done.map(({ name }) => name).at(-1)).toBe("Unmark region");
 });
 
 it("a click on a region's cross removes it; a click elsewhere does nothing", () => {

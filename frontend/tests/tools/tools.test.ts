@@ -175,6 +175,47 @@ describe("polygon", () => {
     expect(hand.tool.busy).toBe(true);
   });
 
+  it("a corner 7 px from the first does not close it; within 5 px the first is lifted out", () => {
+    const hand = new Hand(new Polygon(), blank(20, 20));
+    hand.click(2, 2).click(12, 2).click(12, 12);
+    const path = (x: number) => hand.tool.overlay(hand.state, { x, y: 2 }, hand.scale)[0];
+    expect([path(2.7), path(2.4)]).toMatchObject([{ closing: false }, { closing: true }]);
+    hand.click(2, 2.7);
+    expect([hand.tool.busy, hand.ended]).toEqual([true, []]);
+    hand.click(2, 2.5);
+    expect([hand.tool.busy, hand.ended]).toEqual([false, ["The polygon is closed"]]);
+  });
+
+  it("undo takes corners back and redo sets them again, as long as there is one", () => {
+    const tool = new Polygon();
+    const hand = new Hand(tool, blank(20, 20));
+    expect(tool.undo()).toBe(false);
+    hand.click(0, 0).click(10, 0).click(10, 10).click(0, 15);
+    expect([tool.undo(), tool.undo(), tool.redo()]).toEqual([true, true, true]);
+    expect(tool.redo() && tool.undo() && tool.redo()).toBe(true);
+    tool.undo();
+    hand.click(0, 10);
+    tool.redo();
+    hand.key("Enter");
+    expect(cellOf(hand.state.doc, 1)?.area).toBe(100);
+    hand.click(1, 1);
+    expect([tool.undo(), tool.busy, tool.undo(), tool.redo()]).toEqual([true, false, false, false]);
+  });
+
+  it("closed by Enter it did not end by itself", () => {
+    const hand = new Hand(new Polygon(), blank(20, 20)).click(0, 0).click(9, 0).click(9, 9);
+    hand.key("Enter");
+    expect([hand.tool.busy, hand.ended]).toEqual([false, []]);
+  });
+
+  it("takes Shift and Alt at any of its clicks", () => {
+    const hand = new Hand(new Polygon(), picture(["1....", "1....", "2...."])).select(1);
+    hand.click(0, 0).click(4, 0).click(4, 1).click(0, 1, { shift: true }).key("Enter");
+    expect(rowsOf(hand.state.doc)).toEqual(["1111.", "1....", "2...."]);
+    hand.click(2, 0, { alt: true }).click(4, 0).click(4, 1).click(2, 1).key("Enter");
+    expect(rowsOf(hand.state.doc)).toEqual(["11...", "1....", "2...."]);
+  });
+
   it("takes corners back one by one and closes on Enter", () => {
     const hand = new Hand(new Polygon(), blank(20, 20));
     hand.click(0, 0).click(10, 0).click(10, 10).click(19, 19);
@@ -233,7 +274,24 @@ describe("select", () => {
 });
 
 describe("merge, delete and pan", () => {
-  it("a stroke joins the cells it crosses into the first", () => {
+  it("a stroke joins the cells into the largest; what a person said of a type wins", () => {
+    const hand = new Hand(
+      new Merge(),
+      picture(
+        ["1.2222.3"],
+        [
+          [1, { type: "N2a", source: "human" }],
+          [2, { type: "HEK", source: "model" }],
+        ],
+      ),
+    );
+    hand.down(0.5, 0.5).move(7.5, 0.5).up(7.5, 0.5);
+    expect(rowsOf(hand.state.doc)).toEqual(["22222222"]);
+    expect(cellOf(hand.state.doc, 2)).toMatchObject({ type: "N2a", source: "human" });
+    expect([...hand.state.selection]).toEqual([2]);
+  });
+
+  it("a stroke joins the cells it crosses, of equal ones into the first", () => {
     const hand = new Hand(new Merge(), picture(["11.22.33"]));
     hand.down(0.5, 0.5).move(4.5, 0.5).up(4.5, 0.5);
     expect(rowsOf(hand.state.doc)).toEqual(["11111.33"]);

@@ -3,6 +3,11 @@
 import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { toggleMode } from "../../src/core/commands";
+import FlagDialog from "../../src/ui/editor/FlagDialog.svelte";
+import { ImageFlags } from "../../src/ui/editor/flags.svelte";
+import EditorBar from "../../src/ui/editor/EditorBar.svelte";
+import KeysOverlay from "../../src/ui/editor/KeysOverlay.svelte";
+import { json, stubFetch } from "../api/stubs";
 import CellPanel from "../../src/ui/editor/CellPanel.svelte";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import Minimap from "../../src/ui/editor/Minimap.svelte";
@@ -11,6 +16,7 @@ import StatusBar from "../../src/ui/editor/StatusBar.svelte";
 import { DIFF_COLOURS } from "../../src/render/settings";
 import { stubDialogs } from "./dialogs";
 import { opened } from "./opened";
+import { workOn } from "./visits";
 
 let editor: Editor;
 beforeEach(() => {
@@ -40,10 +46,12 @@ describe("the status bar", () => {
     render(StatusBar, { editor });
     editor.chooseTool("polygon");
     click(1);
-    expect(await screen.findByText(/Enter closes · Backspace takes back/)).toBeDefined();
+    expect(
+      await screen.findByText(/Enter or the first point closes · Backspace takes back/),
+    ).toBeDefined();
     editor.cancelGesture();
     await waitFor(() => {
-      expect(screen.queryByText(/Enter closes/)).toBeNull();
+      expect(screen.queryByText(/closes/)).toBeNull();
     });
   });
 });
@@ -68,6 +76,60 @@ it("the map is folded away, and stays so", async () => {
   render(Minimap, { editor });
   expect(screen.queryByRole("img")).toBeNull();
   vi.restoreAllMocks();
+});
+
+it("a cell under the map is not pointed at", async () => {
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
+  editor.resize({ width: 100, height: 20 });
+  render(Minimap, { editor });
+  editor.pointer = { x: 0, y: 0 };
+  await fireEvent.pointerEnter(screen.getByRole("img"));
+  expect(editor.pointer).toBeNull();
+  vi.restoreAllMocks();
+});
+
+it("a flagged image says so in the bar; a manager takes the flag back, keys send another", async () => {
+  stubDialogs();
+  const flag = {
+    id: 4,
+    note: "Is this debris?",
+    author: "bob",
+    created_at: new Date().toISOString(),
+  };
+  const calls = stubFetch(({ method, address }) => {
+    if (method === "GET") return json({ next: null, results: [flag] });
+    return json(address.endsWith("/resolve/") ? flag : { ...flag, id: 5, note: "A second" });
+  });
+  const flags = new ImageFlags(editor.opened.image, 1);
+  await flags.load();
+  expect(calls[0]?.address).toContain("image=7");
+  const work = workOn(editor);
+  const bar = { editor, work, submit: vi.fn(), skip: null, flag: vi.fn(), next: null };
+  const { unmount } = render(EditorBar, { ...bar, flags: flags.open });
+  expect(screen.getByRole("button", { name: "Flagged: Is this debris? (bob)" })).toBeDefined();
+  unmount();
+  const close = vi.fn();
+  render(FlagDialog, { flags, manages: true, close });
+  await fireEvent.click(screen.getByRole("button", { name: "Take it back" }));
+  await waitFor(() => {
+    expect(flags.open).toEqual([]);
+  });
+  const note = screen.getByLabelText<HTMLTextAreaElement>("What should be looked at?");
+  await fireEvent.input(note, { target: { value: "A second" } });
+  await fireEvent.keyDown(note, { key: "Enter", ctrlKey: true });
+  await waitFor(() => {
+    expect(close).toHaveBeenCalled();
+  });
+  expect(flags.open.map((each) => each.note)).toEqual(["A second"]);
+  vi.unstubAllGlobals();
+});
+
+it("the list of keys is closed by a button too", async () => {
+  stubDialogs();
+  const close = vi.fn();
+  render(KeysOverlay, { close });
+  await fireEvent.click(screen.getByRole("button", { name: /Close/ }));
+  expect(close).toHaveBeenCalled();
 });
 
 it("unsubmitted work is discarded only after a question", async () => {

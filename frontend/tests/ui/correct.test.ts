@@ -4,6 +4,7 @@ import "fake-indexeddb/auto";
 import { fireEvent, render, screen, waitFor } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, journalKey } from "../../src/api/journal";
+import { Tabs } from "../../src/api/tabs";
 import { deleteCells, select } from "../../src/core/commands";
 import CorrectPage from "../../src/ui/editor/CorrectPage.svelte";
 import type * as editing from "../../src/ui/editor/editor.svelte";
@@ -12,8 +13,9 @@ import * as opening from "../../src/ui/editor/opening";
 import { navigation } from "../../src/ui/navigation.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
+import { Channel } from "./channel";
 import { stubDialogs } from "./dialogs";
-import { item, opened } from "./opened";
+import { item, opened, revision } from "./opened";
 
 const dataset = { ...opened().dataset, role: "annotator" } as never;
 const built = vi.hoisted(() => ({ editors: [] as Editor[] }));
@@ -95,6 +97,31 @@ it("an image stays in sight while the next is opened, but takes no input", async
   expect(sent().at(-1)).toBe("queue/13/release/");
 });
 
+it("A opens the image that the queue handed out before; at the first it says so", async () => {
+  const own = { ...opened().dataset, id: 31, role: "annotator" } as never;
+  const image = (id: number) =>
+    opened({ dataset: own, image: { ...opened().image, id, dataset: own } as never });
+  vi.mocked(opening.openImage).mockResolvedValueOnce(image(7)).mockResolvedValue(image(8));
+  render(CorrectPage, { datasetId: 31 });
+  await open();
+  await fireEvent.keyDown(document.body, { key: "a" });
+  await waitFor(() => {
+    expect(toasts.map(({ text }) => text).join()).toContain("The first image");
+  });
+  lease = () => json({ ...item, id: 13, image: { ...item.image, id: 8 } });
+  await fireEvent.click(screen.getByRole("button", { name: /^Skip/ }));
+  await fireEvent.input(screen.getByLabelText("In your words"), { target: { value: "blurred" } });
+  await fireEvent.click(screen.getByRole("button", { name: "Skip and go on" }));
+  await waitFor(async () => {
+    expect(built.editors).toHaveLength(2);
+    expect((await open()).closest("[aria-busy=true]")).toBeNull();
+  });
+  await fireEvent.keyDown(document.body, { key: "a" });
+  await waitFor(() => {
+    expect(location.pathname).toBe("/images/7");
+  });
+});
+
 describe("an image that cannot be opened", () => {
   beforeEach(() => {
     vi.mocked(opening.openImage).mockRejectedValue(new Error("Its file is gone."));
@@ -161,6 +188,19 @@ describe("leaving", () => {
     expect(sent()).toEqual(["datasets/1/queue/next/"]);
   });
 
+  it("does not give back what another tab of the browser works on", async () => {
+    vi.stubGlobal("BroadcastChannel", Channel);
+    const held = { writer: "there", edits: 2, editedAt: 1, revision: 0 };
+    const handOver = () => Promise.resolve(held);
+    const stop = new Tabs(journalKey("", 7), "there").start({ held: () => held, handOver });
+    const { unmount } = render(CorrectPage, { datasetId: 1 });
+    await open();
+    expect(await screen.findByRole("dialog", { name: "Open in another tab" })).toBeDefined();
+    unmount();
+    stop();
+    expect(sent()).toEqual(["datasets/1/queue/next/"]);
+  });
+
   it("by closing the window gives the image back too", async () => {
     render(CorrectPage, { datasetId: 1 });
     await open();
@@ -181,4 +221,48 @@ it("the next image asked for without a network is said to be out of reach", asyn
   await waitFor(() => {
     expect(toasts.map(({ tone }) => tone)).toEqual(["bad"]);
   });
+});
+
+it("an image reserved for the person is the queue's by its address too", async () => {
+  const image = { ...opened().image, status: "leased" };
+  vi.mocked(opening.openImage).mockResolvedValue(opened({ dataset, image } as never));
+  const answers = globalThis.fetch;
+  vi.stubGlobal("fetch", (address: string, init: RequestInit) =>
+    address.includes("queue/?mine=true")
+      ? Promise.resolve(json({ results: [{ ...item, seconds_left: 1500 }] }))
+      : answers(address, init),
+  );
+  render(CorrectPage, { imageId: 7 });
+  await open();
+  expect(screen.getByText("25:00")).toBeDefined();
+  expect(screen.getByRole("button", { name: "Submit and next" })).toBeDefined();
+  await fireEvent.click(screen.getByRole("button", { name: "Skip" }));
+  await fireEvent.input(screen.getByLabelText("In your words"), { target: { value: "blurred" } });
+  await fireEvent.click(screen.getByRole("button", { name: "Skip and go on" }));
+  await waitFor(() => {
+    expect(location.pathname).toBe("/datasets/1/correct");
+  });
+  expect(sent()).toEqual(["queue/12/skip/"]);
+});
+
+it("edits made after a submit are not left behind by the key for the next image", async () => {
+  render(CorrectPage, { datasetId: 1 });
+  await open();
+  const [editor] = built.editors;
+  editor?.run(deleteCells(new Set([2])));
+  lease = () => json({ ...item, id: 13 });
+  const answers = globalThis.fetch;
+  vi.stubGlobal("fetch", (address: string, init: RequestInit) =>
+    address.endsWith("/submit/")
+      ? Promise.resolve(json({ annotation: revision(1) }, 201))
+      : answers(address, init),
+  );
+  await fireEvent.keyDown(document.body, { key: "Enter", shiftKey: true });
+  await screen.findByRole("button", { name: "Next image" });
+  editor?.run(deleteCells(new Set([1])));
+  await fireEvent.keyDown(document.body, { key: "d" });
+  await waitFor(() => {
+    expect(toasts.at(-1)?.text).toMatch(/^Submit what you changed since/);
+  });
+  expect(built.editors).toHaveLength(1);
 });

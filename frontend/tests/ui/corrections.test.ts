@@ -1,13 +1,21 @@
 // @vitest-environment jsdom
 /** Tools, keys and buttons that correct cells, as the page wires them. */
-import { fireEvent, render, screen } from "@testing-library/svelte";
+import { fireEvent, render, screen, within } from "@testing-library/svelte";
 import { tick } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { cellsOf } from "../../src/core/document";
+import { addCell, splitAlong } from "../../src/core/corrections";
+import { cellsOf, openDocument } from "../../src/core/document";
+import type { Point } from "../../src/core/geometry";
+import { openState, transact } from "../../src/core/state";
+import { CellsStep } from "../../src/core/steps";
+import { toScreen } from "../../src/render/camera";
+import { showPieces } from "../../src/ui/editor/strays";
 import CellPanel from "../../src/ui/editor/CellPanel.svelte";
 import { Editor } from "../../src/ui/editor/editor.svelte";
+import { hintOf } from "../../src/ui/editor/hints";
 import { Keyboard } from "../../src/ui/editor/keyboard.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
+import { unseen } from "../../src/ui/editor/origins";
 import { Pointers } from "../../src/ui/editor/pointers";
 import TypesPanel from "../../src/ui/editor/TypesPanel.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
@@ -140,9 +148,97 @@ describe("the cell panel", () => {
     expect([...editor.state.selection]).toEqual([1, 2]);
     await fireEvent.click(screen.getByRole("button", { name: "Separate" }));
     expect(rowsOf(editor.state.doc)[0]).toBe("1.3...2.4");
-    expect(container.textContent).not.toContain("in pieces");
-    expect(screen.queryByRole("button", { name: "Separate" })).toBeNull();
+    // The rows stay: what is below them does not jump.
+    expect(container.textContent).toMatch(/0\s+cells in pieces/);
+    expect(screen.getByRole<HTMLButtonElement>("button", { name: "Separate" }).disabled).toBe(true);
   });
+});
+
+describe("a cell without a model's opinion", () => {
+  const rows = ["111111...", "111111...", "111111..."];
+
+  it("says where it comes from, as long as that is not undone", async () => {
+    const editor = open(rows);
+    const { container } = render(CellPanel, { editor });
+    const says = async (label: number): Promise<string> => {
+      editor.dispatch({ kind: "select", selection: new Set([label]) });
+      await tick();
+      return container.textContent;
+    };
+    const at = (x: number, y: number): Point => ({ x, y });
+    expect(await says(1)).toContain("The models say nothing of it.");
+    editor.run(splitAlong([at(2.5, -1), at(2.5, 4)]));
+    expect(await says(2)).toContain("Split off from #1.");
+    const meta = { type: null, source: "" } as const;
+    const pixel = (x: number) => [{ y: 1, x0: x, x1: x + 1 }];
+    for (const [x, name] of [7, 8].map((x, index) => [x, ["Pick cell", "Brush"][index]] as const)) {
+      editor.run(addCell(pixel(x), { name: name ?? "", meta, at: null }));
+    }
+    expect(await says(3)).toContain("Picked from the segmenter.");
+    expect(await says(4)).toContain("Drawn by hand; the models have not seen it.");
+    expect(await says(1)).toContain("The models say nothing of it.");
+  });
+
+  it("that changed thresholds brought says so", () => {
+    const state = openState(picture(rows));
+    const steps = [new CellsStep([{ label: 9, before: null, after: { type: null, source: "" } }])];
+    const name = "Other thresholds";
+    expect(unseen(transact(state, { kind: "edit", name, steps }), 9)).toBe(
+      "From the segmenter, at changed thresholds.",
+    );
+  });
+});
+
+describe("J after a split", () => {
+  const rows = ["111111.22", "111111.22", "111111.22"];
+
+  it("takes up the tool that merges; what is selected later it merges as ever", () => {
+    const editor = open(rows);
+    const press = keysOf(editor);
+    press("k");
+    editor.run(
+      splitAlong([
+        { x: 2.5, y: -1 },
+        { x: 2.5, y: 4 },
+      ]),
+    );
+    const pieces = editor.state.selection;
+    press("j");
+    expect([editor.tool, editor.state.doc.geometry.size]).toEqual(["merge", 3]);
+    expect(hintOf(editor)).toBe("Draw a stroke over the cells to merge");
+    press("j");
+    expect(editor.state.doc.geometry.size).toBe(3);
+    editor.dispatch({ kind: "select", selection: new Set() });
+    editor.dispatch({ kind: "select", selection: new Set(pieces) });
+    press("j");
+    expect(editor.state.doc.geometry.size).toBe(2);
+  });
+});
+
+it("a stray pixel is brought so near that it is seen, in a ring that blinks", () => {
+  vi.useFakeTimers();
+  const width = 1000;
+  const flat = new Uint32Array(width * 40);
+  for (let x = 0; x < 700; x++) flat[20 * width + x] = 1;
+  flat[20 * width + 950] = 1;
+  const raster = { width, height: 40, channels: [new Uint16Array(flat.length)] };
+  const doc = openDocument(flat, raster, []);
+  const editor = new Editor(opened({ raster, doc }), false);
+  editor.resize({ width: 900, height: 600 });
+  showPieces(editor, [1]);
+  const { camera, view } = editor;
+  const at = toScreen(camera, view, { x: 950.5, y: 20.5 });
+  expect(camera.scale).toBeGreaterThan(5);
+  expect(at.x > 0 && at.x < view.width && at.y > 0 && at.y < view.height).toBe(true);
+  const rings = (): number => editor.backdrop.filter(({ kind }) => kind === "ring").length;
+  expect(rings()).toBe(1);
+  vi.advanceTimersByTime(300);
+  expect(rings()).toBe(0);
+  vi.advanceTimersByTime(300);
+  expect(rings()).toBe(1);
+  vi.advanceTimersByTime(10_000);
+  expect(rings()).toBe(0);
+  vi.useRealTimers();
 });
 
 describe("the types panel", () => {
@@ -155,6 +251,25 @@ describe("the types panel", () => {
     ],
   } as unknown as Opened["dataset"];
 
+  it("types nothing unless cells are selected, or untyped or all is chosen, once", async () => {
+    const editor = open(["1.2.3....", ".........", "........."], { dataset });
+    render(TypesPanel, { editor, choose: vi.fn() });
+    const button = (name: string | RegExp) =>
+      screen.getByRole<HTMLButtonElement>("button", { name });
+    const as = () => within(screen.getByRole("group", { name: "as" })).getByText("N2a");
+    const hint = () => screen.queryByText(/Select cells first/);
+    expect(button("selected 0").getAttribute("aria-pressed")).toBe("true");
+    expect([(as() as HTMLButtonElement).disabled, hint() !== null]).toEqual([true, true]);
+    await fireEvent.click(button("untyped 2"));
+    expect([(as() as HTMLButtonElement).disabled, hint()]).toEqual([false, null]);
+    await fireEvent.click(as());
+    expect(button("selected 0").getAttribute("aria-pressed")).toBe("true");
+    await fireEvent.click(button("all 3"));
+    editor.dispatch({ kind: "select", selection: new Set([3]) });
+    await tick();
+    expect(button("selected 1").getAttribute("aria-pressed")).toBe("true");
+  });
+
   it("types all untyped, all selected or all cells", async () => {
     const editor = open(["1.2.3....", ".........", "........."], { dataset });
     render(TypesPanel, { editor, choose: vi.fn() });
@@ -166,6 +281,7 @@ describe("the types panel", () => {
         (button) => button.textContent === name,
       ) as HTMLElement;
     };
+    await fireEvent.click(screen.getByRole("button", { name: "untyped 2" }));
     await fireEvent.click(as("N2a"));
     expect(types()).toBe("HEK N2a N2a");
     editor.dispatch({ kind: "select", selection: new Set([2]) });

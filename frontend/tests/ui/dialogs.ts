@@ -4,7 +4,8 @@ import { vi } from "vitest";
 export function stubDialogs(): void {
   HTMLDialogElement.prototype.showModal = vi.fn(function (this: HTMLDialogElement) {
     this.open = true;
-    this.querySelector<HTMLElement>("input, button")?.focus();
+    const fields = [...this.querySelectorAll<HTMLElement>("input, button")];
+    (fields.find(({ autofocus }) => autofocus) ?? fields[0])?.focus();
   });
   HTMLDialogElement.prototype.close = vi.fn(function (this: HTMLDialogElement) {
     this.open = false;

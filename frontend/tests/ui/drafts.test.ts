@@ -9,21 +9,24 @@ import { GESTURES_KEPT } from "../../src/core/history";
 import { MOST_ENTRIES } from "../../src/core/journal";
 import { RegionsStep } from "../../src/core/steps";
 import { originOf } from "../../src/ui/editor/restoring";
-import type { Work } from "../../src/ui/editor/work.svelte";
+import { Editor } from "../../src/ui/editor/editor.svelte";
+import { Work } from "../../src/ui/editor/work.svelte";
 import { json } from "../api/stubs";
-import { opened, revision } from "./opened";
+import { item, opened, revision } from "./opened";
 import { FakeServer } from "./server";
-import { begin, comeBack, erase, eventually, forgetAll, KEY, labelsOf, stopAll } from "./visits";
+import { begin, comeBack, erase, eventually, forgetAll, KEY, labelsOf, endAll } from "./visits";
 
 let server: FakeServer;
 
 beforeEach(async () => {
   await forgetAll();
   server = new FakeServer();
+  // Alone in its browser.
+  vi.stubGlobal("BroadcastChannel", undefined);
 });
-afterEach(() => {
-  stopAll();
+afterEach(async () => {
   vi.useRealTimers();
+  await endAll();
   vi.unstubAllGlobals();
 });
 
@@ -123,13 +126,16 @@ describe("in the browser", () => {
     const second = await comeBack();
     await second.work.restore();
     erase(first.editor, 1);
-    await first.work.recorder.record();
+    await first.work.draftNow();
     expect(first.work.locked).toBe("window");
     expect(first.editor.readOnly).toBe(true);
     expect((await findJournal(KEY))?.entries).toHaveLength(1);
-    await first.work.recorder.takeOver();
+    await first.work.goOnHere();
     expect(first.editor.readOnly).toBe(false);
-    expect((await findJournal(KEY))?.entries).toHaveLength(2);
+    expect(labelsOf(first.editor)).toEqual([1]);
+    // What it had done meanwhile is in none of both, and kept.
+    const { list } = (await comeBack()).work.offers;
+    expect(list.map(({ where }) => where)).toEqual(["browser", "aside"]);
   });
 });
 
@@ -241,6 +247,20 @@ describe("on the server", () => {
   });
 });
 
+it("what the queue said with the image, that there is no draft, is not asked again", async () => {
+  const { editor, work } = begin();
+  erase(editor, 2);
+  await work.server.now();
+  const asked = async (draft: boolean | undefined) => {
+    const later = new Work(new Editor(opened(), false), "alice", { ...item, draft } as typeof item);
+    await dropJournal(KEY);
+    await later.lookForDraft();
+    return later.offered?.where;
+  };
+  expect([await asked(true), await asked(undefined)]).toEqual(["server", "server"]);
+  expect(await asked(false)).toBeUndefined();
+});
+
 describe("of browser and server", () => {
   /** Work that both have, the server's then made `later` by so many milliseconds. */
   async function both(later: number): Promise<Work> {
@@ -326,6 +346,10 @@ describe("submitting", () => {
     const { editor, work } = begin();
     erase(editor, 2);
     void work.draftNow();
+    // One that was not sent yet would be left out.
+    await eventually(() => {
+      expect(server.puts).toBe(1);
+    });
     server.answers = [json(revision(1), 201)];
     await work.submit();
     await work.server.now();

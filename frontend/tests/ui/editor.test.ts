@@ -9,12 +9,12 @@ import { Editor } from "../../src/ui/editor/editor.svelte";
 import EditorView from "../../src/ui/editor/EditorView.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
 import type { Offer } from "../../src/ui/editor/restoring";
-import { Work } from "../../src/ui/editor/work.svelte";
 import { navigation } from "../../src/ui/navigation.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { escape, stubDialogs } from "./dialogs";
-import { item, opened, revision } from "./opened";
+import { opened, revision } from "./opened";
+import { endAll, workOn } from "./visits";
 
 class NoResize {
   observe = (): void => undefined;
@@ -32,14 +32,15 @@ beforeEach(async () => {
   calls = stubFetch(() => json({ annotation: revision(1), ...revision(1) }));
   toasts.length = 0;
 });
-afterEach(() => {
+afterEach(async () => {
+  await endAll();
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
 function show(image: Opened = opened(), leased = true) {
   const editor = new Editor(image, false);
-  const work = new Work(editor, "alice", leased ? item : null);
+  const work = workOn(editor, leased);
   const props = { go: vi.fn(), reload: vi.fn(), skip: leased ? vi.fn() : null };
   return { editor, work, ...props, ...render(EditorView, { editor, work, ...props }) };
 }
@@ -71,20 +72,20 @@ describe("skipping", () => {
   });
 });
 
-describe("Enter", () => {
+describe("Shift+Enter", () => {
   it("on an unchanged revision makes no second one, and says so", async () => {
     show(
       opened({ head: { annotation: revision(4), etag: '"4"' } as unknown as Opened["head"] }),
       false,
     );
-    await press("Enter");
+    await press("Enter", { shiftKey: true });
     expect(said()).toEqual(["Nothing changed since revision 4."]);
     expect(calls).toEqual([]);
   });
 
   it("on an image without cells asks whether that is meant", async () => {
     show(opened({ prediction: null }, ["....."]), false);
-    await press("Enter");
+    await press("Enter", { shiftKey: true });
     expect(calls).toEqual([]);
     const dialog = screen.getByRole("dialog");
     await fireEvent.click(within(dialog).getByRole("button", { name: "Submit without a cell" }));
@@ -97,9 +98,12 @@ describe("Enter", () => {
   it("with Ctrl stays at the image when it changed while it was submitted", async () => {
     const { editor, go } = show();
     let answer: (response: Response) => void = () => undefined;
-    const fetching = vi.fn(() => new Promise<Response>((resolve) => (answer = resolve)));
+    const nothing = (): Promise<Response> => Promise.resolve(json({ message: "Nothing." }, 404));
+    const fetching = vi.fn(nothing);
+    fetching.mockImplementationOnce(() => new Promise((resolve) => (answer = resolve)));
     vi.stubGlobal("fetch", fetching);
     await press("Enter", { ctrlKey: true });
+    await fireEvent.click(await screen.findByRole("button", { name: "Submit all the same" }));
     await waitFor(() => {
       expect(fetching).toHaveBeenCalled();
     });
@@ -128,7 +132,7 @@ it("work that the browser cannot keep is not left without a question", () => {
 it("a draft that cannot be read is offered until the person discards it", async () => {
   const { work } = show();
   const labels = { dtype: "uint16", bytes: new ArrayBuffer(4) };
-  const journal = { base: { labels, cells: [] }, mark: { edits: 1 }, entries: [] };
+  const journal = { base: { labels, cells: [], writer: "w" }, mark: { edits: 1 }, entries: [] };
   work.offers.list = [{ where: "browser", journal } as unknown as Offer];
   const dialog = await screen.findByRole("dialog");
   expect(escape(dialog)).toBe(false);

@@ -18,7 +18,7 @@ import {
   kept,
   KEY,
   labelsOf,
-  stopAll,
+  endAll,
 } from "./visits";
 
 let server: FakeServer;
@@ -27,9 +27,9 @@ beforeEach(async () => {
   await forgetAll();
   server = new FakeServer();
 });
-afterEach(() => {
-  stopAll();
+afterEach(async () => {
   vi.useRealTimers();
+  await endAll();
   vi.unstubAllGlobals();
 });
 
@@ -155,7 +155,6 @@ describe("on the server", () => {
     expect(await work.submit()).toBe(true);
     await saving;
     expect(server.puts).toBe(0);
-    vi.unstubAllGlobals();
   });
 });
 

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { ago, bytes, duration, percent, plural, score } from "../../src/ui/format";
+import {
+  ago,
+  bytes,
+  dateTime,
+  duration,
+  ordinal,
+  percent,
+  plural,
+  score,
+} from "../../src/ui/format";
 
 const NBSP = "\u00a0";
 
@@ -35,6 +44,12 @@ describe("words and numbers", () => {
     expect(before(7_200)).toBe("2 h ago");
     expect(before(86_400 * 40)).toBe("Dec 25, 2025");
     expect(ago(null)).toBe("–");
+  });
+  it("say moments to the second, and places in a row", () => {
+    expect(dateTime(new Date(2026, 10, 28, 8, 5, 6).getTime())).toBe("28 Nov 2026, 08:05:06");
+    expect([1, 2, 3, 4, 11, 22, 1003].map(ordinal).join(" ")).toBe(
+      "1st 2nd 3rd 4th 11th 22nd 1,003rd",
+    );
   });
   it("say sizes of files", () => {
     expect([12, 4_200, 3_260_000, 2_500_000_000].map(bytes)).toEqual([

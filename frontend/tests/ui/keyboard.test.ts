@@ -40,9 +40,19 @@ function press(key: string, place = "body", held: KeyboardEventInit = {}): boole
   return !(document.querySelector(place) as Element).dispatchEvent(event);
 }
 
+it("Enter in a number field gives the keys back to the image", () => {
+  document.body.innerHTML += `<input type="number" value="2" />`;
+  const field = document.querySelector<HTMLInputElement>("[type=number]");
+  field?.focus();
+  press("x", "[type=number]");
+  expect(editor.overlay.shown).toBe(true);
+  press("Enter", "[type=number]");
+  expect(document.activeElement).toBe(document.body);
+});
+
 describe("on a slider", () => {
-  it("Enter submits and Space pans, for a slider has no use for them", () => {
-    expect(press("Enter", "[type=range]")).toBe(true);
+  it("Shift+Enter submits and Space pans, for a slider has no use for them", () => {
+    expect(press("Enter", "[type=range]", { shiftKey: true })).toBe(true);
     expect(submit).toHaveBeenCalledWith(false);
     press(" ", "[type=range]");
     expect(keyboard.spaceHeld).toBe(true);
@@ -66,6 +76,8 @@ describe("on a slider", () => {
 
 it("a focused button keeps Enter and Space, a radio button its arrows", () => {
   expect([press("Enter", "button"), press(" ", "button")]).toEqual([false, false]);
+  expect(press("Enter", "button", { shiftKey: true })).toBe(true);
+  expect(submit).toHaveBeenCalledOnce();
   expect(press("ArrowDown", "[type=radio]")).toBe(false);
 });
 
@@ -74,7 +86,7 @@ it("what means nothing to a radio button or a checkbox is the image's", () => {
   const { scale } = editor.camera;
   expect(press("Home", "[type=radio]")).toBe(true);
   expect(editor.camera.scale).toBeLessThan(scale);
-  expect(press("Enter", "[type=radio]")).toBe(true);
+  expect(press("Enter", "[type=radio]", { shiftKey: true })).toBe(true);
   expect(submit).toHaveBeenCalledOnce();
   expect(press(" ", "[type=radio]")).toBe(false);
   expect([press("ArrowUp", "[type=checkbox]"), press(" ", "[type=checkbox]")]).toEqual([
@@ -99,6 +111,17 @@ it("N asked for by mistake is taken back by N or Escape", () => {
   press("n");
   press("Escape");
   expect(editor.state.options.startNew).toBe(false);
+});
+
+it("N or Escape after N takes up the tool from before, unless another was chosen", () => {
+  const after = (...pressed: string[]): string => {
+    for (const key of pressed) press(key);
+    return editor.tool;
+  };
+  expect([after("v", "n"), after("n")]).toEqual(["brush", "select"]);
+  expect([after("w", "n"), after("Escape")]).toEqual(["brush", "wand"]);
+  expect(after("v", "n", "p", "n")).toBe("polygon");
+  expect(after("b", "n", "n")).toBe("brush");
 });
 
 it("one key shows a channel alone, and all of them again", () => {

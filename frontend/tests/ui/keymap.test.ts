@@ -106,9 +106,10 @@ describe("keys of one's own", () => {
   });
 });
 
-it("while reviewing, Enter accepts; outside it submits", () => {
+it("while reviewing, Enter accepts; outside it sends nothing, Shift+Enter does", () => {
   expect(keys.bindingOf(press("Enter"), true)?.id).toBe("accept");
-  expect(keys.bindingOf(press("Enter"))?.id).toBe("submit");
+  expect(keys.bindingOf(press("Enter"))).toBeUndefined();
+  expect(keys.bindingOf(press("Enter", { shiftKey: true }))?.id).toBe("submit");
   expect(keys.bindingOf(press("Backspace"), true)?.id).toBe("back");
   expect(keys.bindingOf(press("z", { ctrlKey: true }), true)?.id).toBe("undo");
 });

@@ -59,7 +59,7 @@ it("an image in other hands blocks until it is given up; an expired sign-in does
   ];
   stubFetch(() => answers.shift() ?? json(item));
   await pass(lease, 20, true);
-  expect([lease.blocking, lease.held, lease.unreachable]).toEqual([false, true, true]);
+  expect([lease.blocking, lease.held, lease.unreachable]).toEqual([false, true, false]);
   await pass(lease, 20, true);
   expect([lease.blocking, lease.lost]).toEqual([true, "It is in the hands of bob."]);
   lease.giveUp();

@@ -35,6 +35,8 @@ describe("loopState", () => {
   it("says how fast predictions come and how long they will take", () => {
     const { text } = loopState(dataset({ pending: 60, images_per_minute: 40 }), []);
     expect(text).toMatch(/detector-1\. At 40 a minute, 1 min 30 s left\.$/);
+    const slow = loopState(dataset({ pending: 6, images_per_minute: 0.1 }), []);
+    expect(slow.text).toMatch(/ At 6 an hour, 1 h left\.$/);
   });
   it("says when the models will train again, unless they never do by themselves", () => {
     expect(loopState(dataset({ queued: 1 }), []).text).toBe(

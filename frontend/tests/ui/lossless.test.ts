@@ -5,18 +5,20 @@ import { configure, fireEvent, render, screen, waitFor, within } from "@testing-
 import { tick } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, findJournal, journalKey } from "../../src/api/journal";
+import { Tabs } from "../../src/api/tabs";
+import { newWriter } from "../../src/api/writers";
 import { deleteCells } from "../../src/core/commands";
 import { cellsOf } from "../../src/core/document";
 import { relabelCells } from "../../src/core/paint";
 import UnsubmittedPanel from "../../src/ui/components/UnsubmittedPanel.svelte";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import EditorView from "../../src/ui/editor/EditorView.svelte";
-import { Work } from "../../src/ui/editor/work.svelte";
 import { session } from "../../src/ui/session.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { stubDialogs } from "./dialogs";
-import { item, opened, revision } from "./opened";
+import { opened, revision } from "./opened";
 import { dataset } from "./rows";
+import { endAll, workOn } from "./visits";
 
 // Packing and storage take their time on a busy machine.
 configure({ asyncUtilTimeout: 5_000 });
@@ -40,14 +42,15 @@ beforeEach(async () => {
   answer = () => json({ message: "You have no draft." }, 404);
   calls = stubFetch((call) => answer(call));
 });
-afterEach(() => {
+afterEach(async () => {
+  await endAll();
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
 function show(leased = true) {
   const editor = new Editor(opened(), false);
-  const work = new Work(editor, "alice", leased ? item : null);
+  const work = workOn(editor, leased);
   const props = { go: vi.fn(), reload: vi.fn(), skip: leased ? vi.fn() : null };
   return { editor, work, ...props, ...render(EditorView, { editor, work, ...props }) };
 }
@@ -114,7 +117,7 @@ describe("without the lease", () => {
     expect(screen.queryByText(/in the hands of bob/)).toBeNull();
   });
 
-  it("a stroke that was under way ends as far as it came", () => {
+  it("a stroke that was under way ends as far as it came", async () => {
     const { editor, work } = show();
     const steps = relabelCells(editor.state.doc, [2], 0);
     editor.dispatch({ kind: "edit", name: "Stroke", steps, open: true });
@@ -122,6 +125,8 @@ describe("without the lease", () => {
     editor.dispatch({ kind: "end" });
     expect(editor.state.history.open).toBeNull();
     expect([editor.settled.doc.geometry.size, work.unsaved]).toEqual([1, true]);
+    // Written later, the next test's window would find another one's journal.
+    await work.draftNow();
   });
 });
 
@@ -144,6 +149,7 @@ it("somebody's newer revision is compared cell by cell, and what is chosen is su
   const { editor, work } = show(false);
   editor.run(deleteCells(new Set([1])));
   await press("Submit");
+  await press("Submit all the same");
   await screen.findByText(/Saved by bob/);
   await press("Compare with theirs");
   await screen.findByText("3 cells differ", { exact: false });
@@ -181,6 +187,24 @@ describe("the data set's page", () => {
     });
     expect(calls.some(({ method }) => method === "DELETE")).toBe(true);
     expect(await findJournal(journalKey("alice", 7))).toBeNull();
+  });
+
+  it("is not discarded under the hands of another tab", async () => {
+    const row = { image: 7, name: "mixed_b1_1.tif", saved_at: new Date().toISOString() };
+    answer = () => json({ drafts: [row] });
+    const writer = newWriter();
+    const held = { writer, edits: 3, editedAt: 0, revision: 0 };
+    const stop = new Tabs(journalKey("alice", 7), writer).start({
+      held: () => held,
+      handOver: () => Promise.resolve(held),
+    });
+    render(UnsubmittedPanel, { dataset: dataset() });
+    await screen.findByRole("link", { name: "mixed_b1_1.tif" });
+    await press("Discard the work on mixed_b1_1.tif");
+    await press("Discard");
+    expect((await screen.findByRole("alert")).textContent).toContain("open in another tab");
+    expect(calls.some(({ method }) => method === "DELETE")).toBe(false);
+    stop();
   });
 
   it("says nothing where there is none", async () => {

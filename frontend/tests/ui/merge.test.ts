@@ -6,15 +6,17 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { assignType } from "../../src/core/commands";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import FlagDialog from "../../src/ui/editor/FlagDialog.svelte";
+import { ImageFlags } from "../../src/ui/editor/flags.svelte";
 import MergeView from "../../src/ui/editor/MergeView.svelte";
 import { neighbourOf } from "../../src/ui/editor/neighbours";
 import SkipDialog from "../../src/ui/editor/SkipDialog.svelte";
 import { readTheirs, type Theirs } from "../../src/ui/editor/theirs";
 import TroubleDialog from "../../src/ui/editor/TroubleDialog.svelte";
-import { Work } from "../../src/ui/editor/work.svelte";
+import type { Work } from "../../src/ui/editor/work.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { stubDialogs } from "./dialogs";
 import { opened, revision } from "./opened";
+import { endAll, workOn } from "./visits";
 
 class NoResize {
   observe = (): void => undefined;
@@ -33,9 +35,10 @@ beforeEach(() => {
   answers = [];
   calls = stubFetch(() => answers.shift()?.() ?? json(revision(5), 201));
   editor = new Editor(opened(), false);
-  work = new Work(editor, "alice", null);
+  work = workOn(editor);
 });
-afterEach(() => {
+afterEach(async () => {
+  await endAll();
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
@@ -130,7 +133,7 @@ it("the chosen reason to skip is said to be pressed, and a second try forgets th
 it("a flag is raised with its note", async () => {
   answers = [() => json({}, 201)];
   const close = vi.fn();
-  render(FlagDialog, { image: { id: 7, name: "a.tif" }, close });
+  render(FlagDialog, { flags: new ImageFlags({ id: 7, name: "a.tif" }, 1), manages: false, close });
   await fireEvent.input(screen.getByRole("textbox"), { target: { value: "Blurred?" } });
   await fireEvent.click(screen.getByRole("button", { name: "Flag" }));
   await waitFor(() => {

@@ -2,6 +2,7 @@
 import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import App from "../../src/ui/App.svelte";
+import FusionPanel from "../../src/ui/components/FusionPanel.svelte";
 import LineChart from "../../src/ui/components/LineChart.svelte";
 import NameTable from "../../src/ui/components/NameTable.svelte";
 import TopBar from "../../src/ui/components/TopBar.svelte";
@@ -234,5 +235,46 @@ describe("VersionTable", () => {
     unmount();
     render(VersionTable, { title: "Segmenter", comparison });
     expect(screen.queryByRole("button")).toBeNull();
+  });
+});
+
+describe("FusionPanel", () => {
+  it("shows both models together beside each alone, and how honest the chances are", () => {
+    const shares = (fused: number, segmenter: number, detector: number) => ({
+      fused,
+      segmenter,
+      detector,
+    });
+    const figures = {
+      images: 6,
+      cells: 180,
+      ap50: shares(0.912, 0.88, 0.85),
+      missed: shares(0.02, 0.05, 0.08),
+      extra: shares(0.03, 0.04, 0.06),
+      existence_error: 0.021,
+      type_error: null,
+    };
+    const fusion = {
+      segmenter: "segmenter-2",
+      images: 8,
+      borders: "segmenter",
+      least_chance: 0.46,
+      learnt: ["detector"],
+      split: "test",
+      figures,
+      created_at: "2026-02-01T00:00:00Z",
+    };
+    render(FusionPanel, { fusion, detector: "detector-1" });
+    expect(screen.getByText("On 6 test images, 180 cells")).toBeTruthy();
+    const row = screen.getByRole("row", { name: /Both together/ });
+    const cells = within(row)
+      .getAllByRole("cell")
+      .map((cell) => cell.textContent.replaceAll("\u00a0", " ").trim());
+    expect(cells).toEqual(["0.912", "2.0 %", "3.0 %"]);
+    expect(screen.getByRole("row", { name: /detector-1 alone/ }).textContent).toContain("0.850");
+    const words = screen.getByText(/Learnt from 8 validation images/).textContent;
+    expect(words).toMatch(/only the segmenter sees stays \(too few to learn from\)/);
+    expect(words).toMatch(/only the detector sees stays from a chance of 46.% on/);
+    expect(words).not.toContain("those of types");
   });
 });

@@ -43,13 +43,17 @@ it("the server is asked once, and told once after several changes", async () => 
   expect(read).toMatchObject({
     palette: "colour-blind",
     diameter: 12,
-    channels: { nucleus: { visible: true, gamma: 2 } },
+    // Kept when a larger gamma was brighter: turned, once.
+    channels: { nucleus: { visible: true, exponent: 0.5 } },
   });
   page.keepPreferences(1, { ...read, diameter: 30 });
   page.keepPreferences(1, { ...read, diameter: 31 });
   await vi.advanceTimersByTimeAsync(2_000);
   expect(sent()).toEqual(["GET", "PATCH"]);
   expect(known).toMatchObject({ diameter: 31, palette: "colour-blind" });
+  expect(known).toHaveProperty("channels", { nucleus: { visible: true, exponent: 0.5 } });
+  await reload();
+  expect(page.readPreferences(1).channels).toEqual({ nucleus: { visible: true, exponent: 0.5 } });
 });
 
 it("what the server could not be told is kept here, and told at the next visit", async () => {

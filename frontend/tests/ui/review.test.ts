@@ -2,9 +2,15 @@
 /** Review by keys, holding a key to compare, and the panels that go with them. */
 import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { growSelection } from "../../src/core/corrections";
+import { openDocument } from "../../src/core/document";
 import type { Evidence } from "../../src/core/evidence";
+import type { Box } from "../../src/core/geometry";
+import { toImage, toScreen } from "../../src/render/camera";
+import { broughtIn } from "../../src/ui/editor/bringing";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import FlagDialog from "../../src/ui/editor/FlagDialog.svelte";
+import { ImageFlags } from "../../src/ui/editor/flags.svelte";
 import { Keyboard } from "../../src/ui/editor/keyboard.svelte";
 import { keys } from "../../src/ui/editor/keys.svelte";
 import KeysOverlay from "../../src/ui/editor/KeysOverlay.svelte";
@@ -47,8 +53,7 @@ beforeEach(() => {
   keys.choosePreset("default");
   editor = new Editor(opened({ doc, evidence, model: doc }), false);
   editor.resize({ width: 500, height: 100 });
-  const desk = { editor, submit, go: vi.fn(), saveDraft: vi.fn(), toggleHelp: vi.fn() };
-  keyboard = new Keyboard(desk, (type) => {
+  keyboard = new Keyboard(desk(), (type) => {
     editor.reviewing.decide({ kind: "retype", type });
   });
 });
@@ -58,6 +63,7 @@ afterEach(() => {
   submit.mockReset();
 });
 
+const desk = () => ({ editor, submit, go: vi.fn(), saveDraft: vi.fn(), toggleHelp: vi.fn() });
 const press = (key: string, over: KeyboardEventInit = {}): void => {
   keyboard.down(new KeyboardEvent("keydown", { key, ...over }));
 };
@@ -82,6 +88,8 @@ describe("review mode", () => {
     expect(submit).not.toHaveBeenCalled();
     press("Escape");
     press("Enter");
+    expect(submit).not.toHaveBeenCalled();
+    press("Enter", { shiftKey: true });
     expect(submit).toHaveBeenCalledOnce();
   });
 
@@ -102,6 +110,92 @@ describe("review mode", () => {
     expect(typeOf(1)?.source).toBe("model");
     press("Enter");
     expect(typeOf(1)?.source).toBe("human");
+  });
+
+  describe("on a picture larger than the view", () => {
+    const SIDE = 200;
+    const boxes = [
+      [1, 150, 40, 6],
+      [2, 40, 120, 70],
+      [3, 0, 192, 8],
+    ] as const;
+    const flat = new Uint32Array(SIDE * SIDE);
+    for (const [label, x0, y0, side] of boxes) {
+      for (let y = y0; y < y0 + side; y++) flat.fill(label, y * SIDE + x0, y * SIDE + x0 + side);
+    }
+    const size = { width: SIDE, height: SIDE };
+    const model = { type: "HEK", source: "model" } as const;
+    const metas = boxes.map(([label]) => [label, model] as const);
+    const doubts = new Map(boxes.map(([label]) => [label, opinion(1 / label, {})]));
+    const start = { centre: { x: 100, y: 100 }, scale: 3 };
+
+    beforeEach(() => {
+      const raster = { ...size, channels: [new Uint16Array(SIDE * SIDE)] };
+      const large = openDocument(flat, size, metas);
+      editor = new Editor(opened({ raster, doc: large, evidence: doubts }), false);
+      editor.resize({ width: 800, height: 800 });
+      editor.camera = start;
+      keyboard = new Keyboard(desk(), vi.fn());
+    });
+
+    it("undo brings the restored cell into view and selects it", () => {
+      press("u");
+      const there = editor.camera;
+      press("Delete");
+      expect(editor.camera.centre).not.toEqual(there.centre);
+      press("z", { ctrlKey: true });
+      expect([...editor.state.selection]).toEqual([1]);
+      expect(editor.camera.centre).toEqual(there.centre);
+      expect(editor.reviewing.left).toBe(3);
+    });
+
+    it("undo within the cell that is looked at moves nothing", () => {
+      press("u");
+      editor.run(growSelection);
+      editor.panBy(11, 7);
+      const { camera } = editor;
+      press("z", { ctrlKey: true });
+      expect(editor.camera).toBe(camera);
+    });
+
+    it("a large cell after a small one is not enlarged as much; leaving gives the view back", () => {
+      press("u");
+      expect(editor.camera.scale).toBe(20);
+      press("u");
+      expect(editor.camera.scale).toBeCloseTo(300 / 70);
+      press("Escape");
+      expect(editor.camera).toEqual(start);
+    });
+
+    it("a scale chosen in between is kept", () => {
+      press("u");
+      press("u");
+      editor.zoomBy(1.5);
+      const { scale } = editor.camera;
+      for (let next = 0; next < 3; next++) press("u");
+      expect([editor.reviewing.subject?.label, editor.camera.scale]).toEqual([2, scale]);
+    });
+
+    it("a cell at the upper edge comes out from under the bar, one in the corner from the card", () => {
+      const over = (box: Box): number => {
+        const view = { width: 900, height: 670 };
+        const sight = { view, image: { width: 900, height: 900 }, usual: 4, camera: start };
+        const camera = broughtIn(box, sight);
+        return toScreen(camera, view, { x: box.x0, y: box.y0 }).y;
+      };
+      expect(over({ x0: 400, y0: 0, x1: 430, y1: 30 })).toBeCloseTo(100);
+      expect(over({ x0: 870, y0: 0, x1: 900, y1: 30 })).toBeCloseTo(176);
+      expect(over({ x0: 400, y0: 400, x1: 430, y1: 430 })).toBeCloseTo(335 - 60);
+      expect(over({ x0: 0, y0: 870, x1: 30, y1: 900 })).toBeLessThan(670 - 210 - 119);
+    });
+
+    it("at the image's edge nothing beside it is shown", () => {
+      press("U", { shiftKey: true });
+      const { camera, view } = editor;
+      expect([toImage(camera, view, { x: 0, y: 0 }).x, editor.reviewing.subject?.label]).toEqual([
+        0, 3,
+      ]);
+    });
   });
 
   it("goes to a cell of the review that is clicked", () => {
@@ -227,7 +321,8 @@ describe("flags", () => {
 
   it("are raised with a note", async () => {
     const close = vi.fn();
-    render(FlagDialog, { image: { id: 7, name: "mixed_b1_1.tif" }, close });
+    const flags = new ImageFlags({ id: 7, name: "mixed_b1_1.tif" }, 1);
+    render(FlagDialog, { flags, manages: false, close });
     const button = screen.getByRole<HTMLButtonElement>("button", { name: "Flag" });
     expect(button.disabled).toBe(true);
     await fireEvent.input(screen.getByRole("textbox"), { target: { value: " Debris? " } });

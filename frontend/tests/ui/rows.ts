@@ -41,6 +41,7 @@ export function dataset(counts: Partial<DatasetCounts> = {}, over: Partial<Datas
       ...counts,
     },
     versions: { segmenter: "segmenter-2", detector: "detector-1" },
+    ready: [],
     ...over,
   };
 }
@@ -62,6 +63,7 @@ export function run(over: Partial<Run> = {}): Run {
     created_at: AT,
     started_at: AT,
     finished_at: null,
+    machine: null,
     epochs_log: [],
     ...over,
   };
@@ -91,11 +93,15 @@ export function version(number: number, evaluations: Evaluation[]): ModelVersion
     number,
     stage: "candidate",
     parent: null,
+    start: "scratch",
+    taught_by: null,
+    passed_gate: null,
     run: null,
     created_at: AT,
     promoted_at: null,
     meta: {},
     evaluations,
+    fusions: [],
   };
 }
 

@@ -3,18 +3,18 @@
 import "fake-indexeddb/auto";
 import { fireEvent, render, screen } from "@testing-library/svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { deleteCells, select, undo } from "../../src/core/commands";
+import { deleteCells, redo, select, undo } from "../../src/core/commands";
 import type { Evidence } from "../../src/core/evidence";
 import CellPanel from "../../src/ui/editor/CellPanel.svelte";
 import { Editor, PREVIEWING } from "../../src/ui/editor/editor.svelte";
 import { evidenceOf } from "../../src/ui/editor/opening";
 import { DEFAULTS, ThresholdPreview } from "../../src/ui/editor/thresholds.svelte";
 import ThresholdsPanel from "../../src/ui/editor/ThresholdsPanel.svelte";
-import { Work } from "../../src/ui/editor/work.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import { stubFetch, type Call } from "../api/stubs";
 import { picture, rowsOf } from "../core/drawing";
 import { opened, predictedCell } from "./opened";
+import { endAll, workOn } from "./visits";
 
 let calls: Call[];
 let editor: Editor;
@@ -32,11 +32,15 @@ beforeEach(() => {
   const doc = picture(["11.22"], [[1, { type: "HEK", source: "model" }]]);
   editor = new Editor(opened({ doc, model: doc }), false);
 });
-afterEach(() => {
+afterEach(async () => {
+  await endAll();
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
+function begin(visited: Editor) {
+  return { editor: visited, work: workOn(visited) };
+}
 const shownRows = (): string[] => rowsOf(editor.shown.doc);
 
 async function moved(preview: ThresholdPreview, labels = answer): Promise<void> {
@@ -117,7 +121,7 @@ it("a cell selected meanwhile is the panel's", async () => {
 });
 
 it("other masks than those on the screen are not submitted", async () => {
-  const work = new Work(editor, "alice", null);
+  const work = workOn(editor);
   const preview = new ThresholdPreview(editor);
   await moved(preview);
   const before = calls.length;
@@ -142,6 +146,10 @@ it("the panel says in an alert what went wrong, and takes its preview with it", 
   await fireEvent.click(screen.getByRole("button", { name: "Change" }));
   expect(scrolled).toHaveBeenCalledOnce();
   const slider = screen.getByRole("slider", { name: "Flow error threshold" });
+  // What is said, short or long, is below what is pressed.
+  const apply = screen.getByRole("button", { name: "Apply" });
+  const words = screen.getByText(/^Lower probability/);
+  expect(apply.compareDocumentPosition(words)).toBe(Node.DOCUMENT_POSITION_FOLLOWING);
   await fireEvent.input(slider, { target: { value: "1" } });
   await vi.waitFor(() => {
     expect(screen.getAllByRole("status").at(-1)?.textContent).toContain("2 → 1 cell.");
@@ -150,4 +158,32 @@ it("the panel says in an alert what went wrong, and takes its preview with it", 
   expect((await screen.findByRole("alert")).textContent).toBe(PREVIEWING);
   unmount();
   expect([editor.previewing, shownRows()]).toEqual([false, ["11.22"]]);
+});
+
+it("after a reload the panel shows the values applied, and previews move as before", async () => {
+  const { work } = begin(editor);
+  const preview = new ThresholdPreview(editor);
+  await moved(preview);
+  preview.apply();
+  await moved(preview, [4, 4, 0, 5, 5]);
+  preview.apply();
+  editor.run(undo);
+  await work.recorder.record();
+
+  const later = begin(
+    new Editor(opened({ doc: editor.opened.doc, model: editor.opened.doc }), false),
+  );
+  await later.work.lookForDraft();
+  await later.work.restore();
+  editor = later.editor;
+  const again = new ThresholdPreview(editor);
+  expect(again.values).toEqual({ ...DEFAULTS, minSize: 20 });
+  await moved(again, [6, 6, 6, 6, 6]);
+  expect(shownRows()).toEqual(["33333"]);
+  again.cancel();
+  editor.run(redo);
+  expect([again.values.minSize, rowsOf(editor.state.doc)]).toEqual([25, ["11.22"]]);
+  editor.run(undo);
+  editor.run(undo);
+  expect([again.values, rowsOf(editor.state.doc)]).toEqual([DEFAULTS, ["11.22"]]);
 });

@@ -13,11 +13,23 @@ import { item, opened } from "./opened";
 export const eventually = (check: () => void): Promise<void> =>
   vi.waitFor(check, { timeout: 10_000 });
 export const KEY = journalKey("alice", 7);
-let stops: (() => void)[] = [];
+let visits: { readonly work: Work; readonly stop: () => void }[] = [];
 
-export function stopAll(): void {
-  for (const stop of stops) stop();
-  stops = [];
+export function workOn(editor: Editor, leased = false): Work {
+  const work = new Work(editor, "alice", leased ? item : null);
+  visits.push({ work, stop: () => undefined });
+  return work;
+}
+
+/** What they still write is written before the next test begins, and nothing after it. */
+export async function endAll(): Promise<void> {
+  const ended = visits.map(async ({ work: { recorder, server }, stop }) => {
+    stop();
+    await recorder.handOver();
+    await server.alone(() => Promise.resolve());
+  });
+  visits = [];
+  await Promise.all(ended);
 }
 
 export async function forgetAll(): Promise<void> {
@@ -35,7 +47,7 @@ export async function kept(writer: string, at: number) {
 export function begin(image: Opened = opened(), leased = false) {
   const editor = new Editor(image, false);
   const work = new Work(editor, "alice", leased ? item : null);
-  stops.push(work.server.start());
+  visits.push({ work, stop: work.server.start() });
   return { editor, work };
 }
 

@@ -12,6 +12,7 @@ import { Work } from "../../src/ui/editor/work.svelte";
 import { json } from "../api/stubs";
 import { item, opened, predictedCell, revision } from "./opened";
 import { FakeServer } from "./server";
+import { endAll, workOn } from "./visits";
 
 let server: FakeServer;
 
@@ -19,7 +20,8 @@ beforeEach(async () => {
   await dropJournal(journalKey("alice", 7));
   server = new FakeServer();
 });
-afterEach(() => {
+afterEach(async () => {
+  await endAll();
   vi.unstubAllGlobals();
 });
 
@@ -29,7 +31,7 @@ function begin(leased: boolean, readOnly = false): { editor: Editor; work: Work 
 
 function beginOn(image: Opened, leased = false, readOnly = false) {
   const editor = new Editor(image, readOnly);
-  return { editor, work: new Work(editor, "alice", leased ? item : null) };
+  return { editor, work: workOn(editor, leased) };
 }
 
 const sentDocument = (at: number): unknown =>

@@ -1,10 +1,10 @@
 /** One open image: the core's state as runes, the tools, and how the image is looked at. */
 import { messageOf } from "../../api/client";
 import { cellAt } from "../../api/flows";
-import { type Command } from "../../core/commands";
+import { redo, undo, type Command } from "../../core/commands";
 import { differenceOf } from "../../core/diff";
 import { boxOfCells, type MaskDocument } from "../../core/document";
-import { centreOf, type Box, type Point, type Span } from "../../core/geometry";
+import { type Box, type Point, type Span } from "../../core/geometry";
 import { autoContrast, type Contrast } from "../../core/intensity";
 import type { OverlayShape } from "../../core/overlay";
 import { referenceOf } from "../../core/reference";
@@ -16,6 +16,7 @@ import {
   type Transaction,
 } from "../../core/state";
 import { clamped, fit, panned, zoomed, type Camera, type Size } from "../../render/camera";
+import { broughtIn } from "./bringing";
 import {
   channelColour,
   drawnChannels,
@@ -29,8 +30,10 @@ import type { ToolContext, ToolName } from "../../tools/tool";
 import { toast } from "../toasts.svelte";
 import { cultureType, typeColours, type Opened } from "./opening";
 import { keepPreferences, readPreferences } from "./preferences";
+import { Pointing } from "./pointing.svelte";
 import { Reviewing } from "./review.svelte";
 import { timed } from "./timing";
+import { firstPaintType } from "./typing";
 
 /** Masks shown in place of those of the document as it was when they came. */
 export interface Preview {
@@ -40,8 +43,6 @@ export interface Preview {
 
 export const PREVIEWING = "Apply or reset the thresholds first.";
 const EDITS: ReadonlySet<Transaction["kind"]> = new Set(["edit", "undo", "redo"]);
-/** A cell walked to is shown at least this large, in CSS pixels. */
-const COMFORTABLE_CELL = 120;
 
 export class Editor {
   state = $state.raw() as EditorState;
@@ -68,6 +69,7 @@ export class Editor {
 
   readonly tools = createTools();
   readonly reviewing = new Reviewing(this);
+  readonly pointing = new Pointing();
   readonly typeColours: ReadonlyMap<string, Rgb> = $derived.by(() =>
     typeColours(this.opened.dataset, this.palette),
   );
@@ -90,7 +92,7 @@ export class Editor {
     const { regions, labels } = this.state.doc;
     const shapes: OverlayShape[] = [];
     if (regions !== null) shapes.push({ kind: "dimmed", image: labels.box, regions });
-    shapes.push(...this.reviewing.ticks);
+    shapes.push(...this.reviewing.ticks, ...this.pointing.shapes);
     if (this.difference === null) return shapes;
     const { formerSpans, removedSpans } = this.difference;
     shapes.push({ kind: "area", spans: formerSpans, change: "former" });
@@ -106,6 +108,9 @@ export class Editor {
   readonly context: ToolContext;
   /** Why not to change anything just now is asked here; whoever has a reason says so. */
   locked: () => boolean = () => false;
+  /** What ended by itself, and when, for an Enter that was meant for it and comes too late. */
+  ended: { readonly what: string; readonly at: number } | null = null;
+  private laidDown: ToolName | null = null;
   private fitted = false;
 
   constructor(
@@ -121,8 +126,9 @@ export class Editor {
         ? ({ type: null, source: "" } as const)
         : ({ type: culture, source: "file_name" } as const);
     const { diameter } = preferences;
+    const paintType = firstPaintType(dataset, culture, preferences.type);
     const reference = referenceOf({ ...raster, roles }, opened.model);
-    this.state = openState(doc, evidence, { brushMeta, diameter }, reference);
+    this.state = openState(doc, evidence, { brushMeta, paintType, diameter }, reference);
     this.settled = this.state;
     this.overlay = preferences.overlay;
     this.palette = preferences.palette;
@@ -131,7 +137,7 @@ export class Editor {
     this.channels = opened.roles.map((role, index) => ({
       role,
       visible: preferences.channels[role]?.visible ?? true,
-      gamma: preferences.channels[role]?.gamma ?? 1,
+      gamma: preferences.channels[role]?.exponent ?? 1,
       contrast: preferences.channels[role]?.contrast ?? this.autoContrastOf(index),
       colour: channelColour(role, index, opened.roles.length, this.palette),
     }));
@@ -150,8 +156,13 @@ export class Editor {
     this.state = transact(this.state, transaction);
     if (this.state.history.open === null) this.settled = this.state;
     this.reviewing.noticed(transaction);
-    if (transaction.kind === "set" && transaction.options.diameter !== undefined) this.keep();
+    if (transaction.kind !== "set") return;
+    const { diameter, paintType } = transaction.options;
+    this.givenType = paintType ?? this.givenType;
+    if (diameter !== undefined || paintType !== undefined) this.keep();
   };
+
+  private givenType: string | null = null;
 
   /** Keys and buttons do not get between the parts of a gesture: its undo would not fit any more. */
   private readonly command: Dispatch = (transaction) => {
@@ -181,9 +192,43 @@ export class Editor {
     return true;
   }
 
+  /** In a gesture made of clicks the last of them, else the last edit. */
+  undo(): void {
+    if (!this.withinGesture("undo")) this.run(undo);
+  }
+
+  redo(): void {
+    if (!this.withinGesture("redo")) this.run(redo);
+  }
+
+  /** A tool holds points, which undo and redo are for. */
+  get holdsPoints(): boolean {
+    const tool = this.tools[this.tool];
+    return tool.busy && tool.undo !== undefined;
+  }
+
+  private withinGesture(way: "undo" | "redo"): boolean {
+    const took = this.tools[this.tool][way]?.() ?? false;
+    if (took) this.toolVersion++;
+    return took;
+  }
+
   chooseTool(name: ToolName): void {
     this.cancelGesture();
     this.tool = name;
+    this.laidDown = null;
+  }
+
+  /** Take a tool up for a moment; the one in hand is remembered. */
+  borrowTool(name: ToolName): void {
+    const { tool } = this;
+    this.chooseTool(name);
+    this.laidDown = tool;
+  }
+
+  /** Take up again what was laid down for a borrowed tool. */
+  returnTool(): void {
+    if (this.laidDown !== null) this.chooseTool(this.laidDown);
   }
 
   /** Give up what the tools are doing; true when there was something. */
@@ -226,15 +271,12 @@ export class Editor {
     this.camera = clamped(camera, this.view, this.opened.raster);
   }
 
-  /** Bring the selected cells to the middle, large enough to be judged. */
-  centreOnSelection(): void {
+  /** Bring the selected cells to the middle, of a size to be judged at; `usual` is no enlargement. */
+  centreOnSelection(usual = this.camera.scale): void {
     const box = boxOfCells(this.state.doc, this.state.selection);
     if (box === null) return;
-    const side = Math.max(box.x1 - box.x0, box.y1 - box.y0);
-    const least = COMFORTABLE_CELL / side;
-    const most = fit(box, this.view).scale;
-    const scale = Math.min(most, Math.max(least, this.camera.scale));
-    this.moveTo({ centre: centreOf(box), scale });
+    const { camera, view } = this;
+    this.moveTo(broughtIn(box, { camera, view, usual, image: this.opened.raster }));
   }
 
   // --- channels and overlay ------------------------------------------------------------------
@@ -296,13 +338,15 @@ export class Editor {
       this.channels.map(({ role, visible, gamma, contrast }, index) => {
         const auto = this.autoContrastOf(index);
         const own = contrast.black !== auto.black || contrast.white !== auto.white;
-        return [role, { visible, gamma, ...(own ? { contrast } : {}) }];
+        return [role, { visible, exponent: gamma, ...(own ? { contrast } : {}) }];
       }),
     );
     const { palette, overlay, greyAlone } = this;
     const { diameter } = this.state.options;
-    const kept = { palette, overlay, greyAlone, channels, diameter };
-    keepPreferences(this.opened.dataset.id, kept);
+    const { id } = this.opened.dataset;
+    // What a person gave last, not what this image's brush began with.
+    const type = this.givenType ?? readPreferences(id).type;
+    keepPreferences(id, { palette, overlay, greyAlone, channels, diameter, type });
   }
 
   get box(): Box {
@@ -328,6 +372,9 @@ export class Editor {
       },
       refresh: () => {
         this.toolVersion++;
+      },
+      ended: (what) => {
+        this.ended = { what, at: performance.now() };
       },
       ...(this.readOnly ? {} : { services: { cellAt: (pixel) => this.segmentedAt(pixel) } }),
     };

@@ -1,9 +1,18 @@
 /** The keyboard over the editor: bindings, digit keys, Space to pan, keys held to peek. */
+import { toast } from "../toasts.svelte";
 import { PAN_KEYS, type Binding, type Desk } from "./keymap";
 import { keys } from "./keys.svelte";
 
 /** Held longer than this, what a peeking key did is undone when it is let go. */
 const PEEK = 350;
+/** An Enter this many ms after a gesture ended by itself was meant to end it. */
+const LATE = 1_000;
+const MODIFIERS = new Set(["Shift", "Control", "Alt", "AltGraph", "Meta"]);
+/** By binding. With Ctrl nobody ends a gesture. */
+const LATE_MEANINGS: Readonly<Record<string, string>> = {
+  submit: "submit",
+  accept: "accept the cell",
+};
 const TEXT_FIELDS =
   "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
 /** What moves a focused radio button; a slider by these and some more. */
@@ -12,6 +21,8 @@ const LEAPS = new Set(["Home", "End", "PageUp", "PageDown"]);
 
 export class Keyboard {
   spaceHeld = $state(false);
+  /** As the key that is held was pressed. */
+  private hadPoints = false;
   private peek: { readonly key: string; readonly binding: Binding; readonly since: number } | null =
     null;
 
@@ -21,7 +32,14 @@ export class Keyboard {
   ) {}
 
   down(event: KeyboardEvent): void {
-    if (event.defaultPrevented || belongsElsewhere(event)) return;
+    if (event.defaultPrevented) return;
+    if (event.key === "Enter" && !event.shiftKey && isNumberField(event.target)) {
+      // A value is given: the keys are the image's again.
+      event.target.blur();
+      event.preventDefault();
+      return;
+    }
+    if (belongsElsewhere(event)) return;
     if (this.handle(event)) event.preventDefault();
   }
 
@@ -49,18 +67,42 @@ export class Keyboard {
       editor.toolVersion++;
       return true;
     }
+    if (this.comesLate(event)) return true;
     if (this.chooseByDigit(event, event.key) || this.pan(event)) return true;
-    const reviewing = editor.reviewing.current !== null;
-    const binding = event.altKey ? undefined : keys.bindingOf(event, reviewing);
+    const binding = this.bindingOf(event);
     // By its place where that has no other meaning: digits may need Shift.
     if (binding === undefined) {
       return this.chooseByDigit(event, /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1] ?? "");
     }
-    if (event.repeat && binding.repeats !== true) return true;
+    if (event.repeat && (binding.repeats !== true || this.outlasts())) return true;
+    if (!event.repeat) this.hadPoints = editor.holdsPoints;
     if (binding.peeks) {
       this.peek = { key: event.key.toUpperCase(), binding, since: performance.now() };
     }
     binding.act(this.desk);
+    return true;
+  }
+
+  /** A held Ctrl+Z that takes points back ends with them: no finished edit follows. */
+  private outlasts(): boolean {
+    return this.hadPoints && !this.desk.editor.holdsPoints;
+  }
+
+  private bindingOf(event: KeyboardEvent): Binding | undefined {
+    const reviewing = this.desk.editor.reviewing.current !== null;
+    return event.altKey ? undefined : keys.bindingOf(event, reviewing);
+  }
+
+  /** Said once, the next press counts. */
+  private comesLate(event: KeyboardEvent): boolean {
+    const { editor } = this.desk;
+    const { ended } = editor;
+    if (ended === null || MODIFIERS.has(event.key)) return false;
+    editor.ended = null;
+    if (event.key !== "Enter" || performance.now() - ended.at > LATE) return false;
+    const meaning = LATE_MEANINGS[this.bindingOf(event)?.id ?? ""];
+    if (meaning === undefined) return false;
+    toast(`${ended.what} already; press again to ${meaning}.`);
     return true;
   }
 
@@ -82,6 +124,10 @@ export class Keyboard {
   }
 }
 
+function isNumberField(target: EventTarget | null): target is HTMLInputElement {
+  return target instanceof HTMLInputElement && target.type === "number";
+}
+
 /**
  * Text fields keep their keys, a slider and a radio button what moves them, a checkbox Space; a
  * focused button keeps Enter and Space. What means nothing to them is the image's.
@@ -92,7 +138,7 @@ function belongsElsewhere(event: KeyboardEvent): boolean {
   if (target.matches(TEXT_FIELDS)) return true;
   if (ARROWS.has(key)) return target.matches("[type=range], [type=radio]");
   if (LEAPS.has(key)) return target.matches("[type=range]");
-  if (event.ctrlKey) return false;
+  if (event.ctrlKey || (event.shiftKey && key === "Enter")) return false;
   if (key === " ") return target.matches("button, a, summary, input:not([type=range])");
   return key === "Enter" && target.matches("button, a, summary");
 }

@@ -4,11 +4,9 @@ import {
   fillHoles,
   mergeSelection,
   newCell,
-  redo,
   resizeBrush,
   select,
   toggleMode,
-  undo,
   type Command,
 } from "../../core/commands";
 import {
@@ -18,6 +16,7 @@ import {
   separatePieces,
   shrinkSelection,
 } from "../../core/corrections";
+import { justDivided } from "../../core/origin";
 import type { Decision } from "../../core/review";
 import type { ToolName } from "../../tools/tool";
 import { toast } from "../toasts.svelte";
@@ -129,20 +128,32 @@ const zoom =
     editor.zoomBy(factor);
   };
 
+/** What was split a moment ago is selected, but rather not to be merged again. */
 export const mergeOrChoose: Act = ({ editor }) => {
-  if (!editor.run(mergeSelection)) editor.chooseTool("merge");
+  if (!justDivided(editor.state) && editor.run(mergeSelection)) return;
+  editor.chooseTool("merge");
 };
 
+/** Once more: not, and the tool from before is in hand again. */
 export const startCell: Act = ({ editor }) => {
   editor.run(newCell);
-  const { startNew } = editor.state.options;
-  if (startNew && editor.tool !== "polygon") editor.chooseTool("brush");
+  if (!editor.state.options.startNew) editor.returnTool();
+  else if (editor.tool !== "polygon") editor.borrowTool("brush");
 };
 
-const cancel: Act = ({ editor }) => {
+const cancel: Act = (desk) => {
+  const { editor } = desk;
   if (editor.cancelGesture()) return;
-  if (editor.state.options.startNew) editor.run(newCell);
+  if (editor.state.options.startNew) startCell(desk);
   else editor.run(select([]));
+};
+
+const undo: Act = ({ editor }) => {
+  editor.undo();
+};
+
+const redo: Act = ({ editor }) => {
+  editor.redo();
 };
 
 const restore: Act = ({ editor }) => {
@@ -172,7 +183,13 @@ const TOOLS: readonly Binding[] = [
   bind("lasso", "Tools", "L", "Lasso: select the cells in a loop", choose("lasso")),
   bind("merge", "Tools", "J", "Merge the selected cells, or by a stroke", mergeOrChoose),
   bind("delete", "Tools", "Q", "Delete by clicking", choose("delete")),
-  bind("region", "Tools", "M", "Mark a complete region (Alt: unmark)", choose("region")),
+  bind(
+    "region",
+    "Tools",
+    "M",
+    "Mark a complete region (with Alt: take a rectangle out)",
+    choose("region"),
+  ),
   bind("pan", "Tools", "H", "Move the view", choose("pan")),
   bind("smaller", "Tools", "[ ,", "Smaller brush", run(resizeBrush(-1)), REPEATS),
   bind("larger", "Tools", "] .", "Larger brush", run(resizeBrush(1)), REPEATS),
@@ -245,9 +262,10 @@ const VIEW: readonly Binding[] = [
 ];
 
 const WORK: readonly Binding[] = [
-  bind("undo", "Work", "Ctrl+Z", "Undo", run(undo), REPEATS),
-  bind("redo", "Work", "Ctrl+Shift+Z Ctrl+Y", "Redo", run(redo), REPEATS),
-  bind("submit", "Work", "Enter", "Submit", (desk) => {
+  bind("undo", "Work", "Ctrl+Z", "Undo", undo, REPEATS),
+  bind("redo", "Work", "Ctrl+Shift+Z Ctrl+Y", "Redo", redo, REPEATS),
+  // Not bare Enter: it closes polygons and accepts cells, and one press too many must send nothing.
+  bind("submit", "Work", "Shift+Enter", "Submit", (desk) => {
     desk.submit(false);
   }),
   bind("submitNext", "Work", "Ctrl+Enter", "Submit and next", (desk) => {
@@ -308,7 +326,12 @@ export const GESTURES: readonly { keys: string; name: string; group: Group }[] =
   { keys: "Wheel", name: "Zoom to the cursor", group: "View" },
   { keys: "Alt+wheel", name: "Brush size", group: "Tools" },
   { keys: "Right drag", name: "Erase while the brush is chosen", group: "Tools" },
-  { keys: "Shift or Alt+P", name: "Polygon: add to or cut from the selected cell", group: "Tools" },
+  {
+    keys: "Shift+click",
+    name: "In a polygon: it is added to the selected cell",
+    group: "Tools",
+  },
+  { keys: "Alt+click", name: "In a polygon: it is cut from the selected cell", group: "Tools" },
 ];
 
 export interface KeyPress {

@@ -54,6 +54,11 @@ export class Lease {
     if (!this.over) this.lost = why;
   }
 
+  /** The server may answer again: ask at once. */
+  renew(): void {
+    if (this.held) void this.beat();
+  }
+
   giveUp(): void {
     this.over = true;
     this.secondsLeft = null;
@@ -94,7 +99,7 @@ export class Lease {
       const refused =
         !signedOut && error instanceof ApiError && [403, 404, 409].includes(error.status);
       if (refused) this.lose(messageOf(error));
-      else this.unreachable = true;
+      else this.unreachable = !signedOut;
     }
   }
 

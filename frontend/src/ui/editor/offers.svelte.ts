@@ -1,9 +1,16 @@
 /** Unsubmitted work of earlier visits or from elsewhere: what there is to choose from. */
-import type { ServerDraft as Draft } from "../../api/drafts";
+import { messageOf } from "../../api/client";
+import { readDraft, type ServerDraft as Draft } from "../../api/drafts";
 import type { Journal } from "../../api/journal";
 import type { Recorder } from "./recorder.svelte";
 import { includes, journalOf, originOf, worthOffering, type Offer } from "./restoring";
 import type { ServerDraft } from "./serverDraft.svelte";
+
+export interface Found {
+  readonly journals: readonly Journal[];
+  /** Undefined: the server did not say. */
+  readonly draft: Draft | null | undefined;
+}
 
 export class Offers {
   /** The newest first. */
@@ -17,11 +24,44 @@ export class Offers {
     private readonly server: ServerDraft,
   ) {}
 
-  make(journals: readonly Journal[], draft: Draft | null): void {
+  /**
+   * What this browser and the server have of earlier visits; the browser's may be unreadable. The
+   * server is not asked for what it has just said: that there is no draft.
+   */
+  find(noDraft = false): Promise<Found> {
+    return this.with(
+      this.recorder.find().catch((error: unknown) => {
+        this.recorder.error = messageOf(error);
+        return [];
+      }),
+      noDraft,
+    );
+  }
+
+  /** The same before work of another tab is replaced: rejects where it cannot be read. */
+  findAll(): Promise<Found> {
+    return this.with(this.recorder.find());
+  }
+
+  private async with(kept: Promise<Journal[]>, noDraft = false): Promise<Found> {
+    const [journals, draft] = await Promise.all([kept, noDraft ? null : this.askForDraft()]);
+    if (draft !== undefined) this.server.found(draft);
+    return { journals, draft };
+  }
+
+  private askForDraft(): Promise<Draft | null | undefined> {
+    // Without an answer nothing is saved there, lest it take the place of work not seen here.
+    return readDraft(this.imageId).catch((error: unknown) => {
+      this.server.failed(error);
+      return undefined;
+    });
+  }
+
+  make({ journals, draft }: Found): void {
     const kept = journals.map((journal): Offer => {
       return { where: this.recorder.isAside(journal) ? "aside" : "browser", journal };
     });
-    this.show(draft === null ? kept : [...kept, { where: "server", draft }]);
+    this.show(draft == null ? kept : [...kept, { where: "server", draft }]);
   }
 
   /** A damaged journal must not cost what else there is. */

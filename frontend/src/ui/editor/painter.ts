@@ -6,9 +6,13 @@ import type { EditorState } from "../../core/state";
 import type { Camera, Size } from "../../render/camera";
 import { lookupTable } from "../../render/lookup";
 import { drawOverlay } from "../../render/overlay";
-import { Renderer, type RasterImage } from "../../render/renderer";
+import type { RasterImage, Renderer } from "../../render/renderer";
 import type { ChannelView, OverlayView, Rgb } from "../../render/settings";
+import { resting } from "./resting";
 import { timed } from "./timing";
+
+/** At the latest after so many milliseconds is the card asked whether it has the image. */
+const CHECK = 2_000;
 
 /** Everything a frame is drawn from. */
 export interface Scene {
@@ -25,19 +29,20 @@ export interface Scene {
 }
 
 export class Painter {
-  private readonly renderer: Renderer;
   private scene: Scene | null = null;
   private frame: number | null = null;
+  private stopped = false;
   private lookedUp: readonly unknown[] = [];
   private shown: readonly unknown[] = [];
 
   constructor(
-    canvas: HTMLCanvasElement,
+    private readonly renderer: Renderer,
     private readonly above: HTMLCanvasElement,
     raster: RasterImage,
+    refused: (error: unknown) => void,
   ) {
-    this.renderer = new Renderer(canvas);
-    this.renderer.setImage(raster);
+    renderer.setImage(raster);
+    void this.check(refused);
   }
 
   /** Draw this scene with the next frame, unless a newer one comes before. */
@@ -49,9 +54,20 @@ export class Painter {
     });
   }
 
-  dispose(): void {
+  /** After the first frame: nobody should wait for it until the card has answered. */
+  private async check(refused: (error: unknown) => void): Promise<void> {
+    await resting(CHECK);
+    if (this.stopped) return;
+    try {
+      this.renderer.check();
+    } catch (error) {
+      refused(error);
+    }
+  }
+
+  stop(): void {
+    this.stopped = true;
     if (this.frame !== null) cancelAnimationFrame(this.frame);
-    this.renderer.dispose();
   }
 
   private paint(scene: Scene): void {
@@ -66,11 +82,14 @@ export class Painter {
     const shown = [camera, channels, overlay, view, ratio, hover];
     const moved = shown.some((value, index) => value !== this.shown[index]);
     this.shown = shown;
-    if (moved || recoloured) renderer.draw({ camera, channels, overlay, hover });
+    const selecting = state.selection.size > 0;
+    const frame = { camera, channels, overlay, hover, selecting };
+    if (moved || recoloured) renderer.draw(frame);
     else if (changed !== null) {
-      renderer.draw({ camera, channels, overlay, hover, only: grow(changed, 2) });
+      renderer.draw({ ...frame, only: grow(changed, 2) });
     }
-    drawOverlay(this.above, { camera, view, ratio, shapes });
+    const { typeColours } = scene;
+    drawOverlay(this.above, { camera, view, ratio, shapes, typeColours });
   }
 
   private updateLookup({ state, overlay, typeColours, difference }: Scene): boolean {

@@ -9,7 +9,8 @@ import { session } from "../session.svelte";
 
 export interface ChannelPreference {
   readonly visible: boolean;
-  readonly gamma: number;
+  /** Gamma. Under the name `gamma` its inverse was kept before. */
+  readonly exponent: number;
   /** In the image's own values; without it each image's own percentiles are taken. */
   readonly contrast?: Contrast;
 }
@@ -20,6 +21,8 @@ export interface Preferences {
   /** One channel alone is shown in grey. */
   readonly greyAlone: boolean;
   readonly diameter: number;
+  /** The last cell type that was given by hand; null: none yet. */
+  readonly type: string | null;
   /** By channel role. */
   readonly channels: Readonly<Record<string, ChannelPreference>>;
 }
@@ -35,6 +38,7 @@ const DEFAULTS: Preferences = {
   overlay: DEFAULT_OVERLAY,
   greyAlone: true,
   diameter: 12,
+  type: null,
   channels: {},
 };
 const SEND_AFTER = 1_500;
@@ -121,14 +125,20 @@ function keepCopy(key: string, copy: Copy): void {
   }
 }
 
+/** A gamma of when a larger one was brighter. */
+function turned(gamma = 1): number {
+  return Math.round(100 / gamma) / 100;
+}
+
 /** Another version of the page may have written them: what makes no sense is left out. */
 function channelsOf(said: unknown): Record<string, ChannelPreference> {
   if (typeof said !== "object" || said === null) return {};
+  type Kept = Partial<ChannelPreference & { readonly gamma: number }>;
   const found: Record<string, ChannelPreference> = {};
-  for (const [role, value] of Object.entries(said as Record<string, Partial<ChannelPreference>>)) {
-    const { visible = true, gamma = 1, contrast } = value;
+  for (const [role, value] of Object.entries(said as Record<string, Kept>)) {
+    const { visible = true, contrast, exponent = turned(value.gamma) } = value;
     const usable = contrast !== undefined && contrast.black < contrast.white;
-    found[role] = { visible, gamma, ...(usable ? { contrast } : {}) };
+    found[role] = { visible, exponent, ...(usable ? { contrast } : {}) };
   }
   return found;
 }

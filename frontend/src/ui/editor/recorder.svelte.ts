@@ -12,6 +12,7 @@ import {
 } from "../../api/journal";
 import { messageOf } from "../../api/client";
 import { decodeLabels, encodeLabels } from "../../api/labels";
+import { newWriter } from "../../api/writers";
 import { openDocument, type MaskDocument } from "../../core/document";
 import { applySteps, type History } from "../../core/history";
 import {
@@ -54,12 +55,14 @@ export class Recorder {
   private packed: { readonly doc: MaskDocument; readonly as: Promise<PackedDocument> } | null =
     null;
   private count = 0;
+  /** Whose journal may be replaced: one that this window has not seen is another tab's. */
+  private replaceable: readonly string[] = [this.writer];
   private exists = false;
   /** Written and dropped one after the other: an old journal never comes back. */
   private writes: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly key: string,
+    readonly key: string,
     root: MaskDocument,
     private readonly session: () => Session,
   ) {
@@ -70,7 +73,9 @@ export class Recorder {
   /** The journal, where there is one, and those that were put aside. */
   async find(): Promise<Journal[]> {
     const journals = await findJournals(this.key);
-    this.exists = journals.some((journal) => !this.isAside(journal));
+    const seen = journals.filter((journal) => !this.isAside(journal));
+    this.exists = seen.length > 0;
+    this.replaceable = [this.writer, ...seen.map(({ base }) => base.writer)];
     return journals;
   }
 
@@ -87,19 +92,34 @@ export class Recorder {
   /** Write down what happened since the last call. Resolves when it is on disk. */
   record(): Promise<void> {
     return this.inTurn(async () => {
-      const session = this.session();
-      const { history } = session;
-      this.root = forgottenBetween(this.seen, history).reduce(
-        (doc, { steps }) => applySteps(doc, steps),
-        this.root,
-      );
-      this.seen = history;
-      if (this.taken) return;
-      // All was undone or submitted: a journal would only offer the same again.
-      if (!session.unsaved) {
-        if (this.exists) await this.forget();
-      } else if (history !== this.written) await this.write(session);
+      const session = this.followed();
+      if (!this.taken) await this.settle(session);
     });
+  }
+
+  /** Another window goes on: what was done so far is written down, and nothing after it. */
+  handOver(): Promise<void> {
+    const writing = this.inTurn(() => this.settle(this.followed()));
+    this.taken = true;
+    return writing;
+  }
+
+  private followed(): Session {
+    const session = this.session();
+    const { history } = session;
+    this.root = forgottenBetween(this.seen, history).reduce(
+      (doc, { steps }) => applySteps(doc, steps),
+      this.root,
+    );
+    this.seen = history;
+    return session;
+  }
+
+  private async settle(session: Session): Promise<void> {
+    // All was undone or submitted: a journal would only offer the same again.
+    if (!session.unsaved) {
+      if (this.exists) await this.forget();
+    } else if (session.history !== this.written) await this.write(session);
   }
 
   /** The work now builds on another revision: the journal is written anew with the next edit. */
@@ -123,9 +143,12 @@ export class Recorder {
 
   /** Keep work that somebody does not go on with now; rejects when it cannot be kept. */
   async putAside({ base, mark, entries }: Journal): Promise<void> {
-    const key = asideKey(this.key, { ...mark, writer: base.writer });
+    // Own work that this window does not go on with gets a name of its own: what the window does
+    // later would seem to include it.
+    const writer = base.writer === this.writer ? newWriter() : base.writer;
+    const key = asideKey(this.key, { ...mark, writer });
     if (key === base.key) return;
-    await writeJournal({ base: { ...base, key }, mark, entries });
+    await writeJournal({ base: { ...base, key, writer }, mark, entries });
     if (base.key === this.key) await dropJournal(this.key, base.writer);
   }
 
@@ -134,7 +157,9 @@ export class Recorder {
     this.begin(root);
     await this.inTurn(async () => {
       const { key, writer } = this;
-      await writeJournal({ ...journal, base: { ...journal.base, key, writer } });
+      const replaceable = [...this.replaceable, journal.base.writer];
+      await writeJournal({ ...journal, base: { ...journal.base, key, writer } }, replaceable);
+      this.replaceable = [writer];
       this.exists = true;
       this.written = this.seen;
       this.count = journal.entries.length;
@@ -149,18 +174,13 @@ export class Recorder {
     this.written = null;
   }
 
-  /** Keep the work here after all, instead of in the other window. */
-  takeOver(): Promise<void> {
-    this.taken = false;
-    return this.rebase();
-  }
-
   private async write(session: Session): Promise<void> {
     const { history, mark } = session;
     const entries = this.written === null ? null : entriesBetween(this.written, history);
     const short = entries !== null && this.count + entries.length <= MOST_ENTRIES;
     if (short && (await this.append(mark, entries))) this.count += entries.length;
-    else await this.writeAnew(session);
+    else this.count = await this.writeAnew(session);
+    this.replaceable = [this.writer];
     this.exists = true;
     this.written = history;
     this.savedAt = Date.now();
@@ -171,11 +191,26 @@ export class Recorder {
     return appendToJournal({ key: this.key, writer: this.writer }, mark, entries);
   }
 
-  private async writeAnew({ history, etag, prediction, mark }: Session): Promise<void> {
-    const base = { ...(await this.packedRoot()), key: this.key, writer: this.writer };
+  private async writeAnew(
+    session: Session,
+    { key, writer }: Pick<JournalBase, "key" | "writer"> = this,
+  ): Promise<number> {
+    const { history, etag, prediction, mark } = session;
+    const base = { ...(await this.packedRoot()), key, writer };
     const entries = entriesOf(history);
-    await writeJournal({ base: { ...base, etag, prediction }, mark, entries });
-    this.count = entries.length;
+    await writeJournal({ base: { ...base, etag, prediction }, mark, entries }, this.replaceable);
+    return entries.length;
+  }
+
+  /** The journal is another window's, which does not have what was done here last. */
+  private async lost(): Promise<void> {
+    this.taken = true;
+    const session = this.session();
+    if (!session.unsaved) return;
+    // Under a name of its own: what this window does later goes on from the other's work.
+    const writer = newWriter();
+    const key = asideKey(this.key, { writer, savedAt: session.mark.savedAt });
+    await this.writeAnew(session, { key, writer });
   }
 
   private packedRoot(): Promise<PackedDocument> {
@@ -194,18 +229,17 @@ export class Recorder {
   }
 
   private inTurn(write: () => Promise<void>): Promise<void> {
-    this.writes = this.writes.then(write).catch((error: unknown) => {
-      if (error instanceof TakenOver) this.taken = true;
-      else this.error = messageOf(error);
-    });
+    this.writes = this.writes
+      .then(write)
+      .catch((error: unknown) => {
+        if (error instanceof TakenOver) return this.lost();
+        throw error;
+      })
+      .catch((error: unknown) => {
+        this.error = messageOf(error);
+      });
     return this.writes;
   }
-}
-
-/** Not crypto.randomUUID: over plain http:// there is none. */
-function newWriter(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 type PackedDocument = Omit<JournalBase, "key" | "writer" | "etag" | "prediction">;

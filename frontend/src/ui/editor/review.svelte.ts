@@ -17,6 +17,7 @@ import {
 } from "../../core/review";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState, Transaction } from "../../core/state";
+import type { Camera } from "../../render/camera";
 import type { Opened } from "./opening";
 import { keepDecided, readDecided } from "./reviewed";
 
@@ -30,12 +31,20 @@ export interface Reviewed {
   cancelGesture(): boolean;
   /** True where a preview is in the way of any change. */
   refuse(): boolean;
-  centreOnSelection(): void;
+  readonly camera: Camera;
+  moveTo(camera: Camera): void;
+  centreOnSelection(usual: number): void;
 }
 
 export class Reviewing {
   /** Null outside review mode. */
   current = $state.raw<Review | null>(null);
+  /** The view that the review began with. */
+  private before: Camera | null = null;
+  /** The scale that the person chose last. */
+  private usual = 1;
+  /** The scale that the last cell was shown at. */
+  private shownAt: number | null = null;
   readonly finished = $derived.by(
     () => this.current !== null && isFinished(this.current, this.editor.settled),
   );
@@ -80,8 +89,13 @@ export class Reviewing {
       this.current === null
         ? startReview(state, direction, readDecided(this.editor.opened))
         : step(this.current, state, direction);
-    if (review !== null) this.show(review);
-    return review !== null;
+    if (review === null) return false;
+    if (this.current === null) {
+      this.before = this.editor.camera;
+      this.shownAt = null;
+    }
+    this.show(review);
+    return true;
   }
 
   /** Decide and go on. When something else was selected, come back to the cell first. */
@@ -110,6 +124,7 @@ export class Reviewing {
 
   /** What was decided counts when the review goes on later. */
   leave(): void {
+    if (this.current !== null && this.before !== null) this.editor.moveTo(this.before);
     this.current = null;
   }
 
@@ -117,8 +132,14 @@ export class Reviewing {
   noticed(transaction: Transaction): void {
     if (this.current === null) return;
     const review = follow(this.current, this.editor.state.selection);
-    const again = transaction.kind === "undo" && this.editor.state.selection.has(cellAt(review));
-    this.set(again ? reopened(review, cellAt(review)) : review);
+    if (transaction.kind !== "undo" || !this.editor.state.selection.has(cellAt(review))) {
+      this.set(review);
+      return;
+    }
+    const again = reopened(review, cellAt(review));
+    // An undo within the cell that is looked at moves nothing.
+    if (again === this.current) return;
+    this.show(again);
   }
 
   private set(review: Review): void {
@@ -132,6 +153,8 @@ export class Reviewing {
     const label = cellAt(review);
     if (editor.state.doc.geometry.get(label) === undefined) return;
     select([label])(editor.state, editor.dispatch);
-    editor.centreOnSelection();
+    if (editor.camera.scale !== this.shownAt) this.usual = editor.camera.scale;
+    editor.centreOnSelection(this.usual);
+    this.shownAt = editor.camera.scale;
   }
 }

@@ -3,7 +3,12 @@ export interface Kept {
   readonly submitting: boolean;
   readonly unsaved: boolean;
   readonly submittedAt: number | null;
-  readonly browser: { readonly savedAt: number | null; readonly error: string | null };
+  readonly browser: {
+    readonly savedAt: number | null;
+    readonly error: string | null;
+    /** Another tab has the image. */
+    readonly taken?: boolean;
+  };
   readonly server: {
     readonly savedAt: number | null;
     readonly unreachableSince: number | null;
@@ -31,6 +36,10 @@ export function clockTime(at: number): string {
 export function savedWords(kept: Kept): Words {
   const { submitting, unsaved, submittedAt } = kept;
   if (submitting) return { text: "Submitting…", about: "Being handed in.", tone: "quiet" };
+  if (kept.browser.taken === true) {
+    const about = "This image is open in another tab, which has your work from now on.";
+    return { text: "In another tab", about, tone: "quiet" };
+  }
   if (!unsaved) {
     if (submittedAt === null) return { text: "", about: "Nothing changed yet.", tone: "good" };
     const at = clockTime(submittedAt);

@@ -1,13 +1,15 @@
 /** The segmenter's masks at other thresholds: shown while a slider moves, kept when applied. */
-import { masksAt, type Thresholds } from "../../api/flows";
+import { masksAt } from "../../api/flows";
 import { messageOf, wasAborted } from "../../api/client";
-import { applySteps, type Gesture } from "../../core/history";
+import { applySteps } from "../../core/history";
+import { GESTURE } from "../../core/origin";
 import {
   addedMeta,
   detectorOnly,
   withMasks,
   type Applied,
   type Replacement,
+  type Thresholds,
 } from "../../core/thresholds";
 import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
@@ -15,25 +17,18 @@ import { cultureType } from "./opening";
 export const DEFAULTS: Thresholds = { cellprobThreshold: 0, flowThreshold: 0.4, minSize: 15 };
 /** ms a slider must rest before the server is asked. */
 const REST = 60;
-const NAME = "Other thresholds";
 
 function same(a: Thresholds, b: Thresholds): boolean {
   const keys = ["cellprobThreshold", "flowThreshold", "minSize"] as const;
   return keys.every((key) => Math.abs(a[key] - b[key]) < 1e-6);
 }
 
-interface Kept extends Applied {
-  readonly values: Thresholds;
-  readonly gesture: Gesture;
-}
-
 export class ThresholdPreview {
-  values = $state.raw<Thresholds>(DEFAULTS);
   waiting = $state(false);
   error = $state<string | null>(null);
-  /** Every preview that was applied, undone ones too. */
-  private kept = $state.raw<readonly Kept[]>([]);
-  private latest: Replacement | null = null;
+  /** What is tried; null: what the masks are at. */
+  private wanted = $state.raw<Thresholds | null>(null);
+  private latest: (Replacement & { readonly values: Thresholds }) | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private calls: AbortController | null = null;
 
@@ -59,6 +54,10 @@ export class ThresholdPreview {
     return this.applied.at(-1)?.values ?? DEFAULTS;
   }
 
+  get values(): Thresholds {
+    return this.wanted ?? this.present;
+  }
+
   set(change: Partial<Thresholds>): void {
     const values = { ...this.values, ...change };
     // What the masks are at already changes nothing: the picture, not a new decode, counts.
@@ -66,31 +65,28 @@ export class ThresholdPreview {
       this.cancel();
       return;
     }
-    this.values = values;
+    this.wanted = values;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.ask(), REST);
   }
 
   /** Keep what is shown, as one gesture that can be undone. */
   apply(): void {
-    const { editor, latest, values } = this;
+    const { editor, latest } = this;
     this.stop();
     if (!this.shown || latest === null) return;
-    const before = editor.state.doc;
     editor.show(null);
-    editor.dispatch({ kind: "edit", name: NAME, steps: latest.steps });
-    const gesture = editor.state.history.done.at(-1);
-    const { doc: after } = editor.state;
-    if (gesture === undefined || after === before) return;
-    const { placed, removed } = latest;
-    this.kept = [...this.kept, { values, gesture, before, after, placed, removed }];
+    const { steps, placed, removed, values } = latest;
+    const placement = { values, placed, removed };
+    editor.dispatch({ kind: "edit", name: GESTURE.thresholds, steps, placement });
+    this.wanted = null;
   }
 
   /** Back to the masks before. */
   cancel(): void {
     this.stop();
     this.error = null;
-    this.values = this.present;
+    this.wanted = null;
     this.editor.show(null);
   }
 
@@ -100,26 +96,26 @@ export class ThresholdPreview {
     this.waiting = false;
   }
 
-  private get applied(): Kept[] {
-    const { done } = this.editor.settled.history;
-    return this.kept.filter(({ gesture }) => done.includes(gesture));
+  private get applied(): Applied[] {
+    return this.editor.settled.history.done.flatMap(({ applied }) => applied ?? []);
   }
 
   private async ask(): Promise<void> {
     this.calls?.abort();
+    const { values: wanted } = this;
     const { model } = this.editor.state.reference;
-    if (model !== null && same(this.values, DEFAULTS)) {
+    if (model !== null && same(wanted, DEFAULTS)) {
       this.waiting = false;
       this.error = null;
-      this.show(model.labels.flat());
+      this.show(model.labels.flat(), wanted);
       return;
     }
     const calls = new AbortController();
     this.calls = calls;
     this.waiting = true;
     try {
-      const { values } = await masksAt(this.editor.opened.image.id, this.values, calls.signal);
-      if (!calls.signal.aborted) this.show(values);
+      const { values } = await masksAt(this.editor.opened.image.id, wanted, calls.signal);
+      if (!calls.signal.aborted) this.show(values, wanted);
       this.error = null;
     } catch (error) {
       if (!wasAborted(error)) this.error = messageOf(error);
@@ -128,14 +124,14 @@ export class ThresholdPreview {
     }
   }
 
-  private show(flat: ArrayLike<number>): void {
+  private show(flat: ArrayLike<number>, values: Thresholds): void {
     const { editor } = this;
     editor.cancelGesture();
     const { doc, evidence, reference } = editor.state;
     if (reference.model === null) return;
     const meta = addedMeta(cultureType(editor.opened.image, editor.opened.dataset));
     const masks = { flat, meta, fixed: detectorOnly(evidence) };
-    this.latest = withMasks(doc, reference.model, masks, this.applied);
+    this.latest = { ...withMasks(doc, reference.model, masks, this.applied), values };
     editor.show({ base: doc, doc: applySteps(doc, this.latest.steps) });
   }
 }

@@ -2,28 +2,27 @@
  * The way of one image's work to the server and its safety until it is there: lease, what is
  * kept in the browser and as a draft, submitting, and what to do when somebody else was faster.
  */
-import { putAnnotation, submitItem, type Head, type Submission } from "../../api/annotations";
-import { ApiError, messageOf } from "../../api/client";
+import { putAnnotation, submitItem, type Head } from "../../api/annotations";
+import { isSignedOut, messageOf } from "../../api/client";
 import { readDraft, type ServerDraft as Draft } from "../../api/drafts";
 import { journalKey, type Trace } from "../../api/journal";
-import { encodeLabels, type EncodedLabels } from "../../api/labels";
+import type { Held } from "../../api/tabs";
 import type { QueueItem } from "../../api/types";
-import { cellsOf, sameDocument, type MaskDocument } from "../../core/document";
+import { sameDocument, type MaskDocument } from "../../core/document";
 import { mergedSteps, type Disagreement } from "../../core/merge";
 import { NOTHING_DECIDED } from "../../core/review";
 import type { Editor } from "./editor.svelte";
+import { goOnHere } from "./goingOn";
 import { Lease } from "./lease.svelte";
-import { Offers } from "./offers.svelte";
+import { Offers, type Found } from "./offers.svelte";
+import { packDraft, packSubmission } from "./packing";
 import { Recorder, type Session } from "./recorder.svelte";
 import { keepDecided } from "./reviewed";
 import { includes, lineageAfter, originOf, restoredState, type Offer } from "./restoring";
 import { ServerDraft } from "./serverDraft.svelte";
+import { Sharing } from "./sharing.svelte";
 import { readTheirs, type Theirs } from "./theirs";
-
-export type Trouble =
-  | { readonly kind: "stale"; readonly message: string }
-  | { readonly kind: "lease"; readonly message: string }
-  | { readonly kind: "failed"; readonly message: string };
+import { troubleOf, type Trouble } from "./trouble";
 
 export class Work {
   submitting = $state(false);
@@ -38,6 +37,8 @@ export class Work {
   readonly server: ServerDraft;
   /** Unsubmitted work of earlier visits or from elsewhere, waiting for a decision. */
   readonly offers: Offers;
+  /** Which tab of this browser has the image. */
+  readonly sharing: Sharing;
   /** What the server has of this work; null: something else than the restored draft. */
   private saved = $state.raw<MaskDocument | null>(null);
   private readonly doc = $derived.by(() => this.editor.settled.doc);
@@ -53,7 +54,7 @@ export class Work {
   });
   /** Why nothing can be changed just now, though this person may annotate. */
   readonly locked = $derived.by<"lease" | "window" | null>(() => {
-    if (this.recorder.taken) return "window";
+    if (this.recorder.taken || this.sharing.busy) return "window";
     return this.lease.blocking ? "lease" : null;
   });
 
@@ -67,6 +68,8 @@ export class Work {
   private stamped: MaskDocument;
   /** The work of other windows that this went on with. */
   private lineage: readonly Trace[] = [];
+  /** Over when the latest submit is. */
+  private handingIn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly editor: Editor,
@@ -80,12 +83,17 @@ export class Work {
     this.revision = head.annotation.revision;
     this.prediction = this.revision === 0 ? (prediction?.id ?? null) : null;
     this.lease = new Lease(item);
-    this.recorder = new Recorder(journalKey(username, image.id), doc, () => this.session());
+    const key = journalKey(username, image.id);
+    this.recorder = new Recorder(key, doc, () => this.session());
+    this.sharing = new Sharing(key, this.recorder.writer, {
+      held: () => this.held,
+      handOver: () => this.handOver(),
+    });
     this.server = new ServerDraft(image.id, () => {
       if (!this.mayDraft) return null;
       const { doc, unsaved } = this;
       const covers = (draft: Draft): boolean => this.covers(draft);
-      return { doc, unsaved, covers, pack: () => this.packDraft(doc) };
+      return { doc, unsaved, covers, pack: () => packDraft(doc, this.origin) };
     });
     this.offers = new Offers(image.id, this.recorder, this.server);
     editor.locked = () => this.locked !== null;
@@ -114,20 +122,48 @@ export class Work {
 
   async lookForDraft(): Promise<void> {
     if (this.editor.viewOnly) return;
-    const [journals, draft] = await Promise.all([
-      this.recorder.find().catch((error: unknown) => {
-        this.recorder.error = messageOf(error);
-        return [];
-      }),
-      // Without an answer nothing is saved there, lest it take the place of work not seen here.
-      readDraft(this.image.id).catch((error: unknown) => {
-        this.server.failed(error);
-        return undefined;
-      }),
-    ]);
-    if (draft !== undefined) this.server.found(draft);
-    this.offers.make(journals, draft ?? null);
+    // The queue says with the image whether the server has a draft of it.
+    const noDraft = this.item?.draft === false;
+    const [holder, found] = await Promise.all([this.sharing.ask(), this.offers.find(noDraft)]);
+    if (holder !== null && holder.edits > 0) {
+      this.recorder.taken = true;
+      this.sharing.elsewhere = holder;
+    } else if (holder === null) this.offer(found);
+    else {
+      await this.sharing.take();
+      this.offer(await this.offers.find());
+    }
+  }
+
+  private offer(found: Found): void {
+    this.offers.make(found);
     if (this.offered === null) void this.recorder.prepare();
+  }
+
+  // --- other tabs ----------------------------------------------------------------------------
+
+  private get held(): Held | null {
+    return this.recorder.taken || this.editor.viewOnly ? null : this.numbers;
+  }
+
+  private get numbers(): Held {
+    const { edits, editedAt, revision, recorder } = this;
+    return { writer: recorder.writer, edits, editedAt, revision };
+  }
+
+  private async handOver(): Promise<Held> {
+    this.editor.cancelGesture();
+    this.offers.close();
+    this.stamp();
+    await Promise.all([this.recorder.handOver(), this.handingIn]);
+    // After a submit the journal is gone, or has what was drawn meanwhile on the new revision.
+    await this.recorder.handOver();
+    return this.numbers;
+  }
+
+  /** Have the image here instead of in the other tab; false: it has to be opened anew. */
+  goOnHere(): Promise<boolean> {
+    return goOnHere(this);
   }
 
   /** Lay the work at hand beside the server's: it was saved elsewhere since this was opened. */
@@ -139,7 +175,7 @@ export class Work {
     try {
       const [journals, draft] = await Promise.all([this.recorder.find(), readDraft(this.image.id)]);
       this.server.found(draft);
-      this.offers.make(journals, draft);
+      this.offers.make({ journals, draft });
     } catch (error) {
       this.server.failed(error);
     }
@@ -168,6 +204,8 @@ export class Work {
     this.savedLength = state.history.done.length - edits;
     this.stamped = state.doc;
     this.offers.close();
+    // What is seen can be edited at once: it is written down in turn, after what comes here.
+    this.sharing.busy = false;
     if (offer.where === "server") this.recorder.begin(root);
     else await this.recorder.adopt({ ...offer.journal, mark: this.session().mark }, root);
     if (offer.where === "aside") await this.recorder.discard(offer.journal);
@@ -213,21 +251,13 @@ export class Work {
 
   /** Is a draft of the server part of the work at hand? */
   private covers({ work, savedAt }: Draft): boolean {
-    const { editedAt, lineage, recorder } = this;
-    const own = { writer: recorder.writer, savedAt: editedAt, lineage };
-    return includes(own, { writer: work.writer, savedAt });
+    return includes(this.origin, { writer: work.writer, savedAt });
   }
 
-  private async packDraft(doc: MaskDocument): Promise<{ draft: Draft; labels: EncodedLabels }> {
-    const { edits, prediction, editedAt: savedAt, lineage } = this;
-    const { writer } = this.recorder;
-    const { highest, regions } = doc;
-    const base = Number(this.etag.replaceAll('"', ""));
-    const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
-    const seconds_spent = this.lease.secondsSpent;
-    const work = { cells, highest, regions, edits, seconds_spent, writer, lineage };
-    const labels = await encodeLabels(doc.labels.flat());
-    return { draft: { base, prediction, savedAt, work }, labels };
+  private get origin(): ReturnType<typeof originOf> {
+    const { etag, prediction, edits, editedAt: savedAt, lineage, recorder } = this;
+    const { secondsSpent } = this.lease;
+    return { etag, prediction, edits, savedAt, secondsSpent, lineage, writer: recorder.writer };
   }
 
   private async dropDrafts(): Promise<void> {
@@ -243,6 +273,12 @@ export class Work {
     this.editor.cancelGesture();
     this.submitting = true;
     this.trouble = null;
+    const submitting = this.send();
+    this.handingIn = submitting;
+    return submitting;
+  }
+
+  private async send(): Promise<boolean> {
     try {
       this.stamp();
       await this.recorder.record();
@@ -252,8 +288,9 @@ export class Work {
       this.server.submitted();
       return true;
     } catch (error) {
-      this.trouble = troubleOf(error, this.lease);
-      if (this.trouble.kind === "lease") this.lease.lose(this.trouble.message);
+      if (isSignedOut(error)) this.server.failed(error);
+      else this.trouble = troubleOf(error, this.lease);
+      if (this.trouble?.kind === "lease") this.lease.lose(this.trouble.message);
       this.server.again();
       return false;
     } finally {
@@ -261,10 +298,19 @@ export class Work {
     }
   }
 
+  /** Somebody has signed in again: what failed for want of that goes on. */
+  renewed(): void {
+    this.trouble = null;
+    this.server.retry();
+    this.lease.renew();
+  }
+
   private async handIn(): Promise<void> {
     const { doc } = this;
     const length = this.editor.settled.history.done.length;
-    const submission = await this.submission(doc);
+    const { prediction } = this;
+    const { secondsSpent } = this.lease;
+    const submission = await packSubmission(doc, { secondsSpent, prediction });
     // The server forgets the draft it has with this, also one from elsewhere.
     const { other } = this.server;
     if (other !== null) await this.offers.putAside({ where: "server", draft: other });
@@ -328,19 +374,6 @@ export class Work {
     return this.submit();
   }
 
-  private async submission(doc: MaskDocument): Promise<Submission> {
-    return {
-      labels: await encodeLabels(doc.labels.flat()),
-      shape: [doc.labels.height, doc.labels.width],
-      cells: [...cellsOf(doc)].map(({ label, type, source }) =>
-        type === null || source === "" ? { label, type } : { label, type, type_source: source },
-      ),
-      completeRegions: doc.regions?.map(({ x0, y0, x1, y1 }) => [x0, y0, x1, y1]) ?? null,
-      secondsSpent: this.lease.secondsSpent,
-      prediction: this.prediction,
-    };
-  }
-
   private submitted(head: Head, doc: MaskDocument): void {
     this.etag = head.etag;
     this.revision = head.annotation.revision;
@@ -350,12 +383,4 @@ export class Work {
     keepDecided(this.editor.opened, NOTHING_DECIDED);
     this.lease.giveUp();
   }
-}
-
-function troubleOf(error: unknown, lease: Lease): Trouble {
-  const message = messageOf(error);
-  if (error instanceof ApiError && error.status === 412) return { kind: "stale", message };
-  const refused = error instanceof ApiError && (error.status === 409 || error.status === 404);
-  if (refused && lease.held) return { kind: "lease", message };
-  return { kind: "failed", message };
 }

@@ -1,12 +1,13 @@
-"""The rearranged U-Net answers as cellpose's own does."""
+"""The compiled U-Net answers as cellpose's own does."""
 
 from __future__ import annotations
 
 import unittest
 
+import numpy as np
 import torch
 
-from inference.fused import FusedUNet, can_fuse
+from inference.openvino_unet import OpenVinoUNet, can_compile
 from inference.segmenter import build_net
 
 CPU = torch.device("cpu")
@@ -25,16 +26,25 @@ def untrained(width: int = 8):
     return net
 
 
-@unittest.skipUnless(can_fuse(CPU), "this torch has no fused convolutions")
-class FusedUNetTest(unittest.TestCase):
+@unittest.skipUnless(can_compile(CPU), "OpenVINO has no wheel for this machine")
+class OpenVinoUNetTest(unittest.TestCase):
     def test_it_answers_as_the_network_does_for_each_image_of_a_batch(self):
         net = untrained()
         images = torch.rand(3, 2, 48, 80)
         with torch.inference_mode():
             expected, style = net(images)[:2]
-            outputs, found = FusedUNet(net, torch.float32)(images)
-        torch.testing.assert_close(outputs, expected, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(found, style, atol=1e-5, rtol=1e-4)
+        outputs, found = OpenVinoUNet(net, torch.float32)(images.numpy())
+        np.testing.assert_allclose(outputs, expected, atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(found, style, atol=1e-5, rtol=1e-4)
+
+    def test_one_graph_serves_images_of_any_size(self):
+        net = untrained()
+        compiled = OpenVinoUNet(net, torch.float32)
+        for shape in ((1, 2, 8, 64), (2, 2, 64, 8), (1, 2, 224, 224)):
+            images = torch.rand(shape)
+            with torch.inference_mode():
+                expected = net(images)[0]
+            np.testing.assert_allclose(compiled(images.numpy())[0], expected, atol=1e-4, rtol=1e-4)
 
     def test_in_bfloat16_it_is_no_farther_off_than_the_network_itself(self):
         net = untrained()
@@ -43,7 +53,7 @@ class FusedUNetTest(unittest.TestCase):
             expected = net(images)[0]
             with torch.autocast("cpu", torch.bfloat16):
                 rounded = net(images)[0].float()
-            outputs = FusedUNet(net, torch.bfloat16)(images)[0]
+        outputs = OpenVinoUNet(net, torch.bfloat16)(images.numpy())[0]
         allowed = 1.5 * (rounded - expected).std()
-        self.assertLess(float((outputs - expected).std()), float(allowed))
-        self.assertEqual(outputs.dtype, torch.float32)
+        self.assertLess(float((outputs - expected.numpy()).std()), float(allowed))
+        self.assertEqual(outputs.dtype, np.float32)

@@ -1,0 +1,208 @@
+"""What a training would have to work with, before it starts: material, splits, disk and memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from annotator.exceptions import BadInput, NotReady
+from annotator.models import Cell, CellType, Dataset, Family, Image, Split
+from annotator.readers import model_channels
+from annotator.services.runs import RunRequest, run_preflight, start_of
+from annotator.services.snapshots import MIN_TRAIN_MASKS, snapshot_entries
+from training.config import TrainConfig
+from training.room import memory_needed_mb
+
+FEW_CELLS = 50  # of one type: below, a detector hardly learns it
+LOPSIDED = 10  # times as many cells of one type as of another: weights cannot make up for more
+_NAMED = 5  # files named in one sentence
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Whether a run of ``family`` can work, and what it would learn from."""
+
+    family: str
+    start: str  # what it starts from: a version, "scratch" or built-in weights
+    problems: list[str] = field(default_factory=list)  # each refuses the run, with what to do
+    warnings: list[str] = field(default_factory=list)
+    images: dict[str, int] = field(default_factory=dict)  # labelled ones by split
+    # Cells count where they teach: in complete regions, by their boxes.
+    cells: dict[str, int] = field(default_factory=dict)  # by split
+    cells_per_type: dict[str, int] = field(default_factory=dict)  # of the training images
+    cells_per_image: dict[str, float] = field(default_factory=dict)  # least, median, most
+    weak_images: int = 0  # training images with predicted masks and the type of their name
+    skipped: list[str] = field(default_factory=list)  # names, for too few masks
+    disk_mb: int = 0  # at most: what earlier runs have prepared is used again
+    memory_mb: int = 0
+
+
+def preflight(*, request: RunRequest) -> Preflight:
+    """Look before a run starts. Raises ``BadInput`` for a base or settings that cannot be."""
+    dataset, family = request.dataset, request.family
+    if family not in Family.values:
+        raise BadInput(f"There is no family {family}; use {', '.join(Family.values)}.")
+    base, overrides = start_of(request)
+    start = base.version if base else str(overrides.get("start", "scratch"))
+    config = TrainConfig.for_family(family, overrides).settled(fine_tune=start != "scratch")
+    entries, skipped = snapshot_entries(dataset=dataset, family=family)
+    entries = _as_taught(entries)
+    train = [entry for entry in entries if entry["split"] == Split.TRAIN]
+    types = _cells_per_type(dataset, train)
+    return Preflight(
+        family=family,
+        start=start,
+        problems=_problems(request),
+        warnings=[
+            *_split_warnings(entries),
+            *(_type_warnings(types) if family == Family.DETECTOR else []),
+            *_skipped_warnings(skipped),
+        ],
+        images={split: sum(e["split"] == split for e in entries) for split in Split.values},
+        cells={
+            split: sum(e["cells"] for e in entries if e["split"] == split) for split in Split.values
+        },
+        cells_per_type=types,
+        cells_per_image=_spread([entry["cells"] for entry in train]),
+        weak_images=sum("prediction" in entry for entry in train),
+        skipped=skipped,
+        disk_mb=_disk_mb(dataset, family, entries),
+        memory_mb=memory_needed_mb(config),
+    )
+
+
+def preflight_body(found: Preflight) -> dict[str, Any]:
+    """As JSON; "ready" says whether nothing refuses the run."""
+    return asdict(found) | {"ready": not found.problems}
+
+
+def _problems(request: RunRequest) -> list[str]:
+    try:
+        run_preflight(dataset=request.dataset, family=request.family)
+    except NotReady as error:
+        return [error.message]
+    return []
+
+
+def _as_taught(entries: list[Entry]) -> list[Entry]:
+    """The entries, each with the number of cells that its complete regions show."""
+    partial = _regions(entries)
+    shown: Counter[int] = Counter()
+    boxes = Cell.objects.filter(revision__in=partial).values_list("revision", "bbox")
+    for revision, bbox in boxes:
+        shown[revision] += _shows(partial[revision], bbox)
+    return [
+        entry | {"cells": shown[entry["revision"]]} if entry.get("revision") in partial else entry
+        for entry in entries
+    ]
+
+
+def _regions(entries: list[Entry]) -> dict[int, list[list[int]]]:
+    """Complete regions by revision, of those that are not complete as a whole."""
+    return {
+        entry["revision"]: entry["complete_regions"]
+        for entry in entries
+        if "revision" in entry and entry["complete_regions"] is not None
+    }
+
+
+def _shows(regions: list[list[int]], bbox: list[int]) -> bool:
+    return any(
+        bbox[0] < x1 and x0 < bbox[2] and bbox[1] < y1 and y0 < bbox[3]
+        for x0, y0, x1, y1 in regions
+    )
+
+
+def _cells_per_type(dataset: Dataset, train: list[Entry]) -> dict[str, int]:
+    """Training cells of each type: by people, or all of an image by its name."""
+    names = dict(CellType.objects.filter(dataset=dataset).values_list("id", "name"))
+    counts = Counter(dict.fromkeys(names.values(), 0))
+    revisions = [entry["revision"] for entry in train if "revision" in entry]
+    typed: Counter[int] = Counter()
+    partial = _regions(train)
+    rows = Cell.objects.filter(revision__in=revisions, type__isnull=False)
+    for revision, name, bbox in rows.values_list("revision", "type__name", "bbox"):
+        if revision in partial and not _shows(partial[revision], bbox):
+            continue
+        counts[name] += 1
+        typed[revision] += 1
+    for entry in train:
+        if entry["culture_type"] in names:
+            told = typed[entry["revision"]] if "revision" in entry else 0
+            counts[names[entry["culture_type"]]] += max(0, entry["cells"] - told)
+    return dict(counts)
+
+
+def _spread(cells: list[int]) -> dict[str, float]:
+    if not cells:
+        return {}
+    return {"least": min(cells), "median": median(cells), "most": max(cells)}
+
+
+def _split_warnings(entries: list[Entry]) -> list[str]:
+    found = []
+    splits: dict[str, set[str]] = {}
+    for entry in entries:
+        splits.setdefault(entry["group"], set()).add(entry["split"])
+    leaks = sorted(group for group, where in splits.items() if len(where) > 1)
+    if leaks:
+        found.append(
+            f"{_listed(leaks)} {'has' if len(leaks) == 1 else 'have'} images in more than one"
+            " split: what is learnt by heart will look like skill. Give all images of a group one"
+            " split."
+        )
+    there = {entry["split"] for entry in entries}
+    if Split.VALIDATION not in there:
+        found.append(
+            "No validation image is corrected: a tenth of the training images is held out instead."
+        )
+    if Split.TEST not in there:
+        found.append(
+            "No test image is corrected: the new version cannot be compared on images that no"
+            " model has seen."
+        )
+    return found
+
+
+def _type_warnings(types: dict[str, int]) -> list[str]:
+    few = [f"{name} ({count})" for name, count in types.items() if count < FEW_CELLS]
+    found = []
+    if few:
+        found.append(f"Few training cells of {_listed(few)}: correct and type more of them.")
+    counts = [count for count in types.values() if count]
+    if counts and max(counts) > LOPSIDED * min(counts):
+        found.append(
+            f"One type has more than {LOPSIDED} times the cells of another; rare ones count up to"
+            f" {LOPSIDED} times as much in training, and more cells of them would help most."
+        )
+    return found
+
+
+def _skipped_warnings(skipped: list[str]) -> list[str]:
+    if not skipped:
+        return []
+    return [f"Skipped for having fewer than {MIN_TRAIN_MASKS} masks: {_listed(skipped)}."]
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _disk_mb(dataset: Dataset, family: str, entries: Iterable[Entry]) -> int:
+    """Pixels and labels as arrays, and what is prepared of them."""
+    channels = len(model_channels(dataset.channels))
+    ids = [entry["image"] for entry in entries]
+    prepared = 2 * channels + (4 if family == Family.SEGMENTER else 2)
+    total = 0
+    for width, height, dtype in Image.objects.filter(pk__in=ids).values_list(
+        "width", "height", "dtype"
+    ):
+        each = {"uint8": 1, "uint16": 2}.get(dtype, 4) * channels + 2
+        total += width * height * (each + prepared)
+    return round(total / 1e6)

@@ -1,0 +1,99 @@
+"""The rule by which a pair's cells are fused, learnt from corrected validation images."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from annotator import storage
+from annotator.models import Family, Fusion, Image, Snapshot, Split
+from annotator.selectors.runs import telling_revisions
+from annotator.selectors.versions import Pair, fusion_of
+from annotator.services.fusions import fusion_store
+from annotator.services.snapshots import (
+    MEASURED,
+    snapshot_create,
+    snapshot_folders_prune,
+    snapshot_write,
+)
+from annotator.work.shutdown import leaving
+from inference.fusion_rule import UNFITTED, FusionRule
+from inference.predictor import Predictor
+from inference.windows import LARGE
+from training.dataset import SnapshotImage, open_snapshot
+from training.errors import Cancelled
+from training.fusion_fit import fit_rule, measure_rule
+
+log = logging.getLogger(__name__)
+
+MOST = 24  # images of each split: more would keep annotators waiting and change little
+_AGAIN = 600.0  # s after which a fit that went wrong is tried again
+
+# When this process failed to fit a rule, by pair: not tried again for every few images.
+_failed: dict[tuple[int, int], float] = {}
+
+
+def pair_rule(pair: Pair, predictor: Predictor) -> FusionRule:
+    """The pair's rule, fitted now if it has none yet.
+
+    Without a detector or a corrected validation image nothing is fitted. Raises ``Cancelled``
+    when the worker is told to leave and ``Unavailable`` when storage is down.
+    """
+    if pair.detector is None:
+        return UNFITTED
+    fusion = fusion_of(pair)
+    key = pair.segmenter.pk, pair.detector.pk
+    if fusion is None and time.monotonic() - _failed.get(key, -_AGAIN) >= _AGAIN:
+        try:
+            fusion = _fitted(pair, predictor)
+        except (Cancelled, DatabaseError):
+            raise
+        except Exception as error:  # torch, OpenCV and numba raise anything
+            storage.check()  # raises when storage is down, which is no fault of these images
+            # It must not stop all predictions.
+            log.warning(
+                "%s: cells are fused by default; no rule was fitted: %s", pair, error, exc_info=True
+            )
+            _failed[key] = time.monotonic()
+    return FusionRule.from_dict(fusion.rule) if fusion is not None else UNFITTED
+
+
+def _fitted(pair: Pair, predictor: Predictor) -> Fusion | None:
+    dataset = pair.segmenter.dataset
+    if not telling_revisions(dataset).filter(image__split=Split.VALIDATION).exists():
+        return None
+    snapshot = snapshot_create(dataset=dataset, family=Family.DETECTOR)
+    place = Path(settings.SNAPSHOTS_DIR) / MEASURED
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place) as folder:
+        known = _images(snapshot, Split.VALIDATION, Path(folder))
+        if not known:
+            return None
+        rule = fit_rule(predictor, known, leaving)
+        # Without a corrected test image the validation images must do, as for the models.
+        tested = _images(snapshot, Split.TEST, Path(folder))
+        split, judges = (Split.TEST, tested) if tested else (Split.VALIDATION, known)
+        figures = measure_rule(predictor, rule, judges, leaving)
+    snapshot_folders_prune()
+    return fusion_store(
+        pair=pair, rule=rule.to_dict(), images=len(known), split=split, figures=figures
+    )
+
+
+def _images(snapshot: Snapshot, split: str, folder: Path) -> tuple[SnapshotImage, ...]:
+    """Some corrected images of the split, always the same; none that only windows could show."""
+    corrected = [e for e in snapshot.entries if e["split"] == split and "revision" in e]
+    sizes = Image.objects.in_bulk([entry["image"] for entry in corrected])
+    fit = [
+        entry["image"]
+        for entry in sorted(corrected, key=lambda entry: entry["sha256"])
+        if (image := sizes.get(entry["image"])) and image.width * image.height <= LARGE
+    ]
+    chosen = set(fit[:MOST])
+    written = snapshot_write(snapshot=snapshot, folder=folder / split, only=chosen)
+    return open_snapshot(written).split(split)

@@ -1,0 +1,33 @@
+/** The work at hand as the server takes it: as a draft, and handed in. */
+import type { Submission } from "../../api/annotations";
+import type { ServerDraft as Draft } from "../../api/drafts";
+import { encodeLabels, type EncodedLabels } from "../../api/labels";
+import { cellsOf, type MaskDocument } from "../../core/document";
+import type { Origin } from "./restoring";
+
+export async function packDraft(
+  doc: MaskDocument,
+  { etag, prediction, savedAt, edits, secondsSpent: seconds_spent, writer, lineage }: Origin,
+): Promise<{ draft: Draft; labels: EncodedLabels }> {
+  const { highest, regions } = doc;
+  const base = Number(etag.replaceAll('"', ""));
+  const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
+  const work = { cells, highest, regions, edits, seconds_spent, writer, lineage };
+  const labels = await encodeLabels(doc.labels.flat());
+  return { draft: { base, prediction, savedAt, work }, labels };
+}
+
+export async function packSubmission(
+  doc: MaskDocument,
+  from: Pick<Submission, "secondsSpent" | "prediction">,
+): Promise<Submission> {
+  return {
+    ...from,
+    labels: await encodeLabels(doc.labels.flat()),
+    shape: [doc.labels.height, doc.labels.width],
+    cells: [...cellsOf(doc)].map(({ label, type, source }) =>
+      type === null || source === "" ? { label, type } : { label, type, type_source: source },
+    ),
+    completeRegions: doc.regions?.map(({ x0, y0, x1, y1 }) => [x0, y0, x1, y1]) ?? null,
+  };
+}

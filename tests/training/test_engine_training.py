@@ -1,0 +1,135 @@
+"""The loop alone, with the smallest family there can be."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from inference.checkpoint import ModelMeta
+from training.batches import Waiting
+from training.config import SCHEDULE, TrainConfig
+from training.engine import Training, Validation, Watch
+from training.kept import CHECKPOINT
+
+
+class Line:
+    """One weight that is to become 2; ``scores`` are what validation says, epoch by epoch."""
+
+    steps_per_epoch = 4
+    device = torch.device("cpu")
+
+    def __init__(self, scores, pause=0.0):
+        torch.manual_seed(0)
+        self.model = nn.Linear(1, 1)
+        self.scores = scores
+        self.pause = pause
+
+    def batches(self, epoch):
+        for _ in range(self.steps_per_epoch):
+            time.sleep(self.pause)
+            yield SimpleNamespace(x=torch.ones(1, 1), names=("one",))
+
+    def loss(self, batch):
+        return (self.model(batch.x) - 2).square().mean()
+
+    def describe(self, batch):
+        return "one"
+
+    def parameters(self):
+        return [{"params": list(self.model.parameters())}]
+
+    def validate(self, model, epoch):
+        return Validation(score=self.scores[epoch - 1])
+
+
+class EngineTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def trained(self, learner, **settings):
+        config = TrainConfig.for_family("segmenter", {"epochs": 10, **settings}).settled(False)
+        lineage = {"config": {"family": "segmenter"}}
+        meta = ModelMeta("segmenter", {}, ("nucleus",), lineage=lineage)
+        training = Training(learner, config, self.folder, meta)
+        training.fit(Watch())
+        return training
+
+    def test_it_stops_when_no_epoch_was_better_for_long_and_keeps_the_best(self):
+        scores = [1.0, 3.0, *[2.0] * 8]
+        training = self.trained(Line(scores), patience=0.3)
+        self.assertEqual((training.epoch, training.best_epoch, training.finished), (6, 2, True))
+        self.assertEqual(training.reports[-1].seconds_left, 0.0)
+
+    def test_it_goes_on_while_epochs_get_better_and_when_patience_is_off(self):
+        self.assertEqual(self.trained(Line(list(range(10))), patience=0.3).epoch, 10)
+        self.folder = self.folder / "off"
+        self.folder.mkdir()
+        self.assertEqual(self.trained(Line([1.0] * 10), patience=0.0).epoch, 10)
+
+    def test_a_training_made_again_does_not_stop_before_the_first_one_did(self):
+        (self.folder / SCHEDULE).write_text(json.dumps([[0.1 * n] * 4 for n in range(10)]))
+        scores = [3.0, *[2.0] * 9]
+        self.assertEqual(self.trained(Line(scores), patience=0.3, minutes=5).epoch, 10)
+
+    def test_a_checkpoint_of_an_older_release_does_not_end_at_once(self):
+        scores = [1.0] * 5 + [3.0] + [2.0] * 4
+        first = TrainConfig.for_family("segmenter", {"epochs": 10}).settled(False)
+        meta = ModelMeta("segmenter", {}, ("nucleus",), lineage={"config": {"family": "segmenter"}})
+        seventh = Training(Line(scores), first, self.folder, meta)
+
+        class Enough(Exception):
+            pass
+
+        def stop(report):
+            if report.epoch == 7:
+                raise Enough
+
+        with self.assertRaises(Enough):
+            seventh.fit(Watch(on_epoch=stop))
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        del state["best_progress"]
+        torch.save(state, self.folder / CHECKPOINT)
+        self.assertEqual(self.trained(Line(scores)).epoch, 10)
+
+    def test_a_resumed_run_remembers_since_when_nothing_was_better(self):
+        scores = [3.0, *[2.0] * 9]
+        config = {"patience": 0.5}
+        watch = []
+
+        class Enough(Exception):
+            pass
+
+        def until_third(report):
+            watch.append(report.epoch)
+            if report.epoch == 3:
+                raise Enough
+
+        settled = TrainConfig.for_family("segmenter", {"epochs": 10, **config}).settled(False)
+        meta = ModelMeta("segmenter", {}, ("nucleus",), lineage={"config": {"family": "segmenter"}})
+        with self.assertRaises(Enough):
+            Training(Line(scores), settled, self.folder, meta).fit(Watch(on_epoch=until_third))
+        self.assertEqual(self.trained(Line(scores), **config).epoch, 7)
+
+    def test_reports_say_how_long_the_loop_waited_for_images(self):
+        slow = self.trained(Line([1.0], pause=0.05), epochs=1).reports[0]
+        self.assertGreater(slow.waiting, 0.8)
+        self.assertIn("waiting for images", slow.sentence())
+        self.folder = self.folder / "quick"
+        self.folder.mkdir()
+        waiting = Waiting()
+        for _ in waiting.timed(iter(range(3))):
+            time.sleep(0.02)
+        self.assertLess(waiting.share, 0.2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,154 @@
+"""The rule that fuses two models is learnt from images whose true cells are known."""
+
+from __future__ import annotations
+
+import unittest
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from inference.detector import BoxMask, Detections
+from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule
+from inference.segmenter import Segmentation
+from training.dataset import SnapshotImage
+from training.errors import Cancelled
+from training.fusion_fit import fit_curve, fit_rule, measure_rule
+
+SIDE, PITCH, CELL = 240, 24, 14
+GRID = [(y, x) for y in range(4, SIDE, PITCH) for x in range(4, SIDE, PITCH)]
+
+
+@dataclass
+class Flawed:
+    """Two models whose mistakes are known: the segmenter's lone cells are right or wrong by their
+    probability, the detector's by their score; ``rough`` draws the segmenter's cells too small.
+    """
+
+    folder: Path
+    rough: bool = False
+    detector = None
+
+    def image(self, seed: int) -> SnapshotImage:
+        rng = np.random.default_rng(seed)
+        truth, drawn = np.zeros((2, SIDE, SIDE), np.uint16)
+        cellprob = np.full((SIDE, SIDE), -4, np.float32)
+        boxes, scores, masks = [], [], []
+        for number, (y, x) in enumerate(GRID, 1):
+            place = np.s_[y : y + CELL, x : x + CELL]
+            real = rng.random() < 0.7
+            segmented = rng.random() < (0.9 if real else 0.4)
+            detected = rng.random() < (0.8 if real else 0.3)
+            if real:
+                truth[place] = number
+            if segmented:
+                inner = np.s_[y : y + CELL - 3, x : x + CELL] if self.rough else place
+                drawn[inner] = number
+                cellprob[inner] = rng.normal(3.0 if real else 0.3, 0.5)
+            if detected:
+                boxes.append([x, y, x + CELL, y + CELL])
+                scores.append(np.clip(rng.normal(0.8 if real else 0.25, 0.1), 0.06, 0.99))
+                mask = np.ones((CELL, CELL), bool)
+                if not self.rough:
+                    mask[CELL - 3 :] = False
+                masks.append(BoxMask(x, y, mask))
+        name = f"{seed}"
+        np.save(self.folder / f"{name}.npy", np.stack([drawn, cellprob]).astype(np.float32))
+        np.savez(
+            self.folder / f"{name}.npz", boxes=boxes, scores=scores, masks=[m.mask for m in masks]
+        )
+        np.save(self.folder / f"{name}_labels.npy", truth)
+        pixels = self.folder / f"{name}_pixels.npy"
+        np.save(pixels, np.full((1, SIDE, SIDE), seed, np.uint16))
+        labels = self.folder / f"{name}_labels.npy"
+        return SnapshotImage(name, name, "validation", name, pixels, labels)
+
+    def planes(self, pixels):
+        return pixels.astype(np.float32)  # not normalised: a pixel tells which image it is
+
+    def seen_planes(self, planes, diameter=None):
+        name = str(int(planes[0, 0, 0]))
+        drawn, cellprob = np.load(self.folder / f"{name}.npy")
+        found = np.load(self.folder / f"{name}.npz")
+        flows = np.zeros((2, SIDE, SIDE), np.float32)
+        segmentation = Segmentation(
+            drawn.astype(np.uint16), cellprob, flows, CELL, np.zeros(8, np.float32)
+        )
+        boxes = found["boxes"].astype(np.float32)
+        masks = [
+            BoxMask(int(x), int(y), mask)
+            for (x, y, _, _), mask in zip(boxes, found["masks"], strict=True)
+        ]
+        detections = Detections(boxes, found["scores"].astype(np.float32), masks)
+        return segmentation, detections
+
+
+class FusionFitTests(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(TemporaryDirectory()))
+
+    def test_the_fused_cells_beat_each_model_alone_on_images_never_seen(self):
+        models = Flawed(self.folder)
+        rule = fit_rule(models, [models.image(seed) for seed in range(4)])
+        unseen = [models.image(seed) for seed in range(10, 14)]
+        figures = measure_rule(models, rule, unseen)
+        ap, missed = figures["ap50"], figures["missed"]
+        self.assertEqual(figures["images"], 4)
+        self.assertGreater(ap["fused"], max(ap["segmenter"], ap["detector"]) + 0.02)
+        self.assertLess(missed["fused"], min(missed["segmenter"], missed["detector"]))
+        plain = measure_rule(models, UNFITTED, unseen)
+        self.assertGreater(ap["fused"], plain["ap50"]["fused"])
+        self.assertLess(figures["existence_error"], 0.08)
+        self.assertLess(figures["existence_error"], plain["existence_error"])
+        self.assertIsNone(figures["type_error"])
+
+    def test_masks_are_those_of_the_model_that_draws_the_better_borders(self):
+        for rough, better in ((False, SEGMENTER), (True, DETECTOR)):
+            models = Flawed(self.folder, rough)
+            images = [models.image(seed) for seed in range(2)]
+            self.assertEqual(fit_rule(models, images).borders, better)
+
+    def test_only_cells_in_complete_regions_teach(self):
+        models = Flawed(self.folder)
+        image = models.image(1)
+        labels = np.load(image.labels_file)
+        labels[:, SIDE // 2 :] = 0  # nobody has drawn the right half
+        np.save(image.labels_file, labels)
+        regions = ((0, 0, SIDE // 2, SIDE),)
+        half = SnapshotImage(
+            **{**image.__dict__, "complete_regions": regions},
+        )
+        told, untold = (measure_rule(models, UNFITTED, [each]) for each in (half, image))
+        self.assertGreater(told["ap50"]["fused"], untold["ap50"]["fused"] + 0.2)
+
+    def test_a_handful_of_cells_fits_nothing(self):
+        models = Flawed(self.folder)
+        image = models.image(1)
+        few = SnapshotImage(**{**image.__dict__, "complete_regions": ((0, 0, 50, 50),)})
+        rule = fit_rule(models, [few])
+        self.assertEqual((rule.both, rule.segmenter, rule.detector), (None, None, None))
+        self.assertEqual(rule.borders, SEGMENTER)
+
+    def test_a_worker_told_to_leave_does(self):
+        models = Flawed(self.folder)
+        with self.assertRaises(Cancelled):
+            fit_rule(models, [models.image(1)], lambda: True)
+
+    def test_chances_are_honest_and_never_certain(self):
+        rng = np.random.default_rng(0)
+        score = rng.random(4000)
+        curve = fit_curve(score, rng.random(4000) < score**2)  # scores that promise too much
+        for asked in (0.3, 0.6, 0.9):
+            self.assertAlmostEqual(curve(asked), asked**2, delta=0.06)
+        sure = fit_curve(np.linspace(0.6, 0.9, 20), np.ones(20, bool))
+        self.assertLess(sure(0.9), 0.99)
+        self.assertGreater(sure(0.9), 0.9)
+        fooled = fit_curve(score, rng.random(4000) > score)
+        self.assertLessEqual(fooled(0.2), fooled(0.9))
+
+    def test_a_rule_survives_json(self):
+        models = Flawed(self.folder)
+        rule = fit_rule(models, [models.image(seed) for seed in range(3)])
+        self.assertEqual(FusionRule.from_dict(rule.to_dict()), rule)
+        self.assertEqual(FusionRule.from_dict(UNFITTED.to_dict()), UNFITTED)
