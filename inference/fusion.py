@@ -1,9 +1,10 @@
 """Two models' instances → one typed label image, and how far the two agree on each cell.
 
 Instances are matched by IoU. Cells both models see keep the mask of the one that draws the better
-borders, those that one alone sees stay or go by their calibrated score (``FusionRule``). A cell
-that overlaps others gets the pixels no other cell holds, so no cell is ever lost to an overlap.
-Types come from the detector's type head on the final instances.
+borders; what one alone sees stays or goes by its calibrated chance, and where one draws a cell and
+the other two, the more probable drawing is taken (``Drawings.chosen``). A cell that overlaps others
+a little gets the pixels no other cell holds. Types come from the detector's type head on the final
+instances.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.detector import BoxMask, Detections, Detector, largest_piece
-from inference.fusion_rule import SEGMENTER, UNFITTED, FusionRule, seen_by
-from inference.labels import cell_ids, iou_pairs, relabel
+from inference.drawings import FREE, drawings, mean_probability
+from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule, seen_by
+from inference.labels import relabel
 from inference.segmenter import Segmentation
 from inference.uncertainty import Sight
 
-SAME = 0.3  # IoU from which two instances are two drawings of one cell
-FREE = 0.6  # share of its mask that must be free of other cells
 SMALLEST = 15  # px², as the segmenter's min_size
 
 
@@ -90,30 +90,26 @@ def merge(
     segmentation: Segmentation, detections: Detections | None, rule: FusionRule
 ) -> tuple[NDArray[Any], list[Sight]]:
     """One label image (H, W), 1 … n, and what the models say of each of its cells, types aside."""
-    labels, _ = relabel(segmentation.labels)
-    scores = _segmenter_scores(labels, segmentation.cellprob).tolist()
     if detections is None:
+        labels, _ = relabel(segmentation.labels)
+        scores = mean_probability(labels, segmentation.cellprob).tolist()
         return labels, [Sight(score, None, None, (), committee=False) for score in scores]
-    drawn, order = detections.to_labels((labels.shape[0], labels.shape[1]))
-    partner = _partners(labels, drawn)
-    sights = {}
-    for label, score in enumerate(scores, 1):
-        other, iou = partner.get(label, (None, None))
-        detected = None if other is None else float(detections.scores[order[other - 1]])
-        sights[label] = Sight(score, detected, iou, (), committee=True)
-    kept = {label: sight for label, sight in sights.items() if rule.keeps(sight)}
+    both = drawings(segmentation, detections)
+    pick = both.chosen(rule)
+    ours, theirs = both.of(SEGMENTER, pick), both.of(DETECTOR, pick)
     if rule.borders == SEGMENTER:
-        canvas = _Canvas(labels, kept)
+        canvas = _Canvas(both.labels, ours)
+        for label, sight in sorted(theirs.items(), key=_by_score):
+            canvas.add(detections.masks[both.order[label - 1]], sight)
     else:
-        canvas = _Canvas(drawn, {partner[n][0]: s for n, s in kept.items() if n in partner})
-        for box, label in _boxes(labels, [n for n in kept if n not in partner]):
-            canvas.add(box, kept[label])
-    taken = {int(order[other - 1]) for other, _ in partner.values()}
-    for index in np.argsort(-detections.scores, kind="stable").tolist():
-        alone = Sight(None, float(detections.scores[index]), None, (), committee=True)
-        if index not in taken and rule.keeps(alone):
-            canvas.add(detections.masks[index], alone)
+        canvas = _Canvas(both.drawn, theirs)
+        for box, label in _boxes(both.labels, ours):
+            canvas.add(box, ours[label])
     return canvas.finished(), canvas.sights
+
+
+def _by_score(each: tuple[int, Sight]) -> float:
+    return -(each[1].detector_score or 0.0)
 
 
 class _Canvas:
@@ -143,29 +139,3 @@ def _boxes(labels: NDArray[Any], wanted: Iterable[int]) -> Iterator[tuple[BoxMas
     for label in wanted:
         rows, columns = places[label - 1]
         yield BoxMask(columns.start, rows.start, labels[rows, columns] == label), label
-
-
-def _segmenter_scores(labels: NDArray[Any], cellprob: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean probability inside each mask (n,); ``cellprob`` holds logits."""
-    count = int(labels.max(initial=0))
-    probability = 1 / (1 + np.exp(-np.clip(cellprob, -30, 30)))
-    index = labels.ravel().astype(np.intp)
-    total = np.bincount(index, probability.ravel(), minlength=count + 1)
-    areas = np.bincount(index, minlength=count + 1)
-    return np.asarray((total / np.maximum(areas, 1))[1:])
-
-
-def _partners(labels: NDArray[Any], drawn: NDArray[Any]) -> dict[int, tuple[int, float]]:
-    """One-to-one matches at IoU ≥ ``SAME``, the best first: label → (label in ``drawn``, IoU)."""
-    rows, columns, iou = iou_pairs(labels, drawn)
-    ids, drawn_ids = cell_ids(labels), cell_ids(drawn)
-    result: dict[int, tuple[int, float]] = {}
-    taken: set[int] = set()
-    for pair in np.argsort(-iou, kind="stable"):
-        if iou[pair] < SAME:
-            break
-        label, other = int(ids[rows[pair]]), int(drawn_ids[columns[pair]])
-        if label not in result and other not in taken:
-            result[label] = other, float(iou[pair])
-            taken.add(other)
-    return result

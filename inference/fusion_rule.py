@@ -1,4 +1,4 @@
-"""What becomes of cells that two models see differently: whose borders, and which lone cells stay.
+"""What becomes of cells that two models see differently: whose borders, and which drawings stay.
 
 A rule is fitted on validation images (``training.fusion_fit``). Until there are any, masks are the
 segmenter's, all of its cells stay, and a cell that only the detector sees must be a sure one.
@@ -12,27 +12,43 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.uncertainty import Sight, existence_score
 
 BOTH, SEGMENTER, DETECTOR = "both", "segmenter", "detector"
 SURE = 0.5  # detector's score from which a detection counts as a cell where no rule was fitted
 _CLIP = 1e-4  # scores are this far from 0 and 1 at least
+_UNSEEN = 1e-3  # worth of a sure detection where no rule was fitted: less than any segmented cell
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Chance that a cell is there, of its score: a logistic curve of the score's logit.
+    """Chance that a drawing is a cell: a logistic curve of its ``evidence``.
 
-    Platt, "Probabilistic outputs for support vector machines" (1999).
+    Platt, "Probabilistic outputs for support vector machines" (1999), with more than one score.
     """
 
-    slope: float
+    own: float  # weight of the logit of the score of the model that drew it
+    agreement: float  # weight of the IoU with the other model's drawing
+    other: float  # weight of what else the other model says there
     offset: float
 
-    def __call__(self, score: float) -> float:
-        """``score`` and the chance are 0 … 1."""
-        return float(1 / (1 + np.exp(-(self.slope * logit(score) + self.offset))))
+    def __call__(self, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Chances (…,), 0 … 1, of ``evidence`` (…, 3)."""
+        z = evidence @ np.array([self.own, self.agreement, self.other]) + self.offset
+        return np.asarray(1 / (1 + np.exp(-z)))
+
+
+def evidence(cell: Sight) -> NDArray[np.float64]:
+    """(3,): the logit of the score of the model that drew it; the IoU with the other's drawing (0
+    without one); the detector's score of a segmented cell (0 unseen), the segmenter's mean
+    probability in a detected one.
+    """
+    drawn = cell.drawn_by == DETECTOR
+    own = cell.detector_score if drawn else cell.segmenter_score
+    other = cell.foreground if drawn else cell.detector_score
+    return np.array([logit(own or 0.0), cell.iou or 0.0, other or 0.0])
 
 
 def logit(score: Any) -> Any:
@@ -43,33 +59,30 @@ def logit(score: Any) -> Any:
 
 @dataclass(frozen=True)
 class FusionRule:
-    """How a segmenter's and a detector's cells become one label image.
+    """How a segmenter's and a detector's drawings become one label image.
 
     ``borders`` names the model whose masks are taken for cells both see; ``least`` is the chance
-    from which a cell of one model alone stays; the curves make chances of scores, None where too
-    few validation cells were seen.
+    from which a cell of one model alone stays; the curves make chances of what both models say of
+    a segmenter's and of a detector's drawing, None where no validation cell was seen.
     """
 
     borders: str = SEGMENTER
     least: float = 0.5
-    both: Curve | None = None
     segmenter: Curve | None = None
     detector: Curve | None = None
 
     def chance(self, cell: Sight) -> float:
-        """The chance, 0 … 1, that ``cell`` is there."""
-        score = existence_score(cell)
-        curve: Curve | None = getattr(self, seen_by(cell)) if cell.committee else None
-        return score if curve is None else curve(score)
+        """The chance, 0 … 1, that ``cell`` is there as it is drawn."""
+        curve: Curve | None = getattr(self, cell.drawn_by) if cell.committee else None
+        return existence_score(cell) if curve is None else float(curve(evidence(cell)))
 
-    def keeps(self, cell: Sight) -> bool:
-        """Whether ``cell`` is part of the label image."""
-        seen = seen_by(cell)
-        if seen == BOTH or not cell.committee:
-            return True
-        if getattr(self, seen) is not None:
-            return self.chance(cell) >= self.least
-        return seen == SEGMENTER or (cell.detector_score or 0.0) >= SURE
+    def worth(self, cell: Sight) -> float:
+        """What choosing a drawing is worth, positive where it pays: its chance over ``least``."""
+        if getattr(self, cell.drawn_by) is not None:
+            return self.chance(cell) - self.least
+        if cell.drawn_by == SEGMENTER:
+            return 1.0
+        return _UNSEEN if (cell.detector_score or 0.0) >= SURE else -1.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON keeps it."""
@@ -80,7 +93,7 @@ class FusionRule:
         """What ``to_dict`` gave."""
         curves = {
             name: Curve(**document[name]) if document.get(name) else None
-            for name in (BOTH, SEGMENTER, DETECTOR)
+            for name in (SEGMENTER, DETECTOR)
         }
         return cls(borders=document["borders"], least=document["least"], **curves)
 

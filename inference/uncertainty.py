@@ -36,6 +36,9 @@ class Sight:
     iou: float | None
     probabilities: Sequence[float]
     committee: bool  # whether a detector was asked at all
+    drawn_by: str = "segmenter"  # or "detector": whose mask it is
+    # The segmenter's mean probability in a mask of the detector's.
+    foreground: float | None = None
 
 
 def existence_score(cell: Sight) -> float:

@@ -7,7 +7,7 @@ detector at the diameter the segmenter found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,32 +15,42 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from inference.detector import Detections
-from inference.fusion import fuse, merge
-from inference.fusion_rule import BOTH, DETECTOR, SEGMENTER, Curve, FusionRule, logit, seen_by
+from inference.drawings import Drawings, drawings
+from inference.fusion import fuse
+from inference.fusion_rule import DETECTOR, SEGMENTER, SURE, Curve, FusionRule, evidence
 from inference.predictor import Predictor
 from inference.segmenter import Segmentation
-from inference.uncertainty import Sight, existence_score
 from inference.windows import LARGE
 from training.dataset import SnapshotImage
 from training.errors import Cancelled
 from training.evaluate import Answer, judged
 from training.metrics import Matching, TypedCells, calibration_error, match
 
-FEWEST = 10  # cells seen by a model alone (or both) below which nothing is fitted for them
+FEWEST = 10  # cells both models found below which it is not asked whose borders are better
 _ROUNDS = 20
-_PRIOR = 0.01  # weight of "scores are chances": it counts only where cells say nothing
+_STEP = 0.02  # of chance, in which the least one is lowered
+_CLEARLY = 0.01  # of the true cells that are to be missed less
+# What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
+# outweigh it. Rounded from curves of models that were trained on synthetic images.
+USUAL = {
+    SEGMENTER: Curve(own=1.5, agreement=4.5, other=2.0, offset=-2.0),
+    DETECTOR: Curve(own=2.0, agreement=4.5, other=2.0, offset=-2.5),
+}
+_PRIOR = 1.0  # precision of each weight
 Stop = Callable[[], bool] | None
 Planes = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 
-@dataclass
-class _Seen:
-    """Cells of all images under a rule that keeps everything, and which of them are real."""
+@dataclass(frozen=True)
+class _Looked:
+    """One image's drawings, which of them lie where the truth is known, and which are true."""
 
-    sights: list[Sight] = field(default_factory=list)
-    real: list[bool] = field(default_factory=list)
-    borders: dict[tuple[str, int], float] = field(default_factory=dict)  # true cell → IoU
-    true: int = 0
+    both: Drawings
+    judged: Flags  # (n + m,)
+    real: Flags  # (n + m,)
+    true: int  # cells there are
+    gain: list[float]  # IoU with the truth, detector's less segmenter's, of cells both found
 
 
 def fit_rule(
@@ -51,15 +61,15 @@ def fit_rule(
     Borders are those of the model whose masks have the higher mean IoU with the true cells both
     found. Raises ``Cancelled`` when ``should_stop``, asked before each image, says so.
     """
-    seen = {borders: _Seen() for borders in (SEGMENTER, DETECTOR)}
-    for image, _, segmentation, detections in _looks(predictor, images, should_stop):
-        for borders, all_of in seen.items():
-            labels, sights = merge(segmentation, detections, _everything(borders))
-            _look(all_of, image, labels, sights)
-    borders = _better_borders(seen)
-    chosen = seen[borders]
-    both, segmenter, detector = (_curve_of(chosen, name) for name in (BOTH, SEGMENTER, DETECTOR))
-    return _with_least(FusionRule(borders, 0.5, both, segmenter, detector), chosen)
+    looked = [
+        _look(image, drawings(segmentation, detections))
+        for image, _, segmentation, detections in _looks(predictor, images, should_stop)
+        if detections is not None
+    ]
+    gains = [gain for look in looked for gain in look.gain]
+    better = DETECTOR if len(gains) >= FEWEST and np.mean(gains) > 0 else SEGMENTER
+    segmenter, detector = (_curve_of(looked, model) for model in (SEGMENTER, DETECTOR))
+    return _with_least(FusionRule(better, 0.5, segmenter, detector), looked)
 
 
 def measure_rule(
@@ -138,77 +148,122 @@ def _looks(
             yield image, planes, *predictor.seen_planes(planes)
 
 
-def _everything(borders: str) -> FusionRule:
-    same = Curve(1.0, 0.0)
-    return FusionRule(borders, 0.0, same, same, same)
+def _look(image: SnapshotImage, both: Drawings) -> _Looked:
+    count = both.count
+    judged_, real = np.zeros((2, len(both.sights)), bool)
+    iou: dict[str, dict[int, float]] = {}
+    true = 0
+    for model, labels, first in ((SEGMENTER, both.labels, 0), (DETECTOR, both.drawn, count)):
+        truth, answer = judged(image, Answer(labels, {}, {}))
+        found = match(truth.labels, answer.labels)
+        hits = first + found.predicted.astype(np.intp) - 1
+        real[hits] = judged_[hits] = True
+        judged_[first + found.extra.astype(np.intp) - 1] = True
+        iou[model] = dict(zip(found.true.tolist(), found.iou.tolist(), strict=True))
+        true = found.true.size + found.missed.size
+    shared = iou[SEGMENTER].keys() & iou[DETECTOR].keys()
+    gain = [iou[DETECTOR][cell] - iou[SEGMENTER][cell] for cell in shared]
+    return _Looked(both, judged_, real, true, gain)
 
 
-def _look(seen: _Seen, image: SnapshotImage, labels: NDArray[Any], sights: Sequence[Sight]) -> None:
-    true, answer = judged(image, Answer(labels, {}, {}))
-    found = match(true.labels, answer.labels)
-    seen.true += found.true.size + found.missed.size
-    for label in found.predicted.tolist() + found.extra.tolist():
-        seen.sights.append(sights[label - 1])
-    seen.real += [True] * found.predicted.size + [False] * found.extra.size
-    for cell, label, iou in zip(
-        found.true.tolist(), found.predicted.tolist(), found.iou.tolist(), strict=True
-    ):
-        if seen_by(sights[label - 1]) == BOTH:
-            seen.borders[image.id, cell] = iou
-
-
-def _better_borders(seen: dict[str, _Seen]) -> str:
-    ours, theirs = (seen[name].borders for name in (SEGMENTER, DETECTOR))
-    shared = ours.keys() & theirs.keys()
-    if len(shared) < FEWEST:
-        return SEGMENTER
-    gain = np.mean([theirs[cell] - ours[cell] for cell in shared])
-    return DETECTOR if gain > 0 else SEGMENTER
-
-
-def _curve_of(seen: _Seen, name: str) -> Curve | None:
-    rows = [k for k, sight in enumerate(seen.sights) if seen_by(sight) == name]
-    if len(rows) < FEWEST:
+def _curve_of(looked: Sequence[_Looked], model: str) -> Curve | None:
+    rows = [
+        (evidence(sight), look.real[row])
+        for look in looked
+        for row, sight in enumerate(look.both.sights)
+        if sight.drawn_by == model and look.judged[row]
+    ]
+    if not rows:
         return None
-    scores = np.array([existence_score(seen.sights[k]) for k in rows])
-    return fit_curve(scores, np.array([seen.real[k] for k in rows]))
+    seen, real = zip(*rows, strict=True)
+    return fit_curve(np.array(seen), np.array(real, bool), USUAL[model])
 
 
-def fit_curve(scores: NDArray[np.floating], real: NDArray[np.bool_]) -> Curve:
-    """The logistic curve of greatest likelihood; ``scores`` (n,) 0 … 1, ``real`` (n,).
+def fit_curve(seen: NDArray[np.floating], real: Flags, usual: Curve) -> Curve:
+    """The most probable logistic curve of ``seen`` (n, 3) ``evidence`` and what is ``real`` (n,).
 
-    Platt's (1999) targets, which are a little short of 0 and 1, keep a faultless set from asking
-    for certainty. A curve never falls: a higher score is no less of a cell.
+    A Gaussian prior around the ``usual`` curve (MacKay, "The evidence framework applied to
+    classification networks", 1992) keeps a few cells from deciding, and a faultless set from
+    asking for certainty. A curve never falls: more evidence is no less of a cell.
     """
-    x = logit(np.asarray(scores, float))
-    hits = int(real.sum())
-    target = np.where(real, (hits + 1) / (hits + 2), 1 / (len(real) - hits + 2))
+    x = np.column_stack([np.asarray(seen, float), np.ones(len(seen))])
+    middle = np.array(astuple(usual))
 
-    def loss(parameters: NDArray[np.float64]) -> float:
-        slope, offset = parameters
-        z = slope * x + offset
-        prior = _PRIOR * ((slope - 1) ** 2 + offset**2)
-        return float((np.logaddexp(0, z) - target * z).sum() + prior)
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = x @ weights
+        off = weights - middle
+        slope = x.T @ (1 / (1 + np.exp(-z)) - real) + _PRIOR * off
+        return float((np.logaddexp(0, z) - real * z).sum() + _PRIOR / 2 * off @ off), slope
 
-    best = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0, 10), (-20, 20)])
-    return Curve(float(best.x[0]), float(best.x[1]))
+    bounds = [(0, None)] * 3 + [(None, None)]
+    best = minimize(loss, middle, method="L-BFGS-B", jac=True, bounds=bounds)
+    return Curve(*(float(weight) for weight in best.x))
 
 
-def _with_least(rule: FusionRule, seen: _Seen) -> FusionRule:
-    """``rule`` with the chance from which a lone cell raises AP.
+def _with_least(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
+    """``rule`` with the chance from which a drawing stays: AP is high, and clearly fewer cells are
+    missed than by the better of the models alone.
 
     A cell of chance p adds p to the hits and 1 − p to hits, misses and extras together, so it
-    pays from p / (1 − p) ≥ AP on; repeated until AP stands still (Dinkelbach, 1967).
+    pays from p / (1 − p) ≥ AP on; repeated until AP stands still (Dinkelbach, 1967). From there
+    it is lowered until clearly fewer are missed, for at most half of what was gained in AP: a
+    missed cell takes a person longer than one too many.
     """
     for _ in range(_ROUNDS):
-        kept = np.array([rule.keeps(sight) for sight in seen.sights], bool)
-        hits = int(np.array(seen.real, bool)[kept].sum())
-        ap = hits / max(1, seen.true + int(kept.sum()) - hits)
+        ap = _fused(rule, looked).ap
         least = ap / (1 + ap)
         if abs(least - rule.least) < 1e-6:
             break
         rule = replace(rule, least=least)
+    alone = [_alone(model, looked) for model in (SEGMENTER, DETECTOR)]
+    best = _fused(rule, looked)
+    enough = max(each.hits for each in alone) + max(1, round(_CLEARLY * best.true))
+    least_ap = (best.ap + max(each.ap for each in alone)) / 2
+    for least in np.arange(rule.least, 0.0, -_STEP).tolist():
+        lower = replace(rule, least=least)
+        found = _fused(lower, looked)
+        if found.ap < least_ap:
+            break
+        rule = lower
+        if found.hits >= enough:
+            break
     return rule
+
+
+@dataclass(frozen=True)
+class _Count:
+    hits: int
+    kept: int
+    true: int
+
+    @property
+    def ap(self) -> float:
+        return self.hits / max(1, self.true + self.kept - self.hits)
+
+
+def _fused(rule: FusionRule, looked: Sequence[_Looked]) -> _Count:
+    return _count(looked, [look.both.chosen(rule) for look in looked])
+
+
+def _alone(model: str, looked: Sequence[_Looked]) -> _Count:
+    shown = [
+        np.array(
+            [
+                sight.drawn_by == model
+                and (model == SEGMENTER or (sight.detector_score or 0.0) >= SURE)
+                for sight in look.both.sights
+            ],
+            bool,
+        )
+        for look in looked
+    ]
+    return _count(looked, shown)
+
+
+def _count(looked: Sequence[_Looked], picks: Sequence[Flags]) -> _Count:
+    judged_ = [pick & look.judged for look, pick in zip(looked, picks, strict=True)]
+    hits = sum(int(look.real[pick].sum()) for look, pick in zip(looked, judged_, strict=True))
+    return _Count(hits, sum(int(pick.sum()) for pick in judged_), sum(look.true for look in looked))
 
 
 def _error(pairs: Sequence[tuple[float, bool]]) -> float | None:

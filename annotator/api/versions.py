@@ -62,7 +62,7 @@ class FusionOutput(serializers.Serializer[Fusion]):
     images = serializers.IntegerField()
     borders = serializers.CharField(source="rule.borders")
     least_chance = serializers.FloatField(source="rule.least")
-    # Models whose lone cells were enough to learn from; of the others the default decides.
+    # Models whose drawings there was something to learn from; of the others the default decides.
     learnt = serializers.SerializerMethodField()
     split = serializers.CharField()
     figures = FusionFiguresOutput()

@@ -106,18 +106,19 @@ def prediction_masks(
 
 
 def _fused_otherwise(prediction: Prediction) -> bool:
-    """Whether the pair's rule changes the segmenter's cells, and not only adds to them."""
+    """Whether the pair's rule may change the segmenter's cells, and not only adds to them."""
     fusion = Fusion.objects.filter(
         segmenter=prediction.segmenter_id, detector=prediction.detector_id
     ).first()
-    return fusion is not None and bool(
-        fusion.rule.get("segmenter") or fusion.rule["borders"] != Family.SEGMENTER
+    return fusion is not None and (
+        any(fusion.rule.get(family) for family in Family.values)
+        or fusion.rule["borders"] != Family.SEGMENTER
     )
 
 
 def as_predicted(found: NDArray[Any], usual: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
     """``found`` with those of its cells that ``usual`` has too, pixel by pixel, as ``predicted``
-    has them: elsewhere drawn, or not at all. All (H, W).
+    has them: elsewhere drawn, as several cells, or not at all. All (H, W).
     """
     ids, predicted_ids = cell_ids(found), cell_ids(predicted)
     rows, columns, iou = iou_pairs(found, usual)
@@ -130,8 +131,16 @@ def as_predicted(found: NDArray[Any], usual: NDArray[Any], predicted: NDArray[An
     for label, index in same.items():
         if index in drawn:
             number[drawn[index]] = label
+    # Where fusion took the detector's two cells for one of the segmenter's, both are shown.
+    areas = np.bincount(predicted.ravel())
+    within = np.bincount(predicted[np.isin(found, list(same))], minlength=areas.size)
+    others = np.flatnonzero((2 * within > areas) & (number == 0))
+    others = others[others > 0]
+    number = number.astype(np.int64)
+    number[others] = int(found.max(initial=0)) + 1 + np.arange(others.size)
     shown = number[predicted]
-    return np.where((kept == 0) & (shown > 0), shown, kept)
+    result = np.where((kept == 0) & (shown > 0), shown, kept)
+    return result.astype(np.uint16 if result.max(initial=0) <= 0xFFFF else np.uint32)
 
 
 def prediction_cell_at(*, prediction: Prediction, x: int, y: int) -> FoundCell:

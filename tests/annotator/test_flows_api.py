@@ -57,11 +57,13 @@ class Flows(TestCase):
         fused[fused == 2] = 0  # dropped: the detector does not see it
         wide = fused == 3
         fused[(np.roll(wide, 1, 0) | wide) & (self.labels == 0)] = 3  # with the detector's border
+        top = np.argwhere(self.labels == 4)[:, 0].min()
+        fused[: top + 8][fused[: top + 8] == 4] = 9  # the detector's two instead of one
         detector = make_version(self.dataset, Family.DETECTOR)
         self.prediction.detector = detector
         self.prediction.labels_key = storage.labels_put(fused)
         self.prediction.save()
-        rule = FusionRule(borders="detector", segmenter=Curve(1.0, 0.0)).to_dict()
+        rule = FusionRule(borders="detector", segmenter=Curve(1, 0, 0, 0)).to_dict()
         fusion = Fusion.objects.create(
             segmenter=self.prediction.segmenter,
             detector=detector,
@@ -73,9 +75,11 @@ class Flows(TestCase):
         np.testing.assert_array_equal(self.masks(min_size=16) > 0, fused > 0)
         lower = self.masks(cellprob_threshold=-2)
         np.testing.assert_array_equal(lower > 0, (fused > 0) | (self.labels == 6))
-        self.assertEqual(len(np.unique(lower)), 1 + 5)
+        self.assertEqual(len(np.unique(lower)), 1 + 6)
+        self.assertEqual(len(np.unique(lower[fused == 9])), 1)
+        self.assertFalse(np.isin(lower[fused == 4], lower[fused == 9]).any())
         # A rule that only adds cells leaves the segmenter's own.
-        Fusion.objects.filter(pk=fusion.pk).update(rule=FusionRule(detector=Curve(1, 0)).to_dict())
+        Fusion.objects.filter(pk=fusion.pk).update(rule=FusionRule().to_dict())
         self.assertEqual(self.masks(min_size=16).max(), 5)
 
     def test_one_decode_at_a_time_and_the_others_wait(self) -> None:

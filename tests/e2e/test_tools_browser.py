@@ -106,6 +106,11 @@ class Tools(BrowserTest):
         found = client_of(self.people.vera).get(f"/api/v1/images/{self.image.pk}/annotation/")
         return {cell["label"]: cell["type"] for cell in found.json()["cells"]}
 
+    def test_the_panel_scrolls_and_not_the_page(self) -> None:
+        self.page.set_viewport_size({"width": 1280, "height": 560})
+        hidden = "document.documentElement.scrollHeight - innerHeight"
+        self.assertEqual(self.page.evaluate(hidden), 0)
+
     def test_brush_and_eraser_change_the_pixels_under_them_and_spare_other_cells(self) -> None:
         self.page.keyboard.press("n")
         self.stroke((200, 30), (200, 100))

@@ -116,21 +116,57 @@ class RuleTests(unittest.TestCase):
     """What a rule that was fitted on validation images changes."""
 
     def test_a_lone_cell_stays_by_its_chance_whichever_model_sees_it(self):
-        rule = FusionRule(least=0.4, segmenter=Curve(1, 0), detector=Curve(1, 1))
-        drawn = segmentation((0, 0, 10))  # a chance of half of 0.95, for only one model sees it
-        unsure = segmentation((0, 0, 10), logit=0.5)  # 0.31
-        seen = detections((40, 30, 20, 0.5), (20, 40, 15, 0.2))  # 0.475 and 0.23 with the curve
+        rule = FusionRule(least=0.4, segmenter=Curve(1, 0, 0, -3), detector=Curve(1, 0, 0, 0))
+        drawn = segmentation((0, 0, 10))
+        unsure = segmentation((0, 0, 10), logit=0.5)
+        seen = detections((40, 30, 20, 0.5), (20, 40, 15, 0.2))
         kept = [fuse(s, seen, IMAGE, None, rule).cells for s in (drawn, unsure)]
         self.assertEqual([cell.seen_by for cell in kept[0]], ["segmenter", "detector"])
         self.assertEqual([cell.seen_by for cell in kept[1]], ["detector"])
-        self.assertAlmostEqual(kept[0][0].chance, 0.476, places=2)
-        self.assertAlmostEqual(kept[0][1].chance, 0.475, places=2)
+        self.assertAlmostEqual(kept[0][0].chance, 0.5, places=2)
+        self.assertAlmostEqual(kept[0][1].chance, 0.5, places=2)
+
+    def test_what_the_segmenter_has_under_a_lone_detection_counts(self):
+        rule = FusionRule(segmenter=Curve(1, 0, 0, 0), detector=Curve(0, 0, 4, -2))
+        drawn = segmentation((0, 0, 10))
+        drawn.cellprob[30:50, 40:60] = 2.0  # foreground of which it made no cell
+        seen = detections((40, 30, 20, 0.5), (15, 30, 20, 0.5))
+        fused = fuse(drawn, seen, IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["segmenter", "detector"])
+        self.assertEqual(fused.labels[40, 50], 2)
 
     def test_cells_both_see_stay_whatever_their_chance(self):
-        rule = FusionRule(least=0.9, both=Curve(1, -9))
+        rule = FusionRule(least=0.9, segmenter=Curve(1, 0, 0, -9), detector=Curve(1, 0, 0, -9))
         fused = fuse(segmentation((0, 0, 20)), detections((0, 0, 20, 0.9)), IMAGE, None, rule)
         self.assertEqual([cell.seen_by for cell in fused.cells], ["both"])
         self.assertLess(fused.cells[0].chance, 0.2)
+
+    def test_two_probable_cells_take_the_place_of_one_that_swallows_them(self):
+        drawn = segmentation((0, 0, 40))
+        halves = [(0, 0, 20, 0.9), (20, 0, 20, 0.9), (0, 20, 20, 0.9), (20, 20, 20, 0.9)]
+        rule = FusionRule(segmenter=Curve(1, 0, 0, -3), detector=Curve(1, 0, 0, 0))
+        fused = fuse(drawn, detections(*halves), IMAGE, None, rule)
+        self.assertEqual(len(fused.cells), 4)
+        np.testing.assert_array_equal(np.bincount(fused.labels.ravel())[1:], [400] * 4)
+        doubted = [(x, y, side, 0.3) for x, y, side, _ in halves]
+        fused = fuse(drawn, detections(*doubted), IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["segmenter"])
+        self.assertEqual(len(fuse(drawn, detections(*halves), IMAGE, None).cells), 1)
+
+    def test_one_probable_cell_takes_the_place_of_pieces(self):
+        drawn = segmentation((0, 0, 20), (20, 0, 20), (0, 20, 20), (20, 20, 20), logit=0.2)
+        rule = FusionRule(segmenter=Curve(1, 0, 0, -1), detector=Curve(1, 0, 0, 0))
+        fused = fuse(drawn, detections((0, 0, 40, 0.95)), IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["detector"])
+        self.assertEqual((fused.labels == 1).sum(), 1600)
+
+    def test_a_cell_two_models_draw_differently_is_drawn_by_the_surer_one(self):
+        drawn = segmentation((10, 10, 20), logit=0.5)
+        seen = detections((20, 10, 20, 0.95))  # IoU of a third
+        rule = FusionRule(segmenter=Curve(1, 0, 0, 0), detector=Curve(1, 0, 0, 0))
+        fused = fuse(drawn, seen, IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["both"])
+        np.testing.assert_array_equal(np.flatnonzero(fused.labels[15]), np.arange(20, 40))
 
     def test_borders_are_the_detectors_where_it_draws_the_better_ones(self):
         rule = FusionRule(borders=DETECTOR)
@@ -148,5 +184,5 @@ class RuleTests(unittest.TestCase):
         self.assertEqual((fused.labels == 2).sum(), 16 * 20)
 
     def test_the_segmenter_alone_knows_no_rule(self):
-        rule = FusionRule(least=0.99, segmenter=Curve(1, -9))
+        rule = FusionRule(least=0.99, segmenter=Curve(1, 0, 0, -9))
         self.assertEqual(len(fuse(segmentation((0, 0, 10)), None, IMAGE, None, rule).cells), 1)

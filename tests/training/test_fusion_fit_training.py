@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from inference.detector import BoxMask, Detections
-from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule
+from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, Curve, FusionRule, logit
 from inference.segmenter import Segmentation
 from training.dataset import SnapshotImage
 from training.errors import Cancelled
-from training.fusion_fit import fit_curve, fit_rule, measure_rule
+from training.fusion_fit import USUAL, fit_curve, fit_rule, measure_rule
 
 SIDE, PITCH, CELL = 240, 24, 14
 GRID = [(y, x) for y in range(4, SIDE, PITCH) for x in range(4, SIDE, PITCH)]
@@ -122,13 +122,25 @@ class FusionFitTests(unittest.TestCase):
         told, untold = (measure_rule(models, UNFITTED, [each]) for each in (half, image))
         self.assertGreater(told["ap50"]["fused"], untold["ap50"]["fused"] + 0.2)
 
-    def test_a_handful_of_cells_fits_nothing(self):
+    def test_a_handful_of_cells_moves_the_rule_a_little_and_many_move_it(self):
         models = Flawed(self.folder)
         image = models.image(1)
         few = SnapshotImage(**{**image.__dict__, "complete_regions": ((0, 0, 50, 50),)})
-        rule = fit_rule(models, [few])
-        self.assertEqual((rule.both, rule.segmenter, rule.detector), (None, None, None))
-        self.assertEqual(rule.borders, SEGMENTER)
+        little = fit_rule(models, [few])
+        self.assertEqual(little.borders, SEGMENTER)
+        much = fit_rule(models, [models.image(seed) for seed in range(4)])
+        for family in (SEGMENTER, DETECTOR):
+            usual = np.array(astuple(USUAL[family]))
+            moved = [
+                np.abs(astuple(getattr(rule, family)) - usual).sum() for rule in (little, much)
+            ]
+            self.assertLess(moved[0], moved[1])
+
+    def test_images_without_a_cell_change_nothing(self):
+        models = Flawed(self.folder)
+        none = SnapshotImage(**{**models.image(1).__dict__, "complete_regions": ((0, 0, 2, 2),)})
+        rule = fit_rule(models, [none])
+        self.assertEqual((rule.segmenter, rule.detector, rule.borders), (None, None, SEGMENTER))
 
     def test_a_worker_told_to_leave_does(self):
         models = Flawed(self.folder)
@@ -138,14 +150,19 @@ class FusionFitTests(unittest.TestCase):
     def test_chances_are_honest_and_never_certain(self):
         rng = np.random.default_rng(0)
         score = rng.random(4000)
-        curve = fit_curve(score, rng.random(4000) < score**2)  # scores that promise too much
+        seen = np.column_stack([logit(score), rng.random((4000, 2))])
+        usual = USUAL[DETECTOR]
+        curve = fit_curve(seen, rng.random(4000) < score**2, usual)  # scores that promise too much
         for asked in (0.3, 0.6, 0.9):
-            self.assertAlmostEqual(curve(asked), asked**2, delta=0.06)
-        sure = fit_curve(np.linspace(0.6, 0.9, 20), np.ones(20, bool))
-        self.assertLess(sure(0.9), 0.99)
-        self.assertGreater(sure(0.9), 0.9)
-        fooled = fit_curve(score, rng.random(4000) > score)
-        self.assertLessEqual(fooled(0.2), fooled(0.9))
+            chance = curve(np.array([logit(asked), 0.5, 0.5]))
+            self.assertAlmostEqual(float(chance), asked**2, delta=0.06)
+        faultless = np.column_stack([logit(np.linspace(0.6, 0.9, 20)), np.ones((20, 2))])
+        sure = fit_curve(faultless, np.ones(20, bool), Curve(1, 0, 0, 0))(faultless[-1])
+        self.assertLess(sure, 0.995)
+        self.assertGreater(sure, 0.9)
+        fooled = fit_curve(seen, rng.random(4000) > score, usual)
+        low, high = fooled(np.array([[logit(0.2), 0, 0], [logit(0.9), 0, 0]]))
+        self.assertLessEqual(low, high)
 
     def test_a_rule_survives_json(self):
         models = Flawed(self.folder)

@@ -273,7 +273,7 @@ describe("FusionPanel", () => {
     expect(cells).toEqual(["0.912", "2.0 %", "3.0 %"]);
     expect(screen.getByRole("row", { name: /detector-1 alone/ }).textContent).toContain("0.850");
     const words = screen.getByText(/Learnt from 8 validation images/).textContent;
-    expect(words).toMatch(/only the segmenter sees stays \(too few to learn from\)/);
+    expect(words).toMatch(/only the segmenter sees stays \(no cell to learn from\)/);
     expect(words).toMatch(/only the detector sees stays from a chance of 46.% on/);
     expect(words).not.toContain("those of types");
   });
