@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=60, help="images it is measured on")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
+    if given.known * given.repeats > 500:
+        parser.error("More than 500 known images: some of them would be judged too.")
     logging.disable(logging.WARNING)
     minutes = [float(part) for part in given.minutes.split(",")]
     folders = [

@@ -10,27 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from inference.detector import Detections
-from inference.fusion_rule import DETECTOR, SEGMENTER, FusionRule
+from inference.fusion_rule import DETECTOR, FREE, SEGMENTER, FusionRule
 from inference.labels import relabel
-from inference.segmenter import Segmentation
 from inference.uncertainty import Sight
+
+if TYPE_CHECKING:
+    from inference.detector import Detections
+    from inference.segmenter import Segmentation
 
 SAME = 0.3  # IoU from which two drawings may be two sights of one cell
 AGREED = 0.5  # from here on they surely are
-FREE = 0.6  # share of a drawing that must be free of the others
 # What the drawing of the model with the better borders is worth more, where chances tie.
 _BETTER = 0.02
 # What a cell that both see is worth at least: it stays unless others take its place.
 _SEEN_TWICE = 0.01
 _MOST = 12  # drawings of one model in a knot up to which all choices are tried
+_MOST_TRIED = 2_000_000  # choices times the other model's drawings: a few MB
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,17 @@ class Drawings:
     def chosen(self, rule: FusionRule) -> NDArray[np.bool_]:
         """Which drawings (n + m,) have the greatest sum of worth, none excluding another.
 
-        A drawing is worth its chance over what a cell must have to raise AP (``rule.worth``).
+        A drawing is worth its chance over what a cell must have to raise AP (``rule.worth``), and
+        a little more where that settles a tie; where two drawings agree and exclude nothing else,
+        the model with the better borders draws the cell.
         """
         worth = np.array([_worth(rule, sight) for sight in self.sights], float)
         pick = worth > 0
-        for ours, theirs, shared in _knots(self.exclusive, self.count, len(self.sights)):
+        # What is worth nothing is not chosen, whatever it excludes.
+        rivals = self.exclusive[
+            pick[self.exclusive[:, 0]] & pick[self.count + self.exclusive[:, 1]]
+        ]
+        for ours, theirs, shared in _knots(rivals, self.count, len(self.sights)):
             both = np.concatenate([ours, theirs])
             pick[both] = False
             if len(ours) == len(theirs) == 1 and (self.sights[ours[0]].iou or 0) >= AGREED:
@@ -187,7 +195,7 @@ def _best(worth: NDArray[np.float64], ours: Rows, theirs: Rows, shared: Rows) ->
     all of the other's follow that none of them excludes.
     """
     few, many = (ours, theirs) if len(ours) <= len(theirs) else (theirs, ours)
-    if len(few) > _MOST:
+    if len(few) > _MOST or 2 ** len(few) * len(many) > _MOST_TRIED:
         return _greedy(worth, shared)
     blocks = np.zeros((len(few), len(many)), bool)
     for a, b in shared:

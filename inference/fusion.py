@@ -1,10 +1,10 @@
 """Two models' instances → one typed label image, and how far the two agree on each cell.
 
-Instances are matched by IoU. Cells both models see keep the mask of the one that draws the better
-borders; what one alone sees stays or goes by its calibrated chance, and where one draws a cell and
-the other two, the more probable drawing is taken (``Drawings.chosen``). A cell that overlaps others
-a little gets the pixels no other cell holds. Types come from the detector's type head on the final
-instances.
+Instances are matched by IoU. Cells on which both agree have the mask of the model that draws the
+better borders; what one alone sees stays or goes by its calibrated chance, and where one draws a
+cell and the other two, the more probable drawing is taken (``Drawings.chosen``). A cell that
+overlaps others a little gets the pixels no other cell holds. Types come from the detector's type
+head on the final instances.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.detector import BoxMask, Detections, Detector, largest_piece
-from inference.drawings import FREE, drawings, mean_probability
+from inference.drawings import drawings, mean_probability
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule, seen_by
 from inference.labels import relabel
 from inference.segmenter import Segmentation
 from inference.uncertainty import Sight
 
 SMALLEST = 15  # px², as the segmenter's min_size
+LEFT = 0.4  # share of a chosen drawing that the other chosen ones must leave
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def merge(
         for label, sight in sorted(theirs.items(), key=_by_score):
             canvas.add(detections.masks[both.order[label - 1]], sight)
     else:
-        canvas = _Canvas(both.drawn, theirs)
+        canvas = _Canvas(np.zeros_like(both.labels), {})
+        for label, sight in sorted(theirs.items(), key=_by_score):
+            canvas.add(detections.masks[both.order[label - 1]], sight)
         for box, label in _boxes(both.labels, ours):
             canvas.add(box, ours[label])
     return canvas.finished(), canvas.sights
@@ -123,9 +126,9 @@ class _Canvas:
         self.sights = list(cells.values())
 
     def add(self, box: BoxMask, sight: Sight) -> None:
-        """Draw one more cell, unless too little of it is free."""
+        """Draw one more cell, unless several others together leave too little of it free."""
         free = largest_piece(box.mask & (self._labels[box.place] == 0))
-        if free.sum() >= max(SMALLEST, FREE * box.mask.sum()):
+        if free.sum() >= max(SMALLEST, LEFT * box.mask.sum()):
             self.sights.append(sight)
             self._labels[box.place][free] = len(self.sights)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inference.uncertainty import Sight, existence_score
 
 BOTH, SEGMENTER, DETECTOR = "both", "segmenter", "detector"
+FREE = 0.6  # share of the smaller of two drawings that must be free of the other, or they clash
 SURE = 0.5  # detector's score from which a detection counts as a cell where no rule was fitted
 _CLIP = 1e-4  # scores are this far from 0 and 1 at least
 _UNSEEN = 1e-3  # worth of a sure detection where no rule was fitted: less than any segmented cell
@@ -61,9 +62,9 @@ def logit(score: Any) -> Any:
 class FusionRule:
     """How a segmenter's and a detector's drawings become one label image.
 
-    ``borders`` names the model whose masks are taken for cells both see; ``least`` is the chance
-    from which a cell of one model alone stays; the curves make chances of what both models say of
-    a segmenter's and of a detector's drawing, None where no validation cell was seen.
+    ``borders`` names the model whose masks are taken for cells on which both agree; ``least`` is
+    the chance from which a drawing pays; the curves make chances of what both models say of a
+    segmenter's and of a detector's drawing, None where no drawing of validation images was judged.
     """
 
     borders: str = SEGMENTER

@@ -36,7 +36,8 @@ class Sight:
     iou: float | None
     probabilities: Sequence[float]
     committee: bool  # whether a detector was asked at all
-    drawn_by: str = "segmenter"  # or "detector": whose mask it is
+    # Whose mask it is, "segmenter" or "detector"; the other's score is that of its own drawing.
+    drawn_by: str = "segmenter"
     # The segmenter's mean probability in a mask of the detector's.
     foreground: float | None = None
 

@@ -13,6 +13,7 @@ from annotator import storage
 from annotator.exceptions import NotHere, Unavailable
 from annotator.models import Family, Fusion, Image, Prediction
 from inference.flow_cache import KEPT_UP_TO, CachedFlows, FlowCacheError, unpack
+from inference.fusion_rule import FREE
 from inference.labels import cell_ids, iou_pairs
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def prediction_masks(
     """The segmenter's label image (H, W) at other thresholds; nothing is stored.
 
     Cells that these thresholds do not change are as the prediction has them: those that fusion
-    dropped stay away, those with the detector's borders keep them. One at a time in a process;
-    others wait for their turn.
+    dropped stay away, those with the detector's borders keep them, and those in whose place fusion
+    took others are these. One at a time in a process; others wait for their turn.
     """
     from inference.redecode import masks_of  # numba takes a second to load
 
@@ -131,11 +132,14 @@ def as_predicted(found: NDArray[Any], usual: NDArray[Any], predicted: NDArray[An
     for label, index in same.items():
         if index in drawn:
             number[drawn[index]] = label
-    # Where fusion took the detector's two cells for one of the segmenter's, both are shown.
-    areas = np.bincount(predicted.ravel())
-    within = np.bincount(predicted[np.isin(found, list(same))], minlength=areas.size)
-    others = np.flatnonzero((2 * within > areas) & (number == 0))
-    others = others[others > 0]
+    # Where fusion took other cells for the segmenter's (two for one, one for pieces), those.
+    unchanged = np.where(np.isin(found, list(same)), found, 0)
+    areas, others_areas = np.bincount(predicted.ravel()), np.bincount(unchanged.ravel())
+    mine, theirs, iou = iou_pairs(predicted, unchanged)
+    cells, rivals = predicted_ids[mine], cell_ids(unchanged)[theirs]
+    shared = iou * (areas[cells] + others_areas[rivals]) / (1 + iou)
+    excluding = shared > (1 - FREE) * np.minimum(areas[cells], others_areas[rivals])
+    others = np.unique(cells[excluding & (number[cells] == 0)])
     number = number.astype(np.int64)
     number[others] = int(found.max(initial=0)) + 1 + np.arange(others.size)
     shown = number[predicted]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
 import numpy as np
+from django.apps import apps
 from django.test import TestCase
 
 from annotator import storage
 from annotator.models import Family, Fusion, Image
-from annotator.services.flows import prediction_masks
+from annotator.services.flows import as_predicted, prediction_masks
 from inference.flow_cache import pack
 from inference.flows import masks_to_flows
 from inference.fusion_rule import Curve, FusionRule
@@ -81,6 +83,32 @@ class Flows(TestCase):
         # A rule that only adds cells leaves the segmenter's own.
         Fusion.objects.filter(pk=fusion.pk).update(rule=FusionRule().to_dict())
         self.assertEqual(self.masks(min_size=16).max(), 5)
+
+    def test_a_cell_in_the_place_of_a_piece_is_shown_with_other_thresholds_too(self) -> None:
+        usual = np.zeros((20, 20), np.uint16)
+        usual[5:10, 5:10] = 1
+        usual[15:18, 15:18] = 2
+        predicted = np.zeros_like(usual)
+        predicted[5:15, 5:15] = 7  # the piece is a quarter of it
+        shown = as_predicted(usual.copy(), usual, predicted)
+        np.testing.assert_array_equal(shown > 0, predicted > 0)
+
+    def test_a_rule_of_an_earlier_form_is_learnt_anew(self) -> None:
+        detector = make_version(self.dataset, Family.DETECTOR)
+        curve = {"slope": 1.0, "offset": 0.0}
+        earlier = {"borders": "segmenter", "least": 0.5, "both": None, "segmenter": curve}
+        for rule in (earlier, FusionRule().to_dict()):
+            Fusion.objects.all().delete()
+            Fusion.objects.create(
+                segmenter=self.prediction.segmenter,
+                detector=detector,
+                rule=rule,
+                images=1,
+                split="test",
+                figures={},
+            )
+            import_module("annotator.migrations.0008_rules_of_drawings").forget_earlier(apps, None)
+            self.assertEqual(Fusion.objects.exists(), rule is not earlier)
 
     def test_one_decode_at_a_time_and_the_others_wait(self) -> None:
         inside, most = 0, 0

@@ -153,6 +153,34 @@ class RuleTests(unittest.TestCase):
         self.assertEqual([cell.seen_by for cell in fused.cells], ["segmenter"])
         self.assertEqual(len(fuse(drawn, detections(*halves), IMAGE, None).cells), 1)
 
+    def test_a_weak_detection_does_not_decide_whose_borders_are_drawn(self):
+        drawn = segmentation((10, 10, 20))
+        rule = FusionRule(segmenter=Curve(1, 0, 0, 0), detector=Curve(1, 0, 0, 9))
+        sure = (12, 10, 20, 0.95)
+        alone = fuse(drawn, detections(sure), IMAGE, None, rule)
+        np.testing.assert_array_equal(alone.labels, drawn.labels)
+        weak = FusionRule(segmenter=Curve(1, 0, 0, 0), detector=Curve(3, 0, 0, 1))
+        beside = fuse(drawn, detections(sure, (10, 25, 6, 0.1)), IMAGE, None, weak)
+        np.testing.assert_array_equal(beside.labels, drawn.labels)
+
+    def test_detections_that_lap_over_each_other_are_both_drawn_instead_of_one_blob(self):
+        drawn = segmentation((0, 0, 34), logit=0.2)
+        rule = FusionRule(segmenter=Curve(1, 0, 0, -3), detector=Curve(1, 0, 0, 0))
+        lapping = detections((0, 0, 20, 0.9), (11, 0, 20, 0.8))  # 45 % of the second is the first's
+        fused = fuse(drawn, lapping, IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells].count("detector") > 0, True)
+        self.assertEqual(len(fused.cells), 2)
+
+    def test_masks_have_no_hole_where_a_detection_was_not_chosen(self):
+        rule = FusionRule(
+            borders=DETECTOR, segmenter=Curve(1, 0, 0, 0), detector=Curve(1, 4, 0, -3.5)
+        )
+        drawn = segmentation((10, 10, 20))
+        seen = detections((10, 10, 20, 0.8), (24, 24, 10, 0.9))  # the second over a corner, alone
+        fused = fuse(drawn, seen, IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["both"])
+        self.assertEqual((fused.labels == 1).sum(), 400)
+
     def test_one_probable_cell_takes_the_place_of_pieces(self):
         drawn = segmentation((0, 0, 20), (20, 0, 20), (0, 20, 20), (20, 20, 20), logit=0.2)
         rule = FusionRule(segmenter=Curve(1, 0, 0, -1), detector=Curve(1, 0, 0, 0))

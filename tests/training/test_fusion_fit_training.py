@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from inference.detector import BoxMask, Detections
+from inference.drawings import drawings
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, Curve, FusionRule, logit
 from inference.segmenter import Segmentation
 from training.dataset import SnapshotImage
 from training.errors import Cancelled
-from training.fusion_fit import USUAL, fit_curve, fit_rule, measure_rule
+from training.fusion_fit import (
+    USUAL,
+    _alone,
+    _fused,
+    _look,
+    fit_curve,
+    fit_rule,
+    measure_rule,
+)
 
 SIDE, PITCH, CELL = 240, 24, 14
 GRID = [(y, x) for y in range(4, SIDE, PITCH) for x in range(4, SIDE, PITCH)]
@@ -135,12 +144,47 @@ class FusionFitTests(unittest.TestCase):
                 np.abs(astuple(getattr(rule, family)) - usual).sum() for rule in (little, much)
             ]
             self.assertLess(moved[0], moved[1])
+            self.assertLess(moved[0], 2.0)
 
     def test_images_without_a_cell_change_nothing(self):
         models = Flawed(self.folder)
         none = SnapshotImage(**{**models.image(1).__dict__, "complete_regions": ((0, 0, 2, 2),)})
         rule = fit_rule(models, [none])
         self.assertEqual((rule.segmenter, rule.detector, rule.borders), (None, None, SEGMENTER))
+
+    def test_an_image_in_which_nothing_is_true_does_not_keep_everything(self):
+        models = Flawed(self.folder)
+        image = models.image(1)
+        np.save(image.labels_file, np.zeros((SIDE, SIDE), np.uint16))
+        self.assertGreaterEqual(fit_rule(models, [image]).least, 0.5)
+
+    def test_the_least_chance_is_lowered_only_for_cells_that_are_then_found(self):
+        models = Flawed(self.folder)
+        known = [models.image(seed) for seed in range(4)]
+        looked = [
+            _look(image, drawings(*models.seen_planes(models.planes(image.pixels()))))
+            for image in known
+        ]
+        rule = fit_rule(models, known)
+        higher = _fused(replace(rule, least=rule.least + 0.02), looked)
+        ap = _fused(rule, looked).ap
+        alone = [_alone(model, looked) for model in (SEGMENTER, DETECTOR)]
+        self.assertGreater(_fused(rule, looked).hits, max(each.hits for each in alone))
+        self.assertGreater(ap, max(each.ap for each in alone))
+        usual = ap / (1 + ap)
+        if rule.least < usual - 0.02:
+            self.assertGreater(_fused(rule, looked).hits, higher.hits)
+
+    def test_only_judged_drawings_teach(self):
+        models = Flawed(self.folder)
+        image = models.image(1)
+        half = SnapshotImage(**{**image.__dict__, "complete_regions": ((0, 0, SIDE // 2, SIDE),)})
+        known = fit_rule(models, [half])
+        labels = np.load(image.labels_file)
+        labels[:, SIDE // 2 :] = 0  # nobody has drawn the right half
+        np.save(image.labels_file, labels)
+        self.assertEqual(fit_rule(models, [half]), known)
+        self.assertNotEqual(fit_rule(models, [image]), known)
 
     def test_a_worker_told_to_leave_does(self):
         models = Flawed(self.folder)
