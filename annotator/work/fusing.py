@@ -60,7 +60,22 @@ def pair_rule(pair: Pair, predictor: Predictor) -> FusionRule:
                 "%s: cells are fused by default; no rule was fitted: %s", pair, error, exc_info=True
             )
             _failed[key] = time.monotonic()
-    return FusionRule.from_dict(fusion.rule) if fusion is not None else UNFITTED
+    return _read(fusion) if fusion is not None else UNFITTED
+
+
+def _read(fusion: Fusion) -> FusionRule:
+    """Its rule; the default where another hand or version wrote what cannot be read."""
+    try:
+        return FusionRule.from_dict(fusion.rule)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        log.warning(
+            "fusion %d: cells are fused by default; its rule cannot be read (%s: %s). Delete the "
+            "row, and the rule is fitted anew.",
+            fusion.pk,
+            type(error).__name__,
+            error,
+        )
+        return UNFITTED
 
 
 def _fitted(pair: Pair, predictor: Predictor) -> Fusion | None:

@@ -137,6 +137,24 @@ class PredictTest(TransactionTestCase):
         np.testing.assert_array_equal(stored, expected.labels)
         self.assertEqual(Fusion.objects.get().created_at, fusion.created_at)
 
+    def test_a_damaged_rule_costs_the_rule_and_no_prediction(self) -> None:
+        trained(self.dataset, "detector")
+        pair = current_pair(self.dataset)
+        assert pair is not None
+        assert pair.detector is not None
+        Fusion.objects.create(
+            segmenter=pair.segmenter,
+            detector=pair.detector,
+            rule={"segmenter": {"slope": 1.0}},
+            images=1,
+            split="test",
+            figures={},
+        )
+        with self.assertLogs("annotator.work.fusing", "WARNING") as logs:
+            done = predict_pending(dataset=self.dataset)
+        self.assertEqual((done.images, done.failed), (6, 0))
+        self.assertIn("its rule cannot be read", logs.output[0])
+
     def test_a_worker_told_to_leave_leaves_in_the_midst_of_a_fit_and_of_a_large_image(self) -> None:
         trained(self.dataset, "detector")
         predict_pending(dataset=self.dataset)

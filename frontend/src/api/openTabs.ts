@@ -39,7 +39,10 @@ export function noteOpen(key: string, writer: string): () => void {
 
 /** May another tab have it? True also where that cannot be known. */
 export function mayBeElsewhere(key: string, writer: string): boolean {
-  const others = attempt(() => names().filter((name) => name.startsWith(nameOf(key, ""))));
+  const others = attempt(() => {
+    tryRoom(key, writer);
+    return names().filter((name) => name.startsWith(nameOf(key, "")));
+  });
   return others === null || others.some((name) => name !== nameOf(key, writer));
 }
 
@@ -49,6 +52,13 @@ function names(): string[] {
   return Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
 }
 
+/** Raises where storage is full: the other tabs cannot have noted anything either. */
+function tryRoom(key: string, writer: string): void {
+  const probe = nameOf(`?${key}`, writer);
+  localStorage.setItem(probe, String(Date.now()));
+  localStorage.removeItem(probe);
+}
+
 function forgetCrashed(): void {
   for (const name of names()) {
     const age = Date.now() - Number(localStorage.getItem(name));
@@ -56,7 +66,7 @@ function forgetCrashed(): void {
   }
 }
 
-/** Null where storage is forbidden. */
+/** Null where storage is forbidden or full. */
 function attempt<T>(work: () => T): T | null {
   try {
     return work();

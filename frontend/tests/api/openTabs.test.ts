@@ -44,3 +44,12 @@ it("where storage is forbidden the other tabs are asked", () => {
   expect(mayBeElsewhere("alice/7", "here")).toBe(true);
   vi.unstubAllGlobals();
 });
+
+it("where storage is full the other tabs are asked", () => {
+  vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw new DOMException("full", "QuotaExceededError");
+  });
+  const close = noteOpen("alice/7", "there");
+  expect(mayBeElsewhere("alice/7", "here")).toBe(true);
+  close();
+});

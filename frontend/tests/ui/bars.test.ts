@@ -71,10 +71,28 @@ it("the map is folded away, and stays so", async () => {
   editor.resize({ width: 100, height: 20 });
   const { unmount } = render(Minimap, { editor });
   expect(screen.getByRole("img")).toBeDefined();
-  await fireEvent.click(screen.getByRole("button", { name: /Map/ }));
+  await fireEvent.click(screen.getByRole("button", { name: "Map" }));
   unmount();
   render(Minimap, { editor });
   expect(screen.queryByRole("img")).toBeNull();
+  vi.restoreAllMocks();
+});
+
+it("the map goes to another corner, and stays there", async () => {
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
+  localStorage.clear();
+  editor.resize({ width: 100, height: 20 });
+  const { unmount } = render(Minimap, { editor });
+  const at = (): string[] => [...screen.getByRole("group", { name: "Map" }).classList];
+  expect(at()).toEqual(expect.arrayContaining(["left", "bottom"]));
+  const round = "Map to the next corner";
+  await fireEvent.click(screen.getByRole("button", { name: round }));
+  unmount();
+  render(Minimap, { editor });
+  expect(at()).toEqual(expect.arrayContaining(["left", "top"]));
+  await fireEvent.click(screen.getByRole("button", { name: round }));
+  await fireEvent.click(screen.getByRole("button", { name: round }));
+  expect(at()).toEqual(expect.arrayContaining(["left", "bottom"]));
   vi.restoreAllMocks();
 });
 
@@ -83,7 +101,7 @@ it("a cell under the map is not pointed at", async () => {
   editor.resize({ width: 100, height: 20 });
   render(Minimap, { editor });
   editor.pointer = { x: 0, y: 0 };
-  await fireEvent.pointerEnter(screen.getByRole("img"));
+  await fireEvent.pointerEnter(screen.getByRole("group", { name: "Map" }));
   expect(editor.pointer).toBeNull();
   vi.restoreAllMocks();
 });
