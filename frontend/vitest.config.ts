@@ -9,6 +9,7 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     environment: "node",
     maxWorkers: 2,
+    setupFiles: ["tests/setup.ts"],
     testTimeout: 20_000,
   },
 });

@@ -12,6 +12,8 @@ export interface Held {
   readonly edits: number;
   /** Milliseconds since 1970, of the last edit. */
   readonly editedAt: number;
+  /** False where neither this browser nor the server has all of them. */
+  readonly kept: boolean;
   /** Number of the head revision it builds on. */
   readonly revision: number;
 }

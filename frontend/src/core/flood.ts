@@ -1,7 +1,11 @@
-/** The wand: the bright region around a clicked pixel, between bounds read from its surroundings. */
+/**
+ * The wand: the bright region around a clicked pixel, between bounds read from its surroundings;
+ * where nuclei are seen it stays nearer to its own than to the next one.
+ */
 import type { MaskDocument } from "./document";
 import { grow, intersect, type Box, type Point, type Span } from "./geometry";
 import type { LabelImage } from "./labelImage";
+import { hillOf } from "./hills";
 import { readIntensity, smoothed, type Intensity } from "./landscape";
 import type { Rule } from "./paint";
 import { holesIn, spansWhere, type Window } from "./regions";
@@ -9,13 +13,23 @@ import { holesIn, spansWhere, type Window } from "./regions";
 /** The surroundings of a click, read once; a region is cut from them at any tolerance. */
 export interface Field {
   readonly box: Box;
-  /** 1 where a region may grow. */
+  /** 1 where a region may grow: near enough, and of the clicked nucleus. */
   readonly free: Window;
   readonly values: Float32Array;
   /** The clicked pixel. */
   readonly seed: number;
   /** Least values of a region at tolerance 1, 0 and −1. */
   readonly bounds: { readonly widest: number; readonly usual: number; readonly tightest: number };
+}
+
+/** What is clicked on. */
+export interface Click {
+  readonly at: Point;
+  /** How far from it a cell may extend, in px. */
+  readonly reach: number;
+  readonly rule: Rule;
+  /** The nucleus channel; null: cells are told apart by their brightness only. */
+  readonly nuclei: Intensity | null;
 }
 
 const BINS = 128;
@@ -26,30 +40,37 @@ const CLASSES = 4;
 /** Hands draw around the blur of an edge, not along the middle of its slope. */
 const GENEROUS = 0.15;
 
-/** A region reaches this many diameters of the image's usual cell from the click. */
-const REACH = 1.5;
+/**
+ * A region reaches this many diameters of the image's usual cell from the click; further where
+ * nuclei keep it from running into the next cell.
+ */
+const REACH = { alone: 1.5, withNuclei: 2.25 };
 const REACHES = { least: 12, usual: 60, most: 200 };
+/** Two nuclei are two where it is darker between them than this share of the darker one. */
+const BETWEEN = 0.75;
+/** Nuclei are smoothed over this share of the reach, by so many rounds at most. */
+const SMOOTHING = { share: 0.08, most: 12 };
+/** So many standard deviations of the noise between two nuclei are not seen. */
+const NOISE = 4;
+
 /** Fewer cells than this do not tell what is usual. */
 const FEW = 3;
 
 /** How far from a click a cell of this image may extend, in px. */
-export function reachOf(doc: MaskDocument): number {
+export function reachOf(doc: MaskDocument, withNuclei: boolean): number {
   if (doc.geometry.size < FEW) return REACHES.usual;
   const areas = [...doc.geometry.entries()].map(([, { area }]) => area).sort((a, b) => a - b);
   const median = areas[Math.floor(areas.length / 2)] as number;
+  const times = withNuclei ? REACH.withNuclei : REACH.alone;
   const diameter = 2 * Math.sqrt(median / Math.PI);
-  return Math.min(REACHES.most, Math.max(REACHES.least, REACH * diameter));
+  return Math.min(REACHES.most, Math.max(REACHES.least, times * diameter));
 }
 
 /**
  * Read the surroundings of a click: within `reach` pixels, where `rule` lets a new cell grow.
  * Null where the click is outside the image or on a pixel that may not change.
  */
-export function fieldAround(
-  labels: LabelImage,
-  intensity: Intensity,
-  click: { readonly at: Point; readonly reach: number; readonly rule: Rule },
-): Field | null {
+export function fieldAround(labels: LabelImage, intensity: Intensity, click: Click): Field | null {
   const x = Math.floor(click.at.x);
   const y = Math.floor(click.at.y);
   const reach = Math.ceil(click.reach);
@@ -63,10 +84,36 @@ export function fieldAround(
     const dy = box.y0 + Math.floor(at / size.width) - y;
     return Number(click.rule(label) && dx * dx + dy * dy <= reach * reach);
   });
-  const free = { values: allowed, ...size };
   const everywhere = { values: new Uint8Array(allowed.length).fill(1), ...size };
+  const near = { values: allowed, ...size };
+  const nuclei = click.nuclei === null ? null : readIntensity(click.nuclei, box);
+  const own = nuclei === null ? allowed : ofNucleus(near, seed, { nuclei, reach });
+  const free = { values: own, ...size };
   const values = smoothed(everywhere, smoothed(everywhere, readIntensity(intensity, box)));
   return withBounds({ box, free, values, seed }, { x, y, reach });
+}
+
+/** The pixels that are nearer, up the blur of the nuclei, to the clicked nucleus than to another. */
+function ofNucleus(
+  near: Window,
+  seed: number,
+  { nuclei, reach }: { readonly nuclei: Float32Array; readonly reach: number },
+): Uint8Array {
+  const everywhere = { ...near, values: near.values.map(() => 1) };
+  // A mean of 3 × 3 pixels has a variance of 2/3 along each axis.
+  const wanted = Math.round(1.5 * (SMOOTHING.share * reach) ** 2);
+  const rounds = Math.min(SMOOTHING.most, Math.max(1, wanted));
+  let smooth = smoothed(everywhere, nuclei);
+  const noise =
+    1.5 *
+    quantile(
+      nuclei.map((value, at) => Math.abs(value - (smooth[at] ?? 0))),
+      0.5,
+    );
+  for (let round = 1; round < rounds; round++) smooth = smoothed(everywhere, smooth);
+  // What is left of white noise under a Gaussian of that variance.
+  const left = noise / Math.sqrt(4 * Math.PI * ((2 / 3) * rounds));
+  return hillOf(near, smooth, seed, { share: BETWEEN, rise: NOISE * left });
 }
 
 function withBounds(

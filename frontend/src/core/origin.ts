@@ -5,6 +5,9 @@ import { CellsStep, PaintStep, type Step } from "./steps";
 
 /** Names of gestures by which cells are told apart. */
 export const GESTURE = {
+  brush: "Brush",
+  polygon: "Polygon",
+  wand: "Wand",
   split: "Split",
   separate: "Separate pieces",
   pick: "Pick cell",

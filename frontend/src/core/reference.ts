@@ -8,11 +8,18 @@ export interface Reference {
   readonly cytoplasm: Intensity | null;
   /** The cytoplasm channel, else all channels together; null without an image. */
   readonly brightness: Intensity | null;
+  /** The nucleus channel, where another shows the cytoplasm. */
+  readonly nuclei: Intensity | null;
   /** What the model predicted, beside whatever revision is being corrected. */
   readonly model: MaskDocument | null;
 }
 
-export const NO_REFERENCE: Reference = { cytoplasm: null, brightness: null, model: null };
+export const NO_REFERENCE: Reference = {
+  cytoplasm: null,
+  brightness: null,
+  nuclei: null,
+  model: null,
+};
 
 export function referenceOf(
   image: {
@@ -24,7 +31,15 @@ export function referenceOf(
   model: MaskDocument | null,
 ): Reference {
   const { width, height, channels, roles } = image;
-  const values = channels[roles.indexOf("cytoplasm")];
-  const cytoplasm = values === undefined ? null : { width, height, values };
-  return { cytoplasm, brightness: cytoplasm ?? brightnessOf(channels, image), model };
+  const channelOf = (role: string): Intensity | null => {
+    const values = channels[roles.indexOf(role)];
+    return values === undefined ? null : { width, height, values };
+  };
+  const cytoplasm = channelOf("cytoplasm");
+  return {
+    cytoplasm,
+    brightness: cytoplasm ?? brightnessOf(channels, image),
+    nuclei: cytoplasm === null ? null : channelOf("nucleus"),
+    model,
+  };
 }

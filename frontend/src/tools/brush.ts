@@ -1,6 +1,7 @@
 /** Brush: extends the cell the stroke starts on (or the selected one it touches), else a new one. */
 import { newCellStep } from "../core/commands";
 import type { Point } from "../core/geometry";
+import { GESTURE } from "../core/origin";
 import { labelsUnder, paintable, paintSpans } from "../core/paint";
 import { diskSpans, strokeSpans } from "../core/raster";
 import type { EditorState } from "../core/state";
@@ -29,7 +30,7 @@ export class Brush extends Stroke {
     this.opening = [];
     if (steps.length === 0) return;
     const selection = new Set([this.label]);
-    dispatch({ kind: "edit", name: "Brush", steps, selection, open: true });
+    dispatch({ kind: "edit", name: GESTURE.brush, steps, selection, open: true });
   }
 
   protected override finish({ state, dispatch }: ToolContext): void {

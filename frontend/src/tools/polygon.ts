@@ -5,6 +5,7 @@
  */
 import { newCellStep } from "../core/commands";
 import { distance, type Point } from "../core/geometry";
+import { GESTURE } from "../core/origin";
 import type { OverlayShape, Tone } from "../core/overlay";
 import { only, paintable, paintSpans } from "../core/paint";
 import { polygonSpans } from "../core/raster";
@@ -36,6 +37,10 @@ export class Polygon implements Tool {
 
   get busy(): boolean {
     return this.phase.kind !== "idle";
+  }
+
+  get redoable(): boolean {
+    return this.taken.length > 0;
   }
 
   pointerDown(context: ToolContext, input: PointerInput): void {
@@ -144,7 +149,7 @@ export class Polygon implements Tool {
     }
     if (steps.every((step) => step.isEmpty)) return;
     const opening = label > doc.highest ? [newCellStep(label, options.brushMeta)] : [];
-    const name = shape.tone === "remove" ? "Cut polygon" : "Polygon";
+    const name = shape.tone === "remove" ? "Cut polygon" : GESTURE.polygon;
     const chosen = shape.tone === "remove" ? selection : new Set([label]);
     context.dispatch({ kind: "edit", name, steps: [...opening, ...steps], selection: chosen });
     context.dispatch({ kind: "set", options: { startNew: false } });

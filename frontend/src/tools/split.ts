@@ -33,6 +33,10 @@ export class Split implements Tool {
     return this.phase.kind !== "idle";
   }
 
+  get redoable(): boolean {
+    return this.taken.length > 0;
+  }
+
   pointerDown(_context: ToolContext, input: PointerInput): void {
     this.phase = { kind: "pointing", from: input };
   }

@@ -76,6 +76,8 @@ export interface Tool {
   undo?(): boolean;
   /** Put the click there again that was taken back last; false when no gesture is in progress. */
   redo?(): boolean;
+  /** A click was taken back that `redo` would put there again. */
+  readonly redoable?: boolean;
   /** True from pointerDown until the gesture is over. */
   readonly busy: boolean;
   /** What to draw, given where the pointer is (null: outside the view) and the scale. */

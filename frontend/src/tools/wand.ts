@@ -7,6 +7,7 @@ import { fieldAround, reachOf, regionAt, type Field } from "../core/flood";
 import type { Point } from "../core/geometry";
 import type { LabelImage } from "../core/labelImage";
 import type { OverlayShape } from "../core/overlay";
+import { GESTURE } from "../core/origin";
 import { paintable, paintSpans } from "../core/paint";
 import type { PaintStep } from "../core/steps";
 import type { PointerInput, Tool, ToolContext } from "./tool";
@@ -40,8 +41,10 @@ export class Wand implements Tool {
   pointerDown(context: ToolContext, { at, screen }: PointerInput): void {
     const { doc, options, reference } = context.state;
     if (reference.brightness === null) return;
-    const click = { at, reach: reachOf(doc), rule: paintable(options.mode) };
-    const field = fieldAround(doc.labels, reference.brightness, click);
+    const { brightness, nuclei } = reference;
+    const reach = reachOf(doc, nuclei !== null);
+    const click = { at, reach, rule: paintable(options.mode), nuclei };
+    const field = fieldAround(doc.labels, brightness, click);
     if (field === null) return;
     const { labels } = doc;
     const label = doc.highest + 1;
@@ -97,6 +100,6 @@ export class Wand implements Tool {
       hold.painted === null ? newCellStep(label, options.brushMeta) : hold.painted.invert();
     this.hold = { ...hold, painted };
     const selection = new Set([label]);
-    dispatch({ kind: "edit", name: "Wand", steps: [before, painted], selection, open: true });
+    dispatch({ kind: "edit", name: GESTURE.wand, steps: [before, painted], selection, open: true });
   }
 }

@@ -11,7 +11,7 @@ export interface MetricColumn {
   key: Figure;
   name: string;
   about: string;
-  better: "high" | "low";
+  better: "high" | "low" | "near zero";
 }
 
 export interface VersionRow {
@@ -53,8 +53,8 @@ const COLUMNS: readonly MetricColumn[] = [
   {
     key: "mono_mixed_gap",
     name: "Gap",
-    about: "Type accuracy on single-type images minus that on mixed images",
-    better: "low",
+    about: "Type accuracy on single-type images minus that on mixed images; best near zero",
+    better: "near zero",
   },
   {
     key: "type_calibration_error",
@@ -86,14 +86,18 @@ export function compare(versions: readonly ModelVersion[]): Comparison {
   const best: Comparison["best"] = {};
   for (const { key, better } of columns) {
     const values = fresh.flatMap(({ metrics }) => metrics[key] ?? []);
-    if (values.length > 1)
-      best[key] = better === "high" ? Math.max(...values) : Math.min(...values);
+    if (values.length > 1) best[key] = values.reduce((a, b) => (isBetter(b, a, better) ? b : a));
   }
   return { rows, columns, images: newest?.images ?? null, best };
 }
 
 /** A metric as it stands in a table. */
 export const metricText = (value: number | null | undefined): string => score(value, 3);
+
+function isBetter(value: number, than: number, better: MetricColumn["better"]): boolean {
+  if (better === "near zero") return Math.abs(value) < Math.abs(than);
+  return better === "high" ? value > than : value < than;
+}
 
 function onTest(evaluations: readonly Evaluation[]): Evaluation[] {
   return evaluations.filter(({ split }) => split === "test");

@@ -26,8 +26,13 @@ const at = { x: 40.5, y: 40.5 };
 const cell = { x: 40, y: 40, radius: 10, value: 900 };
 const DISK = Math.PI * 100;
 
-function field(intensity: Intensity, labels = blank, rule = background): Field {
-  const found = fieldAround(labels, intensity, { at, reach: 30, rule });
+function field(
+  intensity: Intensity,
+  labels = blank,
+  rule = background,
+  nuclei: Intensity | null = null,
+): Field {
+  const found = fieldAround(labels, intensity, { at, reach: 30, rule, nuclei });
   if (found === null) throw new Error("no field");
   return found;
 }
@@ -131,7 +136,7 @@ describe("the wand's region", () => {
     expect(areaOf(regionAt(field(scene([cell]), labels, anyLabel), 0))).toBeGreaterThan(
       areaOf(protectedSpans),
     );
-    const on = { at: { x: 50, y: 40 }, reach: 20, rule: background };
+    const on = { at: { x: 50, y: 40 }, reach: 20, rule: background, nuclei: null };
     expect(fieldAround(labels, scene([cell]), on)).toBeNull();
   });
 
@@ -144,12 +149,38 @@ describe("the wand's region", () => {
     expect(areaOf(regionAt(found, 0))).toBeLessThan(0.5 * Math.PI * 30 * 30);
   });
 
+  it("ends between two nuclei of cells that touch", () => {
+    // Two disks of one brightness that overlap widely: only their nuclei tell them apart.
+    const both = scene([cell, { ...cell, x: 55 }]);
+    const nuclei = scene([
+      { x: 40, y: 40, radius: 4, value: 700 },
+      { x: 55, y: 40, radius: 4, value: 500 },
+    ]);
+    const together = areaOf(regionAt(field(both), 0));
+    expect(together).toBeGreaterThan(1.6 * DISK);
+    const spans = regionAt(field(both, blank, background, nuclei), 0);
+    expect(areaOf(spans)).toBeGreaterThan(0.8 * DISK);
+    expect(areaOf(spans)).toBeLessThan(1.25 * DISK);
+    expect(Math.max(...spans.map(({ x1 }) => x1))).toBeLessThan(53);
+  });
+
+  it("is whole where the nucleus channel shows one nucleus, or noise only", () => {
+    const alone = areaOf(regionAt(field(scene([cell])), 0));
+    const one = scene([{ x: 42, y: 40, radius: 4, value: 700 }], 60);
+    const noise = scene([], 200);
+    for (const nuclei of [one, noise]) {
+      const area = areaOf(regionAt(field(scene([cell]), blank, background, nuclei), 0));
+      expect(area).toBeGreaterThan(0.9 * alone);
+    }
+  });
+
   it("is none outside the image", () => {
-    const outside = { at: { x: -1, y: 4 }, reach: 20, rule: background };
+    const outside = { at: { x: -1, y: 4 }, reach: 20, rule: background, nuclei: null };
     expect(fieldAround(blank, scene([cell]), outside)).toBeNull();
   });
 });
 
-it("the wand reaches one and a half diameters of the usual cell", () => {
-  expect(reachOf(gridOfCells(120, 3))).toBeCloseTo(1.5 * 36, -1);
+it("the wand reaches one and a half diameters of the usual cell, with nuclei further", () => {
+  expect(reachOf(gridOfCells(120, 3), false)).toBeCloseTo(1.5 * 36, -1);
+  expect(reachOf(gridOfCells(120, 3), true)).toBeCloseTo(2.25 * 36, -1);
 });

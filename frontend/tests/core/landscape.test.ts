@@ -76,6 +76,8 @@ describe("reading the image", () => {
     expect(named.brightness?.values).toBe(cytoplasm);
     const unnamed = referenceOf({ ...size, channels, roles: ["nucleus", "other"] }, null);
     expect(unnamed.cytoplasm).toBeNull();
+    expect(named.nuclei?.values).toBe(nucleus);
+    expect(unnamed.nuclei, "cells are told apart by what shows them").toBeNull();
     expect([...(unnamed.brightness?.values ?? [])].map((value) => Math.round(value * 10))).toEqual([
       0, 2, 4, 6, 8, 20,
     ]);

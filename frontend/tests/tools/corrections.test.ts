@@ -82,7 +82,11 @@ describe("split", () => {
   it("undo takes seeds back and redo sets them again, as long as there is one", () => {
     const tool = new Split();
     const hand = new Hand(tool, picture(bar)).click(1.5, 1).click(4.5, 1).click(8.5, 1);
-    expect([tool.undo(), tool.undo(), tool.redo(), tool.redo()]).toEqual([true, true, true, true]);
+    expect([tool.redoable, tool.undo(), tool.redoable]).toEqual([false, true, true]);
+    expect([tool.undo(), tool.redo(), tool.redo(), tool.redoable]).toEqual([
+      ...[true, true, true],
+      false,
+    ]);
     expect(tool.overlay()).toMatchObject([1.5, 4.5, 8.5].map((x) => ({ kind: "seed", at: { x } })));
     expect([tool.undo(), tool.undo(), tool.undo()]).toEqual([true, true, true]);
     expect([tool.busy, tool.undo(), tool.redo()]).toEqual([false, false, false]);

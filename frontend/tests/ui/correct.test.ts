@@ -190,7 +190,7 @@ describe("leaving", () => {
 
   it("does not give back what another tab of the browser works on", async () => {
     vi.stubGlobal("BroadcastChannel", Channel);
-    const held = { writer: "there", edits: 2, editedAt: 1, revision: 0 };
+    const held = { writer: "there", edits: 2, editedAt: 1, revision: 0, kept: true };
     const handOver = () => Promise.resolve(held);
     const stop = new Tabs(journalKey("", 7), "there").start({ held: () => held, handOver });
     const { unmount } = render(CorrectPage, { datasetId: 1 });
@@ -199,6 +199,16 @@ describe("leaving", () => {
     unmount();
     stop();
     expect(sent()).toEqual(["datasets/1/queue/next/"]);
+  });
+
+  it("opened by their addresses too, the next image has the tool of the one before", async () => {
+    const { unmount } = render(CorrectPage, { datasetId: 1 });
+    await open();
+    built.editors.at(-1)?.chooseTool("eraser");
+    unmount();
+    render(CorrectPage, { imageId: 7 });
+    await open();
+    expect(built.editors.at(-1)?.tool).toBe("eraser");
   });
 
   it("by closing the window gives the image back too", async () => {

@@ -82,4 +82,25 @@ describe("training elsewhere", () => {
     expect((await screen.findByRole("alert")).textContent).toContain("Copy it again.");
     expect(arrived).not.toHaveBeenCalled();
   });
+
+  it("goes on saying why a file was refused while it looks at the bundle", async () => {
+    let looks = 0;
+    open(({ method, address }) => {
+      if (address.includes("trained-models")) {
+        return json({ message: "x.zip was cut off. Copy it again.", code: "bad" }, 400);
+      }
+      if (method === "POST") return json(BUNDLE, 202);
+      looks++;
+      return looks === 1 ? json({ message: "The server restarts." }, 503) : json(BUNDLE);
+    });
+    await fireEvent.click(screen.getByRole("button", { name: "Make a training bundle" }));
+    expect(await screen.findByText("The bundle is being written…")).toBeDefined();
+    await send("x.zip");
+    expect(await screen.findByText("The server restarts.", {}, PATIENT)).toBeDefined();
+    await vi.waitFor(() => {
+      expect(looks).toBeGreaterThan(1);
+      expect(screen.queryByText("The server restarts.")).toBeNull();
+    }, PATIENT);
+    expect(screen.getByRole("alert").textContent).toBe("x.zip was cut off. Copy it again.");
+  });
 });

@@ -145,6 +145,28 @@ it("the undo button takes points back as well", async () => {
   expect(editor.tools.polygon.busy).toBe(false);
 });
 
+it("the redo button can be pressed only when a point was taken back", async () => {
+  editor.run(deleteCells(new Set([1])));
+  editor.undo();
+  render(ToolRail, { desk: desk() });
+  press("p");
+  click(8, 8);
+  click(12, 8);
+  const redo = await screen.findByRole<HTMLButtonElement>("button", { name: /^Set it again/ });
+  expect(redo.disabled).toBe(true);
+  editor.undo();
+  await vi.waitFor(() => {
+    expect(redo.disabled).toBe(false);
+  });
+  redo.click();
+  await vi.waitFor(() => {
+    expect(redo.disabled).toBe(true);
+  });
+  press("Escape");
+  const other = await screen.findByRole<HTMLButtonElement>("button", { name: /^Redo delete/ });
+  expect(other.disabled).toBe(false);
+});
+
 it("the line below the image says what Shift and Alt do in a polygon on a selected cell", () => {
   press("p");
   click(8, 8);

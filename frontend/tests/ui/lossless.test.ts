@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 /** What the pages say and offer when work is in danger. */
 import "fake-indexeddb/auto";
-import { configure, fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
+import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { tick } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, findJournal, journalKey } from "../../src/api/journal";
@@ -19,9 +19,6 @@ import { stubDialogs } from "./dialogs";
 import { opened, revision } from "./opened";
 import { dataset } from "./rows";
 import { endAll, workOn } from "./visits";
-
-// Packing and storage take their time on a busy machine.
-configure({ asyncUtilTimeout: 5_000 });
 
 class NoResize {
   observe = (): void => undefined;
@@ -193,7 +190,7 @@ describe("the data set's page", () => {
     const row = { image: 7, name: "mixed_b1_1.tif", saved_at: new Date().toISOString() };
     answer = () => json({ drafts: [row] });
     const writer = newWriter();
-    const held = { writer, edits: 3, editedAt: 0, revision: 0 };
+    const held = { writer, edits: 3, editedAt: 0, revision: 0, kept: true };
     const stop = new Tabs(journalKey("alice", 7), writer).start({
       held: () => held,
       handOver: () => Promise.resolve(held),

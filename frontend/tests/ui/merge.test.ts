@@ -56,6 +56,7 @@ it("whoever takes all of theirs takes their complete regions too", async () => {
     work,
     theirs: theirs({ regions }),
     submitted: vi.fn(),
+    notYet: vi.fn(),
     close: vi.fn(),
   });
   const choice = screen.getByRole("radiogroup", { name: /^Complete regions/ });
@@ -72,7 +73,14 @@ it("each choice says of which cell it is", () => {
   const changed = theirs({
     meta: editor.opened.doc.meta.with([[1, { type: "N2a", source: "human" }]]),
   });
-  render(MergeView, { editor, work, theirs: changed, submitted: vi.fn(), close: vi.fn() });
+  render(MergeView, {
+    editor,
+    work,
+    theirs: changed,
+    submitted: vi.fn(),
+    notYet: vi.fn(),
+    close: vi.fn(),
+  });
   const choice = screen.getByRole("radiogroup", { name: "1. another type" });
   expect(within(choice).getAllByRole("radio")).toHaveLength(2);
 });
@@ -80,7 +88,14 @@ it("each choice says of which cell it is", () => {
 it("a merge view that is closed gives the focus back", () => {
   const button = document.body.appendChild(document.createElement("button"));
   button.focus();
-  const props = { editor, work, theirs: theirs(), submitted: vi.fn(), close: vi.fn() };
+  const props = {
+    editor,
+    work,
+    theirs: theirs(),
+    submitted: vi.fn(),
+    notYet: vi.fn(),
+    close: vi.fn(),
+  };
   const { unmount } = render(MergeView, props);
   expect(document.activeElement).not.toBe(button);
   unmount();
@@ -104,7 +119,7 @@ it("mine is discarded only when that is confirmed", async () => {
   editor.run(assignType([1], "N2a"));
   work.trouble = { kind: "stale", message: "Saved by bob." };
   const reload = vi.fn();
-  render(TroubleDialog, { work, submitted: vi.fn(), reload });
+  render(TroubleDialog, { work, submitAnyway: vi.fn(), reload });
   await fireEvent.click(screen.getByRole("button", { name: "Discard mine" }));
   expect([reload.mock.calls.length, work.unsaved]).toEqual([0, true]);
   await fireEvent.click(screen.getByRole("button", { name: "Discard your edit" }));

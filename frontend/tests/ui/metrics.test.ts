@@ -26,6 +26,16 @@ describe("compare", () => {
     ]);
     expect(best.count_error).toBe(0.1);
   });
+  it("calls the gap nearest to zero the best one, on either side of it", () => {
+    const at = "2026-02-01T00:00:00Z";
+    const gaps = (...values: number[]) =>
+      compare(
+        values.map((mono_mixed_gap, index) =>
+          version(index, [evaluation("h", at, { mono_mixed_gap })]),
+        ),
+      ).best.mono_mixed_gap;
+    expect([gaps(-0.3, 0.05, 0.1), gaps(0.2, -0.02), gaps(0.1, 0)]).toEqual([0.05, -0.02, 0]);
+  });
   it("crowns nobody who stands alone", () => {
     expect(compare([version(1, [old])]).best).toEqual({});
   });

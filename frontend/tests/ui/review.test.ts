@@ -7,6 +7,7 @@ import { openDocument } from "../../src/core/document";
 import type { Evidence } from "../../src/core/evidence";
 import type { Box } from "../../src/core/geometry";
 import { toImage, toScreen } from "../../src/render/camera";
+import { mapPlace } from "../../src/ui/editor/mapPlace.svelte";
 import { broughtIn } from "../../src/ui/editor/bringing";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import FlagDialog from "../../src/ui/editor/FlagDialog.svelte";
@@ -186,7 +187,18 @@ describe("review mode", () => {
       expect(over({ x0: 400, y0: 0, x1: 430, y1: 30 })).toBeCloseTo(100);
       expect(over({ x0: 870, y0: 0, x1: 900, y1: 30 })).toBeCloseTo(176);
       expect(over({ x0: 400, y0: 400, x1: 430, y1: 430 })).toBeCloseTo(335 - 60);
-      expect(over({ x0: 0, y0: 870, x1: 30, y1: 900 })).toBeLessThan(670 - 210 - 119);
+      const corners = [
+        { x0: 0, y0: 870, x1: 30, y1: 900 },
+        { x0: 870, y0: 870, x1: 900, y1: 900 },
+      ] as const;
+      const clear = (): boolean[] => corners.map((box) => over(box) < 670 - 210 - 119);
+      expect(clear()).toEqual([true, false]);
+      mapPlace.change();
+      expect(clear()).toEqual([false, true]);
+      mapPlace.change();
+      mapPlace.fold();
+      expect(clear()).toEqual([false, false]);
+      mapPlace.fold();
     });
 
     it("at the image's edge nothing beside it is shown", () => {

@@ -238,6 +238,27 @@ describe("the panel", () => {
     expect(await screen.findByText("cancelled")).toBeDefined();
   });
 
+  it("reads a search while it moves, and one that is over only when the list has news", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    const reads = (): number => asked.filter(({ address }) => address.endsWith("/3/")).length;
+    kept = [search(FOUR)];
+    const changed = vi.fn();
+    render(SearchPanel, { dataset: dataset(), changed });
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(reads()).toBe(3);
+    kept = [search(FOUR, { status: "done", run: 5 })];
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(changed).toHaveBeenCalledOnce();
+    const before = reads();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(reads()).toBe(before);
+    kept = [search(FOUR, { status: "done", run: 5, candidate: "segmenter-3" })];
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(screen.getByText("segmenter-3")).toBeDefined();
+    expect(reads()).toBe(before + 1);
+    vi.useRealTimers();
+  });
+
   it("is not there for a viewer of a data set without a search", async () => {
     const { container } = render(SearchPanel, {
       dataset: dataset({}, { role: "viewer" }),

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 /** What is asked before an image is handed in, and what the bar offers afterwards. */
 import "fake-indexeddb/auto";
-import { configure, fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
+import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, journalKey } from "../../src/api/journal";
 import { deleteCells } from "../../src/core/commands";
@@ -14,9 +14,6 @@ import { json, stubFetch, type Call } from "../api/stubs";
 import { stubDialogs } from "./dialogs";
 import { item, opened, revision } from "./opened";
 import { endAll, workOn } from "./visits";
-
-// Packing and storage take their time on a busy machine.
-configure({ asyncUtilTimeout: 5_000 });
 
 class NoResize {
   observe = (): void => undefined;
@@ -111,11 +108,26 @@ describe("cells without a type", () => {
     await fireEvent.click(within(await wanted()).getByRole("checkbox"));
     await press("Submit all the same");
     unmount();
-    show();
+    const { unmount: leave } = show();
     await key("Enter", { shiftKey: true });
     await waitFor(() => {
       expect(sent()).toHaveLength(2);
     });
+    leave();
+    // Only the clock moves on: nothing here waits for a timer.
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 31 * 24 * 3600 * 1000 });
+    show();
+    await key("Enter", { shiftKey: true });
+    const again = within(await wanted());
+    expect(again.getByText("Do not ask again for a month in this data set")).toBeDefined();
+    vi.useRealTimers();
+  });
+
+  it("are asked about again where they were silenced without an end", async () => {
+    localStorage.setItem("cytoloop.unasked.alice.1", '["no type"]');
+    show();
+    await key("Enter", { shiftKey: true });
+    expect(await wanted()).toBeDefined();
   });
 
   it("are no question in a culture of one type, nor without types", async () => {
@@ -148,6 +160,22 @@ it("an image with nothing complete is marked whole by Enter, and submitted", asy
   });
   const form = sent()[0]?.body as FormData;
   expect(JSON.parse(form.get("document") as string)).toMatchObject({ complete_regions: null });
+});
+
+it("without the lease the same is asked before an image is submitted all the same", async () => {
+  const { dataset } = opened();
+  const { editor, work } = show(true, opened({ dataset: { ...dataset, types: [] } }));
+  editor.run(deleteCells(new Set([2])));
+  editor.run(completeWhole(false));
+  work.lease.lose("It is in the hands of bob.");
+  await screen.findByRole("button", { name: "Submit as a revision anyway" });
+  await press("Submit as a revision anyway");
+  await screen.findByRole("dialog", { name: "Nothing is marked complete" });
+  expect(sent()).toHaveLength(0);
+  await press("Mark the whole image and submit");
+  await waitFor(() => {
+    expect(work.revision).toBe(1);
+  });
 });
 
 it("signed out, submitting asks for the password, and goes on by itself", async () => {

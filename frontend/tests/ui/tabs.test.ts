@@ -314,9 +314,34 @@ it("what was drawn during a submit is handed over on the revision that came of i
   expect(await findJournal(KEY)).toMatchObject({ base: { etag: '"1"' }, mark: { edits: 1 } });
 });
 
+it("what a submit of the first asks about is the second's once that has the image", async () => {
+  const { first, second } = await two();
+  first.work.trouble = { kind: "stale", message: "Saved by bob." };
+  await second.work.goOnHere();
+  await second.work.draftNow();
+  const { drafts } = { drafts: server.draft };
+  await first.work.takeTheirs();
+  expect([first.work.trouble, server.draft]).toEqual([null, drafts]);
+});
+
+it("an image that another tab has submitted since is opened anew", async () => {
+  const first = await tab();
+  erase(first.editor, 2);
+  server.answers = [json(revision(1), 201)];
+  expect(await first.work.submit()).toBe(true);
+  const second = begin();
+  expect(await second.work.lookForDraft()).toBe(false);
+});
+
+it("a view that goes on to the next image does not answer for the one it leaves", async () => {
+  const { first } = await two();
+  first.work.leave();
+  expect((await tab()).work.sharing.elsewhere).toBeNull();
+});
+
 it("a tab that is at it is waited for as long as it takes, also when it closes after", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const held = { writer: "there", edits: 2, editedAt: 1, revision: 0 };
+  const held = { writer: "there", edits: 2, editedAt: 1, revision: 0, kept: true };
   let over: () => void = () => undefined;
   const handOver = () =>
     new Promise<typeof held>((resolve) => {

@@ -187,3 +187,18 @@ it("after a reload the panel shows the values applied, and previews move as befo
   editor.run(undo);
   expect([again.values, rowsOf(editor.state.doc)]).toEqual([DEFAULTS, ["11.22"]]);
 });
+
+it("applied though they change no cell, the values stay what they were set to", async () => {
+  const preview = new ThresholdPreview(editor);
+  await moved(preview, [1, 1, 0, 2, 2]);
+  preview.apply();
+  expect([preview.shown, preview.values.minSize, editor.can(undo)]).toEqual([false, 20, false]);
+  expect(preview.values).toBe(preview.present);
+  editor.run(deleteCells(new Set([2])));
+  expect(preview.values.minSize).toBe(20);
+  await moved(preview, [3, 3, 3, 0, 0]);
+  preview.apply();
+  expect([preview.values.minSize, shownRows()]).toEqual([25, ["111.."]]);
+  editor.run(undo);
+  expect(preview.values.minSize).toBe(20);
+});

@@ -139,7 +139,8 @@ describe("submitting", () => {
     editor.run(deleteCells(new Set([1])));
     expect(editor.state.doc.geometry.size).toBe(1);
     server.answers = [json(revision(1), 201)];
-    expect(await work.submitWithoutLease()).toBe(true);
+    work.lease.giveUp();
+    expect(await work.submit()).toBe(true);
     expect(server.asked.at(-1)?.path).toBe("/api/v1/images/7/annotation/");
   });
 });

@@ -9,13 +9,14 @@ import {
   type Covers,
   type Size,
 } from "../../render/camera";
+import { MAP_HEIGHT, mapPlace } from "./mapPlace.svelte";
 
 /** The longer side of a cell, in CSS pixels: it is enlarged to the one and reduced to the other. */
 const COMFORTABLE = { least: 120, most: 300 };
-/** What the review's bar, its card at the right and the map at the left lie over. */
+/** What the review's bar, its card at the right and the scale bar below that lie over. */
 const BAR = 100;
 const CARD = 176;
-const MAP = { width: 190, height: 210 };
+const SCALE_BAR = { width: 160, height: 44 };
 
 interface Sight {
   readonly camera: Camera;
@@ -38,9 +39,12 @@ function coversOver(box: Box, camera: Camera, view: Size): Covers {
   const left = toScreen(camera, view, { x: box.x0, y: 0 }).x;
   const right = toScreen(camera, view, { x: box.x1, y: 0 }).x;
   // In a low view more than half of the cell would be lost at the other side.
-  if (view.height < CARD + MAP.height + COMFORTABLE.least) return { top: 0, bottom: 0 };
+  if (view.height < CARD + MAP_HEIGHT + COMFORTABLE.least) return { top: 0, bottom: 0 };
   return {
     top: right > view.width / 2 + COMFORTABLE.least / 2 ? CARD : BAR,
-    bottom: left < MAP.width ? MAP.height : 0,
+    bottom: Math.max(
+      mapPlace.height(left, right, view.width),
+      right > view.width - SCALE_BAR.width ? SCALE_BAR.height : 0,
+    ),
   };
 }

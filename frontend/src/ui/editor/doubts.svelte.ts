@@ -6,6 +6,9 @@ import { session } from "../session.svelte";
 import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
 
+/** ms that a question is not asked again where nobody wants it: long, and not for ever. */
+const MONTH = 30 * 24 * 3600 * 1000;
+
 export type Doubt = "nothing complete" | "no cell" | "no type";
 
 /** Cells that only a person can type: where the file name does not, and there are types. */
@@ -31,12 +34,12 @@ export class Doubts {
     if (this.asking === null) this.handIn();
   }
 
-  /** It is meant; with `always` nobody is asked this in the data set any more. */
-  submitAnyway(always: boolean): void {
+  /** It is meant; with `forAMonth` this is not asked again in the data set for so long. */
+  submitAnyway(forAMonth: boolean): void {
     if (this.asking === null) return;
     this.answered = [...this.answered, this.asking];
     // An image without a cell is always asked about.
-    if (always && this.asking !== "no cell") this.forgo(this.asking);
+    if (forAMonth && this.asking !== "no cell") this.forgo(this.asking);
     this.submit();
   }
 
@@ -60,27 +63,32 @@ export class Doubts {
     if (geometry.size === 0) found.push("no cell");
     if (untypedCells(this.editor).length > 0) found.push("no type");
     const forgone = this.forgone();
-    return (
-      found.find((doubt) => !this.answered.includes(doubt) && !forgone.includes(doubt)) ?? null
-    );
+    const open = (doubt: Doubt): boolean => !this.answered.includes(doubt) && !(doubt in forgone);
+    return found.find(open) ?? null;
   }
 
   private get kept(): string {
     return `cytoloop.unasked.${session.me?.username ?? ""}.${this.editor.opened.dataset.id}`;
   }
 
-  private forgone(): string[] {
+  /** By question that is not to be asked: when somebody said so, within the month. */
+  private forgone(): Partial<Record<Doubt, number>> {
     try {
-      const kept: unknown = JSON.parse(localStorage.getItem(this.kept) ?? "[]");
-      return Array.isArray(kept) ? kept.map(String) : [];
+      const kept: unknown = JSON.parse(localStorage.getItem(this.kept) ?? "{}");
+      const now = Date.now();
+      // A clock that was wrong, and what was kept before there were times, count for nothing.
+      const fresh = Object.entries(kept ?? {}).filter(
+        ([, at]) => typeof at === "number" && at <= now && now - at < MONTH,
+      );
+      return Object.fromEntries(fresh);
     } catch {
-      return [];
+      return {};
     }
   }
 
   private forgo(doubt: Doubt): void {
     try {
-      localStorage.setItem(this.kept, JSON.stringify([...this.forgone(), doubt]));
+      localStorage.setItem(this.kept, JSON.stringify({ ...this.forgone(), [doubt]: Date.now() }));
     } catch {
       // Storage forbidden: it is asked again with the next image.
     }

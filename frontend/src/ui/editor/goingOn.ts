@@ -17,9 +17,20 @@ export async function goOnHere(work: Work): Promise<boolean> {
   }
 }
 
+/** Said of work that a tab cannot hand over. */
+export const NOT_KEPT =
+  "What was done there is in that tab only: this browser cannot keep it, and the server does not " +
+  "have it. Submit it there first.";
+
 async function take(work: Work): Promise<boolean> {
   const { offers, recorder, sharing } = work;
+  if ((await sharing.ask())?.kept === false) throw new Error(NOT_KEPT);
   const held = await sharing.take();
+  if (work.atRisk) {
+    // What is nowhere but here is replaced by nothing; submitting tells who was faster.
+    recorder.taken = false;
+    return true;
+  }
   const found = await offers.findAll();
   if (isOver(work, held, found)) return false;
   recorder.taken = false;
@@ -51,7 +62,7 @@ function isOver(work: Work, held: Held | null, { journals, draft }: Found): bool
   if (held !== null && held.revision > work.revision) return true;
   if (!work.unsaved) return false;
   if (held !== null) return held.edits === 0;
-  // What could not be kept is missing too, without having been handed in.
+  // What the server has only is not in the journal, without having been handed in.
   if (work.recorder.error !== null) return false;
   return draft === null && journals.every((journal) => work.recorder.isAside(journal));
 }

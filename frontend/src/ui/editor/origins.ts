@@ -6,9 +6,9 @@ const DRAWN = "Drawn by hand; the models have not seen it.";
 const UNKNOWN = "The models say nothing of it.";
 /** By the gesture that made the cell. */
 const SENTENCES: Readonly<Record<string, string>> = {
-  Brush: DRAWN,
-  Polygon: DRAWN,
-  Wand: DRAWN,
+  [GESTURE.brush]: DRAWN,
+  [GESTURE.polygon]: DRAWN,
+  [GESTURE.wand]: DRAWN,
   [GESTURE.pick]: "Picked from the segmenter.",
   [GESTURE.thresholds]: "From the segmenter, at changed thresholds.",
   [GESTURE.restore]: "The model's cell, brought back.",

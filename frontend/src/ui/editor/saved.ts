@@ -17,6 +17,9 @@ export interface Kept {
   };
 }
 
+/** Said where an image is looked at that another tab has. */
+export const ELSEWHERE = "This image is open in another tab: go on there, or here instead.";
+
 export interface Words {
   /** Short, so that nothing beside it moves. */
   readonly text: string;
@@ -37,8 +40,7 @@ export function savedWords(kept: Kept): Words {
   const { submitting, unsaved, submittedAt } = kept;
   if (submitting) return { text: "Submitting…", about: "Being handed in.", tone: "quiet" };
   if (kept.browser.taken === true) {
-    const about = "This image is open in another tab, which has your work from now on.";
-    return { text: "In another tab", about, tone: "quiet" };
+    return { text: "In another tab", about: ELSEWHERE, tone: "quiet" };
   }
   if (!unsaved) {
     if (submittedAt === null) return { text: "", about: "Nothing changed yet.", tone: "good" };

@@ -28,6 +28,11 @@ export class ThresholdPreview {
   error = $state<string | null>(null);
   /** What is tried; null: what the masks are at. */
   private wanted = $state.raw<Thresholds | null>(null);
+  /** What was applied last though it changed no cell, and after which masks. */
+  private idle = $state.raw<{
+    readonly values: Thresholds;
+    readonly after: Applied | undefined;
+  } | null>(null);
   private latest: (Replacement & { readonly values: Thresholds }) | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private calls: AbortController | null = null;
@@ -51,7 +56,9 @@ export class ThresholdPreview {
 
   /** Those that the document's masks are at. */
   get present(): Thresholds {
-    return this.applied.at(-1)?.values ?? DEFAULTS;
+    const last = this.applied.at(-1);
+    if (this.idle !== null && this.idle.after === last) return this.idle.values;
+    return last?.values ?? DEFAULTS;
   }
 
   get values(): Thresholds {
@@ -78,7 +85,9 @@ export class ThresholdPreview {
     editor.show(null);
     const { steps, placed, removed, values } = latest;
     const placement = { values, placed, removed };
-    editor.dispatch({ kind: "edit", name: GESTURE.thresholds, steps, placement });
+    // Where no cell changes there is no gesture to read the values from later.
+    if (steps.length === 0) this.idle = { values, after: this.applied.at(-1) };
+    else editor.dispatch({ kind: "edit", name: GESTURE.thresholds, steps, placement });
     this.wanted = null;
   }
 

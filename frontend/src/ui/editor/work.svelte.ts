@@ -66,6 +66,7 @@ export class Work {
   /** When the document last changed: the stamp by which the newest draft is known. */
   private editedAt = 0;
   private stamped: MaskDocument;
+  private left = false;
   /** The work of other windows that this went on with. */
   private lineage: readonly Trace[] = [];
   /** Over when the latest submit is. */
@@ -120,8 +121,9 @@ export class Work {
     return this.offered === null && !this.recorder.taken && !this.editor.viewOnly;
   }
 
-  async lookForDraft(): Promise<void> {
-    if (this.editor.viewOnly) return;
+  /** False where another tab has made a newer revision: then the image has to be opened anew. */
+  async lookForDraft(): Promise<boolean> {
+    if (this.editor.viewOnly) return true;
     // The queue says with the image whether the server has a draft of it.
     const noDraft = this.item?.draft === false;
     const [holder, found] = await Promise.all([this.sharing.ask(), this.offers.find(noDraft)]);
@@ -131,8 +133,10 @@ export class Work {
     } else if (holder === null) this.offer(found);
     else {
       await this.sharing.take();
+      if (holder.revision > this.revision) return false;
       this.offer(await this.offers.find());
     }
+    return true;
   }
 
   private offer(found: Found): void {
@@ -143,12 +147,12 @@ export class Work {
   // --- other tabs ----------------------------------------------------------------------------
 
   private get held(): Held | null {
-    return this.recorder.taken || this.editor.viewOnly ? null : this.numbers;
+    return this.left || this.recorder.taken || this.editor.viewOnly ? null : this.numbers;
   }
 
   private get numbers(): Held {
     const { edits, editedAt, revision, recorder } = this;
-    return { writer: recorder.writer, edits, editedAt, revision };
+    return { writer: recorder.writer, edits, editedAt, revision, kept: !this.atRisk };
   }
 
   private async handOver(): Promise<Held> {
@@ -158,7 +162,15 @@ export class Work {
     await Promise.all([this.recorder.handOver(), this.handingIn]);
     // After a submit the journal is gone, or has what was drawn meanwhile on the new revision.
     await this.recorder.handOver();
+    // What they would do is the other tab's now.
+    this.trouble = null;
+    this.theirs = null;
     return this.numbers;
+  }
+
+  /** Nothing is done here any more: to the other tabs this one does not have the image. */
+  leave(): void {
+    this.left = true;
   }
 
   /** Have the image here instead of in the other tab; false: it has to be opened anew. */
@@ -327,7 +339,8 @@ export class Work {
   /** After a conflict: read the newer revision, to be laid beside the work at hand. */
   async compare(): Promise<void> {
     try {
-      this.theirs = await readTheirs(this.image.id, this.doc.labels);
+      const theirs = await readTheirs(this.image.id, this.doc.labels);
+      if (!this.recorder.taken) this.theirs = theirs;
     } catch (error) {
       this.trouble = { kind: "failed", message: messageOf(error) };
     }
@@ -363,15 +376,10 @@ export class Work {
 
   /** After a conflict: forget the draft; the page then loads the newer revision. */
   async takeTheirs(): Promise<void> {
+    if (this.recorder.taken) return;
     this.saved = this.doc;
     keepDecided(this.editor.opened, NOTHING_DECIDED);
     await this.dropDrafts();
-  }
-
-  /** The lease is lost: save as a revision all the same. */
-  async submitWithoutLease(): Promise<boolean> {
-    this.lease.giveUp();
-    return this.submit();
   }
 
   private submitted(head: Head, doc: MaskDocument): void {
