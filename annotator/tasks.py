@@ -18,7 +18,7 @@ from django.conf import settings
 
 from annotator.dispatch import Job, enqueue
 from annotator.exceptions import CytoloopError, NotReady
-from annotator.models import Dataset, Export
+from annotator.models import Dataset
 from annotator.work import shutdown
 
 log = logging.getLogger(__name__)
@@ -77,11 +77,9 @@ def take_in(run_id: int) -> None:
 @shared_task(name=Job.EXPORT.value)
 def export(export_id: int) -> None:
     """Write an export's zip."""
-    from annotator.services.exports import export_work
+    from annotator.work.exporting import work_on_export
 
-    if Export.objects.filter(pk=export_id).exists():
-        with shutdown.long_work():
-            export_work(export_id=export_id, should_stop=shutdown.leaving)
+    work_on_export(export_id)
 
 
 @shared_task(name=Job.TICK.value)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from inference import checkpoint
+from inference.files import file_sha256
 from training.config import TrainConfig
 from training.synthetic import SyntheticImage, draw_image
 from training.train import EpochReport, train
@@ -45,7 +46,7 @@ def model_folder(family: str, given: Path | None, **settings: Any) -> Path:
         return _trained(family, **settings)
     if given.is_dir():
         return given
-    folder = kept() / f"unpacked-{checkpoint.file_sha256(given)[:16]}"
+    folder = kept() / f"unpacked-{file_sha256(given)[:16]}"
     if not (folder / checkpoint.META).exists():
         with zipfile.ZipFile(given) as packed:
             for name in (checkpoint.WEIGHTS, checkpoint.META):

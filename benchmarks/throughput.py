@@ -97,7 +97,7 @@ def served(
         images = Path(folder) / "images"
         images.mkdir()
         for file in files:
-            (images / file.name).symlink_to(file)
+            (images / file.name).symlink_to(file.resolve())
         channels, types = ",".join(CHANNELS), ",".join(TYPES)
         manage(environment, "migrate", "--verbosity", "0")
         create = ("--channels", channels, "--types", types, "--type-pattern", "")

@@ -5,7 +5,7 @@
 The peer is torchvision's ``MaskRCNN`` with its own settings around the very same backbone, taught
 as ``references/detection`` does: float32, SGD with momentum 0.9, a learning rate of 0.02 for 16
 images (so 0.005 for four), a warm-up in the first epoch, steps down at 62 % and 85 % of the epochs.
-Both start from random weights of one seed and see the same crops in the same order, made ahead in
+Both start from the same random weights and see the same crops in the same order, made ahead in
 a thread; an epoch is 160 crops of 192 px. Ours also teaches its head for types meanwhile. Both are
 judged by our detector's code on unseen mixed images: COCO's mAP of masks, cells of any type.
 
@@ -136,6 +136,9 @@ def reference_training(snapshot: Path, epochs: int) -> tuple[Detector, list[floa
     learner = DetectorLearner(config, open_snapshot(snapshot), snapshot, None, CPU)
     meta = learner.meta()
     model = stock(meta, config.crop)
+    # Where ours begins: one seed alone would give other weights, drawn in another order.
+    assert isinstance(learner.model, DetectorNetwork)
+    model.load_state_dict(learner.model.rcnn.state_dict())
     trained = [p for p in model.parameters() if p.requires_grad]
     rate = _RATE_PER_IMAGE * config.batch_size
     optimizer = torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=1e-4)

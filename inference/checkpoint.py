@@ -4,7 +4,6 @@ other. Also the way in for cellpose 2/3 checkpoints and for cellpose's published
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
@@ -21,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inference.errors import InferenceError
-from inference.files import tensors_are_whole, whole
+from inference.files import file_sha256, tensors_are_whole, whole
 
 WEIGHTS = "weights.safetensors"
 META = "meta.json"
@@ -103,15 +102,6 @@ def load_meta(folder: Path) -> ModelMeta:
         raise InferenceError(f"The folder {folder} holds no model: {META} is missing.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InferenceError(f"The {META} in {folder} is damaged: {error}.") from error
-
-
-def file_sha256(file: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def import_cellpose(

@@ -22,7 +22,7 @@ from inference.devices import fast_in_bfloat16, pick_device
 from inference.errors import InferenceError
 from inference.fusion_rule import SURE
 from inference.interruption import ask
-from inference.labels import cell_geometry, median_diameter, validate
+from inference.labels import CellGeometry, cell_geometry, median_diameter, validate
 from inference.normalize import check_image, normalize, resize
 from inference.threads import Threads
 from inference.type_head import cell_windows
@@ -142,7 +142,10 @@ class Detector:
     def detect(self, image: NDArray[Any], diameter: float | None = None) -> Detections:
         """Cells of ``image`` (C, H, W), any real dtype; ``diameter`` px is a hint of their size."""
         check_image(image, self.meta.channels)
-        planes = normalize(image)
+        return self.look(normalize(image), diameter)
+
+    def look(self, planes: Floats, diameter: float | None = None) -> Detections:
+        """``detect`` on planes (C, H, W) that ``normalize`` gave."""
         if self._own_scale and not diameter:
             diameter = self.estimate_diameter(planes)
         return self.detect_planes(planes, self.zoom(diameter))
@@ -235,7 +238,7 @@ def type_logits(
     image = torch.from_numpy(planes).to(device)
     owners = torch.from_numpy(labels.astype(np.int64)).to(device)
     ids = torch.from_numpy(geometry.labels).to(device)
-    centres = torch.from_numpy(geometry.centroids + 0.5).to(device)
+    centres = torch.from_numpy(cell_centres(geometry, device)).to(device)
     logits = []
     for start in range(0, len(ids), WINDOWS_AT_ONCE):
         part = slice(start, start + WINDOWS_AT_ONCE)
@@ -243,6 +246,12 @@ def type_logits(
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_in_bfloat16(device)):
             logits.append(network.types.flipped(pixels, places).float().cpu().numpy())
     return geometry.labels, np.concatenate(logits)
+
+
+def cell_centres(geometry: CellGeometry, device: torch.device) -> NDArray[np.floating[Any]]:
+    """x, y (n, 2) of the cells' middles in the arithmetic that ``device`` has."""
+    kind = np.float32 if device.type == "mps" else np.float64
+    return (geometry.centroids + 0.5).astype(kind)
 
 
 @dataclass(frozen=True)

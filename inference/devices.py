@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import torch
 
+KINDS = ("cpu", "cuda", "mps")
+
 
 def pick_device(name: str | None = None) -> torch.device:
     """The named device, or a GPU when there is one, else the CPU."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def is_there(name: str) -> bool:
+    """Whether this machine has the named device, or any to pick from where ``name`` is empty."""
+    try:
+        device = pick_device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):  # no such word, no such GPU, a build without any
+        return False
+    return device.type in KINDS
 
 
 def device_name(name: str | None = None) -> str:

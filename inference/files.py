@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -46,6 +47,26 @@ def whole(target: Path, durable: bool = True) -> Iterator[Path]:
                 synced(target.parent)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def file_sha256(file: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def linked_or_copied(source: Path, target: Path, durable: bool = True) -> None:
+    """One more name for a file that nobody writes to, or a copy where there are no hard links.
+
+    Raises ``FileNotFoundError`` without ``source``, and ``DiskFull``.
+    """
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with whole(target, durable) as fresh:
+            shutil.copyfile(source, fresh)
 
 
 def synced(path: Path) -> None:

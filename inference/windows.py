@@ -10,6 +10,7 @@ stay in memory.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from scipy import ndimage
 from inference import memory
 from inference.detector import Detections, Detector, largest_piece
 from inference.errors import InferenceError
+from inference.files import is_full
 from inference.flow_cache import KEPT_UP_TO
 from inference.fusion import Fused, FusedCell, fuse
 from inference.fusion_rule import FusionRule
@@ -142,6 +144,20 @@ def _spans(length: int, core: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
+def _make_room(file: int, size: int) -> None:
+    """Let ``file`` have ``size`` bytes now: a full disk later would end the process at a write to
+    memory. Where the system or the file system cannot do that, they are promised only.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        try:
+            os.posix_fallocate(file, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    os.truncate(file, size)
+
+
 class _Growing:
     """A label image in a file, and what is known of its cells so far."""
 
@@ -150,12 +166,14 @@ class _Growing:
         size = max(1, shape[0] * shape[1]) * 4
         try:
             self._file = TemporaryFile()  # noqa: SIM115 - it lives as long as the label image
-            # Room now: a full disk later would end the process at a write to memory.
-            os.posix_fallocate(self._file.fileno(), 0, size)
+            _make_room(self._file.fileno(), size)
         except OSError as error:
+            failed, mend = "cannot be made", "Set TMPDIR to a folder where it can."
+            if is_full(error):
+                failed, mend = "has no room", "Free some, or set TMPDIR."
             raise InferenceError(
-                f"There is no room for a file of {size / 1e9:.1f} GB in {gettempdir()}, which an"
-                f" image of this size needs ({error.strerror}): free some, or set TMPDIR."
+                f"A file of {size / 1e9:.1f} GB, which an image of this size needs, {failed} in"
+                f" {gettempdir()} ({error.strerror}). {mend}"
             ) from error
         self._map = mmap.mmap(self._file.fileno(), 0)
         self.labels: NDArray[np.uint32] = np.ndarray(shape, np.uint32, buffer=self._map)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.files import told_when_full, whole
+from inference.files import linked_or_copied, whole
 from inference.labels import LabelsError, cell_ids, validate
 from training.errors import TrainingError
 
@@ -222,24 +221,13 @@ def linked(target: Path, shared: Path, make: Callable[[], NDArray[Any]]) -> Path
         fresh = target.with_name(f".{uuid.uuid4().hex}")
         try:
             os.utime(shared)  # in use: nobody tidies it away now
-            _name(shared, fresh)
+            linked_or_copied(shared, fresh, durable=False)
             os.replace(fresh, target)
         except FileNotFoundError:
             continue  # somebody has, just before
         finally:
             fresh.unlink(missing_ok=True)
     return target
-
-
-def _name(source: Path, fresh: Path) -> None:
-    """A hard link, or a copy where the file system has none."""
-    try:
-        os.link(source, fresh)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        with told_when_full(fresh.parent):
-            shutil.copyfile(source, fresh)
 
 
 def is_whole(file: Path) -> bool:

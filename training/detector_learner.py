@@ -31,6 +31,7 @@ from training.detector_samples import (
 from training.detector_start import network_and_meta
 from training.engine import Validation
 from training.errors import TrainingError
+from training.large import is_large
 from training.metrics import calibration_error, match_counts
 from training.parallel import ALONE, Share
 from training.prepared import store_for
@@ -66,13 +67,15 @@ class DetectorLearner:
         self.samples = [sample for sample in samples if _usable(sample)]
         if not any(len(sample.types) > 1 for sample in self.samples):
             raise TrainingError("None of the training images has a cell; annotate some first.")
-        self.held = [prepare(image, self.types, store) for image in held[:_VALIDATION_IMAGES]]
+        # A detector validates on whole images, which those that are seen in windows are too large
+        # for.
+        judged = [image for image in held if not is_large(image)][:_VALIDATION_IMAGES]
+        self.held = [prepare(image, self.types, store) for image in judged]
         network, self._meta = network_and_meta(config, snapshot, self.samples, base)
         self.model: nn.Module = network
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
         self.type_weights = type_weights(self.samples, len(self.types)).to(device)
-        self._best = -1.0
 
     def batches(self, epoch: int) -> Iterator[CellBatch]:
         rng = np.random.default_rng([self.config.seed, epoch])  # the same in all processes
@@ -104,7 +107,7 @@ class DetectorLearner:
         ]
 
     def validate(self, model: nn.Module, epoch: int) -> Validation:
-        """AP of found cells and type accuracy of true cells; also fits the temperatures."""
+        """AP of found cells, type accuracy of true ones, and the temperatures fitted to them."""
         if not self.held:
             return Validation(score=float(epoch))
         assert isinstance(model, DetectorNetwork)
@@ -125,11 +128,7 @@ class DetectorLearner:
         temperatures, named = _judge_types(np.concatenate(logits), np.concatenate(truth))
         metrics.update(named)
         score = (metrics["ap50"] + named.get("type_accuracy", metrics["ap50"])) / 2
-        if score > self._best:
-            # The engine saves the meta with the weights of the best epoch: this very dictionary.
-            self._best = score
-            self._meta.calibration.update(temperatures)
-        return Validation(score=score, metrics=metrics)
+        return Validation(score=score, metrics=metrics, calibration=temperatures)
 
     def meta(self) -> ModelMeta:
         validation = {"held_out_of_training": self.held_out, "images": [s.name for s in self.held]}

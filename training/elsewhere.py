@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from inference import checkpoint
-from inference.devices import pick_device
+from inference.devices import is_there, pick_device
 from inference.errors import InferenceError
+from inference.files import told_when_full
 from training import sealed
 from training.config import TrainConfig, portable
 from training.errors import TrainingError
@@ -32,17 +33,8 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     """Train ``bundle`` as the command line says; the exit status, what failed said on stderr."""
     asked = _parser().parse_args(arguments)
     try:
-        manifest = sealed.check_folder(bundle)
-        config = chosen_config(manifest, vars(asked))
-        _say(
-            f"{manifest['family']} of {manifest['dataset']} on {pick_device(config.device).type};"
-            " each epoch will have a line here. After an interruption the same command goes on."
-        )
-        run = asked.run or bundle / "run"
-        base = bundle / BASE if (bundle / BASE).is_dir() else None
-        result = train(config, bundle / SNAPSHOT, run, base, on_epoch=_tell)
-        out = asked.out or bundle / f"{manifest['dataset']}-{manifest['family']}{SUFFIX}"
-        pack(result, manifest, out)
+        with told_when_full(asked.run or bundle):
+            result, out = _trained(bundle, asked)
     except (TrainingError, InferenceError) as error:
         print(error.message, file=sys.stderr)
         return 1
@@ -51,6 +43,24 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     _say(f"The best epoch was {result.best_epoch}. Import this file: {out}")
     return 0
+
+
+def _trained(bundle: Path, asked: argparse.Namespace) -> tuple[TrainResult, Path]:
+    """The finished run, and where the model that it made lies packed."""
+    if not is_there(asked.device):
+        raise TrainingError(f"There is no device {asked.device}; use cpu, cuda or mps.")
+    manifest = sealed.check_folder(bundle)
+    config = chosen_config(manifest, vars(asked))
+    _say(
+        f"{manifest['family']} of {manifest['dataset']} on {pick_device(config.device).type};"
+        " each epoch will have a line here. After an interruption the same command goes on."
+    )
+    run = asked.run or bundle / "run"
+    base = bundle / BASE if (bundle / BASE).is_dir() else None
+    result = train(config, bundle / SNAPSHOT, run, base, on_epoch=_tell)
+    out = asked.out or bundle / f"{manifest['dataset']}-{manifest['family']}{SUFFIX}"
+    pack(result, manifest, out)
+    return result, out
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +78,7 @@ class Validation:
     score: float
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)  # for the meta of these weights
 
 
 class Learner(Protocol):
@@ -149,6 +150,7 @@ class Training:
         self.best_epoch = 0
         self.best_score = -math.inf
         self.best_progress = 0.0  # at which the best epoch ended
+        self.calibration: dict[str, Any] = {}  # of the last epoch's weights
         self.finished = False
         self.waited = Waiting()
         self.reports: list[EpochReport] = []
@@ -184,10 +186,10 @@ class Training:
             validation = self.learner.validate(self.averaged, self.epoch)
         if not self.run.is_dir():
             raise Cancelled("Another worker has taken this training over.")
+        self.calibration = validation.calibration
         if validation.score > self.best_score or not self.best_epoch:
-            self.best_score, self.best_epoch = validation.score, self.epoch
-            self.best_progress = self.progress()
-            checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
+            self.best_score = validation.score
+            self._keep_as_best()
         self.finished = self.progress() >= 1.0 or self._stalled()
         report = self._report(train_loss, validation, time.monotonic() - began)
         self.reports.append(report)
@@ -196,6 +198,12 @@ class Training:
         if watch.on_epoch is not None:
             watch.on_epoch(report)
         self.team.agreed(float(self.finished))
+
+    def _keep_as_best(self) -> None:
+        """Write the last epoch's weights as the model, with what was fitted to them."""
+        self.best_epoch, self.best_progress = self.epoch, self.progress()
+        self.meta = replace(self.meta, calibration=self.calibration)
+        checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
 
     def progress(self) -> float:
         """Share of the run that is over, 0 … 1, by epochs or minutes, whichever is further."""
@@ -315,6 +323,7 @@ class Training:
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
             "best_progress": self.best_progress,
+            "calibration": {"best": self.meta.calibration, "last": self.calibration},
             "finished": self.finished,
             "reports": reports,
         }
@@ -345,6 +354,9 @@ class Training:
         # Checkpoints of older releases do not say it.
         share = self.best_epoch / max(1, self.epoch)
         self.best_progress = state.get("best_progress", share * self.progress())
+        fitted = state.get("calibration", {"best": {}, "last": {}})
+        self.calibration = fitted["last"]
+        self.meta = replace(self.meta, calibration=fitted["best"])
         self.reports = [EpochReport(**report) for report in state["reports"]]
 
     def _mend(self) -> None:
@@ -362,8 +374,7 @@ class Training:
         )
         score = self.reports[-1].score if self.reports else None
         self.best_score = float(self.epoch) if score is None else score
-        self.best_epoch, self.best_progress = self.epoch, self.progress()
-        checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
+        self._keep_as_best()
 
 
 def _comparable(lineage: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 from inference import checkpoint
 from inference.fusion_rule import SURE
 from inference.interruption import asking
-from inference.labels import cell_ids, relabel
-from inference.segmenter import Segmenter
+from inference.labels import cell_ids
+from inference.normalize import check_image, normalize
+from inference.segmenter import Segmenter, SegmenterSettings
+from training.answers import Answer, Model, judged
 from training.dataset import SnapshotImage, open_snapshot
 from training.engine import Watch
 from training.errors import TrainingError
+from training.large import is_large, judged_in_windows
 from training.metrics import (
     ScoredCells,
     TypedCells,
@@ -27,31 +29,6 @@ from training.metrics import (
     panoptic_quality,
 )
 from training.type_figures import TypedImage, type_figures
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says about one image; ``types`` and ``scores`` by label (detectors).
-
-    Cells scored below ``least`` make the precision-recall curves of mAP whole; nobody is shown
-    them, so all other figures are without them.
-    """
-
-    labels: NDArray[Any]
-    types: dict[int, str]
-    scores: dict[int, float]
-    least: float = 0.0
-    chances: dict[int, float] = field(default_factory=dict)  # label → calibrated, of its type
-
-    def shown(self) -> Answer:
-        """Only the cells a person sees."""
-        low = [label for label, score in self.scores.items() if score < self.least]
-        labels = np.where(np.isin(self.labels, low), 0, self.labels) if low else self.labels
-        types = {label: name for label, name in self.types.items() if label not in low}
-        return replace(self, labels=labels, types=types)
-
-
-Model = Callable[[NDArray[Any]], Answer]
 
 
 def evaluate(
@@ -72,6 +49,9 @@ def evaluate(
     estimates their diameter, where production hands it the paired segmenter's. So its figures
     do not change with the segmenter, and two detectors are compared on equal terms.
 
+    A large image is seen in windows where it is complete; one with too much to see is left out,
+    and the log says so.
+
     Raises ``TrainingError`` when the split has no labelled image and ``Cancelled`` when
     ``should_stop`` says so, which is asked before each image and each of its tiles.
     """
@@ -86,13 +66,20 @@ def evaluate(
     check = Watch(should_stop=should_stop).check
     for image in images:
         check()
-        with asking(check):
-            cells, answer = judged(image, model(image.pixels()))
+        seen = _judged(model, image, check)
+        if seen is None:
+            continue
+        cells, answer = seen
         shown = answer.shown()
         answered.append(_typed(image, cells, answer, shown))
         per_image.append({"image": image.id, "name": image.name, **_figures(cells.labels, shown)})
+    if not per_image:
+        raise TrainingError(
+            f"All labelled images of the {split} split are too large to evaluate on; cut them into"
+            " several images."
+        )
     keys = ("ap50", "ap75", "ap90", "pq", "aji", "count_error")
-    result: dict[str, Any] = {"split": split, "images": len(images)}
+    result: dict[str, Any] = {"split": split, "images": len(per_image)}
     result.update({key: float(np.mean([row[key] for row in per_image])) for key in keys})
     if family == "detector":
         types = _known_types(opened.types, [each.true for each in answered])
@@ -101,15 +88,31 @@ def evaluate(
     return result
 
 
+def _judged(
+    model: Model, image: SnapshotImage, check: Callable[[], None]
+) -> tuple[TypedCells, Answer] | None:
+    if is_large(image):
+        return judged_in_windows(model, image, check)
+    with asking(check):
+        return judged(image, model(normalize(image.pixels())))
+
+
 def model_of(folder: Path) -> Model:
-    """The model in a folder as a function from an image (C, H, W) to its answer."""
+    """The model in a folder as a function from an image's planes to its answer."""
     is_segmenter = checkpoint.load_meta(folder).family == "segmenter"
     return _segmenter(folder) if is_segmenter else _detector(folder)
 
 
 def _segmenter(folder: Path) -> Model:
     segmenter = Segmenter.load(folder)
-    return lambda pixels: Answer(segmenter.segment(pixels).labels, {}, {})
+    fixed = segmenter.meta.fixed_diameter
+
+    def answer(planes: NDArray[np.float32], diameter: float | None = None) -> Answer:
+        check_image(planes, segmenter.meta.channels)
+        settings = SegmenterSettings(diameter=fixed or diameter)
+        return Answer(segmenter.segment_planes(planes, settings).labels, {}, {})
+
+    return answer
 
 
 def _detector(folder: Path) -> Model:
@@ -119,13 +122,14 @@ def _detector(folder: Path) -> Model:
     detector = Detector.load(folder)
     names = detector.meta.types
 
-    def answer(pixels: NDArray[Any]) -> Answer:
-        found = detector.detect(pixels)
-        labels, kept = found.to_labels((pixels.shape[1], pixels.shape[2]))
+    def answer(planes: NDArray[np.float32], diameter: float | None = None) -> Answer:
+        check_image(planes, detector.meta.channels)
+        found = detector.look(planes, diameter)
+        labels, kept = found.to_labels((planes.shape[1], planes.shape[2]))
         types: dict[int, str] = {}
         chances: dict[int, float] = {}
         if names:
-            ids, probabilities = detector.classify(pixels, labels)
+            ids, probabilities = detector.classify_planes(planes, labels, diameter)
             best = probabilities.argmax(axis=1)
             types = {int(label): names[k] for label, k in zip(ids, best, strict=True)}
             chances = dict(zip(ids.tolist(), probabilities.max(axis=1).tolist(), strict=True))
@@ -133,38 +137,6 @@ def _detector(folder: Path) -> Model:
         return Answer(labels, types, scores, SURE, chances)
 
     return answer
-
-
-def judged(image: SnapshotImage, answer: Answer) -> tuple[TypedCells, Answer]:
-    """Truth and answer inside the complete regions: elsewhere nobody knows what is true.
-
-    A cell counts where most of it lies inside, whole. True cells are numbered anew from 1.
-    """
-    # People's ids may be of any size, and all that follows counts by id.
-    labels, old = relabel(image.labels())
-    types = {
-        new: image.cell_types[label]
-        for new, label in enumerate(old.tolist(), 1)
-        if label in image.cell_types
-    }
-    trusted = image.trusted(labels.shape)
-    if trusted is None:
-        return TypedCells(labels, types), answer
-    labels, inside = _mostly_in(labels, trusted), _mostly_in(answer.labels, trusted)
-    judged = replace(answer, labels=inside, types=_present(answer.types, inside))
-    return TypedCells(labels, _present(types, labels)), judged
-
-
-def _present(types: dict[int, str], labels: NDArray[Any]) -> dict[int, str]:
-    """The types of the cells that ``labels`` has."""
-    present = set(cell_ids(labels).tolist())
-    return {label: name for label, name in types.items() if label in present}
-
-
-def _mostly_in(labels: NDArray[Any], trusted: NDArray[np.bool_]) -> NDArray[Any]:
-    areas = np.bincount(labels.ravel())
-    inside = np.bincount(labels.ravel(), weights=trusted.ravel(), minlength=areas.size)
-    return np.where((2 * inside > areas)[labels], labels, 0).astype(labels.dtype)
 
 
 def _figures(true: NDArray[Any], answer: Answer) -> dict[str, float]:

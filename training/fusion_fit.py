@@ -20,10 +20,10 @@ from inference.fusion import fuse
 from inference.fusion_rule import DETECTOR, SEGMENTER, SURE, Curve, FusionRule, evidence
 from inference.predictor import Predictor
 from inference.segmenter import Segmentation
-from inference.windows import LARGE
+from training.answers import Answer, judged
 from training.dataset import SnapshotImage
 from training.errors import Cancelled
-from training.evaluate import Answer, judged
+from training.large import is_large
 from training.metrics import Matching, TypedCells, calibration_error, match
 
 FEWEST = 10  # cells both models found below which it is not asked whose borders are better
@@ -144,9 +144,8 @@ def _looks(
     for image in images:
         if should_stop is not None and should_stop():
             raise Cancelled
-        pixels = image.pixels()
-        if pixels.shape[1] * pixels.shape[2] <= LARGE:
-            planes = predictor.planes(pixels)
+        if not is_large(image):
+            planes = predictor.planes(image.pixels())
             yield image, planes, *predictor.seen_planes(planes)
 
 

@@ -2,8 +2,9 @@
 
 Both were measured on the same images, so images are compared one by one: the mean difference of AP
 is resampled over images (paired bootstrap; Efron & Tibshirani 1993, chapter 13), which tells a real
-loss from the luck of a few images. What chance cannot explain stays out, and so does a loss that
-is too large to be waved through, or one of a single type that the others hide.
+loss from luck. What chance cannot explain stays out, and so does a loss that is too large to be
+waved through, or one of a single type that the others hide. Resamples of a few images hardly differ
+from each other, so there only a large loss counts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 SLACK = 0.005  # by which equal models scatter in figures that have no value per image
 MOST = 0.02  # loss of mean AP that chance does not excuse
+FEWEST = 8  # images below which resampling calls one equal model in four to fifteen worse
 MOST_OF_A_TYPE = 0.05  # loss of one type's F1
 _RESAMPLES = 4000
 _TAILS = (2.5, 97.5)  # percentiles
@@ -63,8 +65,10 @@ def _overall(candidate: Measured, current: Measured) -> _Verdict | None:
     old, new = pair
     words = f"AP at IoU 0.5 {old:.3f} → {new:.3f}"
     differences = paired_differences(candidate.per_image, current.per_image, "ap50")
-    if len(differences) < 2:
+    if not differences.size:
         return _Verdict(words, new < old - SLACK)
+    if differences.size < FEWEST:
+        return _Verdict(words, new < old - MOST)
     low, high = bootstrap_interval(differences)
     words += f" (by resampling images {low:+.3f} to {high:+.3f})"
     return _Verdict(words, high < 0 or new < old - MOST)

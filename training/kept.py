@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 
 from inference.checkpoint import META, WEIGHTS
-from inference.files import told_when_full, whole
+from inference.files import linked_or_copied, told_when_full, whole
 from training.config import SCHEDULE
 
 log = logging.getLogger(__name__)
@@ -87,12 +86,14 @@ def taken_over(parent: Path, mine: str) -> Path:
     with told_when_full(parent):
         folder.mkdir(parents=True, exist_ok=True)
     left = [each for each in _folders(parent) if each != folder]
-    best = max((each for each in left if _epoch(each)), key=_epoch, default=None)
-    if best is not None:
-        log.info("Going on from epoch %d, which an earlier worker has left.", _epoch(best))
+    epochs = {each: _epoch(each) for each in left}
+    best = max(epochs, key=lambda each: epochs[each], default=parent)
+    if epochs.get(best):
+        log.info("Going on from epoch %d, which an earlier worker has left.", epochs[best])
         for name in HANDED_ON:
             if (best / name).exists():
-                _name(best / name, folder / name)
+                (folder / name).unlink(missing_ok=True)
+                linked_or_copied(best / name, folder / name)
     for each in left:
         if each == parent:
             for name in HANDED_ON:
@@ -125,13 +126,3 @@ def _epoch(folder: Path) -> int:
     """The epoch after which the checkpoint in ``folder`` was written; 0 without a whole one."""
     state = read_checkpoint(folder)
     return 0 if state is None else int(state["epoch"])
-
-
-def _name(source: Path, target: Path) -> None:
-    """One more name for a file that nobody writes to, or a copy where there are no links."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with whole(target) as fresh:
-            shutil.copyfile(source, fresh)

@@ -20,7 +20,7 @@ import torch
 from training.config import TrainConfig
 from training.dataset import open_snapshot
 from training.engine import Training, Watch
-from training.parallel import Processes, Share, device_of, ready_file
+from training.parallel import Processes, Share, device_of, ready
 from training.train import described, learner_of
 
 _SEEDS_APART = 7919  # what is drawn at random differs from process to process
@@ -44,7 +44,7 @@ def train_along(job: dict[str, Any]) -> None:
     base = Path(job["base"]) if job["base"] else None
     torch.manual_seed(config.seed)
     learner = learner_of(config, snapshot, run, base, share)
-    ready_file(meeting, share.rank).touch()
+    ready(meeting, share.rank)
     team = Processes(share, device_of(config, share), meeting)
     torch.manual_seed(config.seed + _SEEDS_APART * share.rank)
     meta = described(learner.meta(), config, snapshot, base, share)

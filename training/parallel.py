@@ -35,7 +35,7 @@ T = TypeVar("T")
 _LOOK = 0.2  # seconds between two looks at processes that are starting
 # The others wait for the lead while it validates, and for a disk that takes a checkpoint.
 _LONGEST_WAIT = timedelta(hours=2)
-_JOINING = timedelta(minutes=5)  # all have read their images by then
+_JOINING = timedelta(minutes=5)  # all have read their images before
 _PARTING = 10.0  # seconds for the others to end after the last epoch
 
 log = logging.getLogger(__name__)
@@ -275,22 +275,34 @@ def _started(job: dict[str, Any], share: Share, meeting: Path) -> subprocess.Pop
 def _wait_until_ready(
     members: Sequence[subprocess.Popen[bytes]], meeting: Path, check: Callable[[], None]
 ) -> None:
-    waiting = dict(enumerate(members, 1))
-    while waiting:
+    """Return when all have read their images, and let them join: none waits for a slower one in
+    there, where time is short. ``TrainingError`` when one has ended.
+    """
+    while not all(ready_file(meeting, rank).exists() for rank in range(1, len(members) + 1)):
         check()
         time.sleep(_LOOK)
-        for rank, member in list(waiting.items()):
-            if ready_file(meeting, rank).exists():
-                del waiting[rank]
-            elif member.poll() is not None:
+        for rank, member in enumerate(members, 1):
+            if member.poll() is not None:
                 raise TrainingError(
                     f"The process for GPU {rank} could not start: {_last_line(meeting, rank)}"
                 )
+    _go_file(meeting).touch()
 
 
 def ready_file(meeting: Path, rank: int) -> Path:
-    """What a member leaves when it has read its images and is about to join."""
+    """What a member leaves when it has read its images."""
     return meeting / f"ready-{rank}"
+
+
+def _go_file(meeting: Path) -> Path:
+    return meeting / "go"
+
+
+def ready(meeting: Path, rank: int) -> None:
+    """Tell the lead that this member has read its images, and wait for the others to have, too."""
+    ready_file(meeting, rank).touch()
+    while not _go_file(meeting).exists():
+        time.sleep(_LOOK)
 
 
 def _last_line(meeting: Path, rank: int) -> str:

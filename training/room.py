@@ -11,6 +11,7 @@ from training.errors import TrainingError
 # adds per pixel of its crops at a width of 32 channels (segmenters 3.7 to 5.7 kB).
 _PROCESS_MB = 1000
 _BYTES_PER_PIXEL = {"segmenter": 6000, "detector": 2500}
+_BYTES_TO_PREPARE = 24  # per pixel of an image of two channels; measured on 67 million pixels
 
 
 def memory_needed_mb(config: TrainConfig) -> int:
@@ -25,6 +26,18 @@ def machine_memory_mb() -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
     except (AttributeError, ValueError, OSError):
         return float("inf")
+
+
+def check_image_memory(name: str, shape: tuple[int, int]) -> None:
+    """``TrainingError`` when preparing an image of ``shape`` (H, W) needs more than there is."""
+    height, width = shape
+    needed, there = height * width * _BYTES_TO_PREPARE / 1e6, machine_memory_mb()
+    if needed > there:
+        raise TrainingError(
+            f"Preparing {name} ({width} × {height} px) for a training needs about"
+            f" {needed / 1000:.0f} GB of memory and the machine has {there / 1000:.0f} GB: cut it"
+            " into several images."
+        )
 
 
 def check_memory(config: TrainConfig) -> None:

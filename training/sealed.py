@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from inference.files import file_sha256, told_when_full, whole
 from training.errors import TrainingError
 
 MANIFEST = "manifest.json"
@@ -28,12 +29,13 @@ RELEASE = 1  # of both formats; raised when an older reader would misread a newe
 MODEL_FILES = {
     "weights.safetensors": 8 * 2**30,
     "meta.json": 16 * 2**20,
-    "metrics.jsonl": 16 * 2**20,
+    "metrics.jsonl": 256 * 2**20,  # a line an epoch, which tells the progress of each step
 }
 _LARGEST_MANIFEST = 1 << 20  # bytes
 _LARGEST_DIRECTORY = 1 << 16  # bytes of a model's list of files: three names take 300
 _CHUNK = 1 << 20
 _END, _END64 = b"PK\x05\x06", b"PK\x06\x07"
+_END_BYTES = 22  # of a zip's end record without a comment
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -51,17 +53,18 @@ def seal(
 ) -> dict[str, Any]:
     """Write the zip ``out`` of ``files`` by name with a manifest that holds ``facts`` too.
 
-    The file appears whole or not at all. Returns the manifest.
+    The file appears whole or not at all. Returns the manifest; raises ``DiskFull``.
     """
-    part = out.with_name(f"{out.name}.part")
     named: dict[str, dict[str, Any]] = {}
     # Level 1: label images shrink to a tenth, and weights do not shrink at any level.
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with (
+        whole(out) as fresh,
+        zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         for name, content in sorted(files.items()):
             named[name] = _added(archive, name, content)
         manifest = {**facts, "format": kind, "release": RELEASE, "files": named}
         archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1))
-    os.replace(part, out)
     return manifest
 
 
@@ -79,12 +82,7 @@ def _added(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> dict[s
         return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     with content.open("rb") as source, archive.open(_member(name), "w", force_zip64=True) as out:
         shutil.copyfileobj(source, out, _CHUNK)
-    return {"sha256": _sha256(content), "bytes": content.stat().st_size}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": file_sha256(content), "bytes": content.stat().st_size}
 
 
 def kind_of(file: Path) -> str | None:
@@ -110,7 +108,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
         file = folder / name
         if not file.is_file():
             raise TrainingError(f"The bundle lacks {name}; unzip it again.")
-        if _sha256(file) != said["sha256"]:
+        if file_sha256(file) != said["sha256"]:
             raise TrainingError(
                 f"{name} is not what was packed (its sha256 differs); unzip the bundle again."
             )
@@ -121,7 +119,8 @@ def open_model(file: Path, into: Path) -> dict[str, Any]:
     """Unpack the trained model in ``file`` to the folder ``into``; its manifest.
 
     Raises ``TrainingError`` saying what is wrong with the file and what to do: cut off, changed
-    since it was packed, other or more files than a model has, or more bytes.
+    since it was packed, other or more files than a model has, or more bytes. Raises ``DiskFull``
+    when there is no room for it.
     """
     name = file.name
     with _opened(file) as archive:
@@ -130,10 +129,11 @@ def open_model(file: Path, into: Path) -> dict[str, Any]:
         for member, most in MODEL_FILES.items():
             if archive.getinfo(member).file_size > most:
                 raise TrainingError(f"{name}: {member} unpacks to more than any model has.")
-        into.mkdir(parents=True, exist_ok=True)
         for member in MODEL_FILES:
-            _extract(archive, member, into / member)
-            if _sha256(into / member) != manifest["files"][member]["sha256"]:
+            with told_when_full(into):
+                into.mkdir(parents=True, exist_ok=True)
+                _extract(archive, member, into / member)
+            if file_sha256(into / member) != manifest["files"][member]["sha256"]:
                 raise TrainingError(
                     f"{name}: {member} is not what was packed (its sha256 differs). Run train.py"
                     " again, which packs the model anew, and send that file."
@@ -166,7 +166,14 @@ def _directory_bytes(file: Path) -> int:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - (1 << 16) - 42))
         tail = stream.read()
-    at = tail.rfind(_END)
+    # Found as Python finds it, or the record that it believes would not be the one that is checked.
+    at = len(tail) - _END_BYTES
+    if not (tail[at:].startswith(_END) and tail.endswith(b"\0\0")):
+        at = tail.rfind(_END)
+    if any(struct.unpack_from("<HH", tail, at + len(_END))):
+        raise TrainingError(
+            f"{file.name} is one part of a zip that was split; send the file as train.py wrote it."
+        )
     if _END64 in tail[max(0, at - 20) : at]:  # for 65,536 files, or more than 4 GB
         return 2**32
     return int(struct.unpack_from("<I", tail, at + 12)[0])

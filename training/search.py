@@ -2,8 +2,9 @@
 
 A study lives in an Optuna storage that several processes may share; nothing here knows where.
 Each of the search's trials has a place (from 1): place 1 is what one would train without a search,
-so the best trial is never worse than that. The objective is the validation score by which the
-engine keeps an epoch (higher is better); the test split is never looked at.
+moved to the nearest values of the space, so the best trial is never worse than that. The objective
+is the validation score by which the engine keeps an epoch (higher is better); the test split is
+never looked at.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ spaces, too.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from training.config import TrainConfig
@@ -65,6 +65,8 @@ SPACES: dict[str, Space] = {
 SEARCHABLE = (*SPACES["segmenter"], "crops_per_epoch", "width")
 WHOLE = {field.name for field in fields(TrainConfig) if str(field.type) == "int"}
 _MOST_CHOICES = 50
+_MOST_STEPS = 1_000_000
+_CROP_STEP = 8  # px
 _LARGEST = 1e300  # also keeps out NaN and whole numbers beyond all floats
 _KEYS = {"low", "high", "log", "step"}
 
@@ -77,7 +79,7 @@ def space_for(
     Raises ``TrainingError`` naming an unknown setting, a malformed range, a value that no training
     takes, or that nothing is left to vary.
     """
-    space = {key: part for key, part in SPACES[family].items() if config.get(key) is None}
+    space = _usual(family, config)
     for key, value in (given or {}).items():
         if key not in SEARCHABLE:
             raise TrainingError(
@@ -85,10 +87,27 @@ def space_for(
             )
         space.pop(key, None)
         if value is not None:
-            space[key] = _parsed(key, value)
+            space[key] = _parsed(key, _with_step(family, key, value))
     if not space:
         raise TrainingError("The space leaves nothing to vary; give at least one setting a range.")
     _check(family, config, space)
+    return space
+
+
+def _usual(family: str, config: Mapping[str, Any]) -> Space:
+    """The family's ranges of what ``config`` does not fix, cut to what the rest of it allows."""
+    space = {key: part for key, part in SPACES[family].items() if config.get(key) is None}
+    lowest, highest = config.get("scale_low"), config.get("scale_high")
+    for key, part in list(space.items()):
+        if isinstance(part, Choice):
+            continue
+        if key == "scale_high" and lowest is not None:
+            part = replace(part, low=max(part.low, float(lowest)))
+        if key == "scale_low" and highest is not None:
+            part = replace(part, high=min(part.high, float(highest)))
+        space[key] = part
+        if part.low >= part.high:
+            del space[key]
     return space
 
 
@@ -139,6 +158,25 @@ def _parsed(key: str, value: Any) -> Range | Choice:
     return _checked(key, Range(low, high, log, _number(key, value.get("step", 0))))
 
 
+def _with_step(family: str, key: str, value: Any) -> Any:
+    """``value``, with the step that a segmenter's crop needs: its network halves it three times."""
+    if family != "segmenter" or key != "crop" or not isinstance(value, Mapping):
+        return value
+    if value.get("log") is True:
+        raise TrainingError(
+            "The space of crop cannot be logarithmic: a segmenter's crop is a multiple of"
+            f" {_CROP_STEP}."
+        )
+    if value.get("step") or "choices" in value:
+        return value
+    ends = [_number(key, value[name]) for name in ("low", "high") if name in value]
+    if any(end % _CROP_STEP for end in ends):
+        raise TrainingError(
+            f"The space of crop must begin and end with a multiple of {_CROP_STEP} for a segmenter."
+        )
+    return {**value, "step": _CROP_STEP}
+
+
 def _choice(key: str, values: Any) -> Choice:
     if not isinstance(values, list | tuple) or not 1 <= len(values) <= _MOST_CHOICES:
         raise TrainingError(f"The choices of {key} are a list of 1 to {_MOST_CHOICES} numbers.")
@@ -153,9 +191,10 @@ def _checked(key: str, part: Range) -> Range:
         raise TrainingError(f"The space of {key} must have its low below its high.")
     if part.log and (part.low <= 0 or part.step):
         raise TrainingError(f"A logarithmic space of {key} begins above zero and has no step.")
-    if key == "crop" and not part.step:
-        part = Range(part.low, part.high, part.log, 8)  # what a segmenter's network halves
-    if part.step < 0 or (part.step and not _is_whole((part.high - part.low) / part.step)):
+    steps = (part.high - part.low) / part.step if part.step else 0.0
+    if steps > _MOST_STEPS:
+        raise TrainingError(f"The step of {key} is too small for its space.")
+    if part.step < 0 or not _is_whole(steps):
         raise TrainingError(f"The step of {key} must lead from its low to its high.")
     return part
 

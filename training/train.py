@@ -13,6 +13,7 @@ import torch
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from inference.devices import pick_device
+from inference.files import file_sha256
 from training.config import TrainConfig
 from training.dataset import Snapshot, open_snapshot
 from training.engine import EpochReport, Learner, Training, Watch
@@ -69,7 +70,7 @@ def train(
     with leading(job, size, learner.device, watch.check) as team:
         training = Training(learner, config, run, meta, team)
         training.fit(watch)
-    return TrainResult(run, meta, training.best_epoch, training.reports)
+    return TrainResult(run, training.meta, training.best_epoch, training.reports)
 
 
 def learner_of(
@@ -97,7 +98,7 @@ def described(
         snapshot=snapshot.hash,
         dataset=snapshot.dataset,
         start="base" if base is not None else config.start,
-        base=checkpoint.file_sha256(base / checkpoint.WEIGHTS) if base is not None else None,
+        base=file_sha256(base / checkpoint.WEIGHTS) if base is not None else None,
         config=asdict(config),
         devices=share.of,  # that really shared each batch
     )

@@ -65,12 +65,15 @@ class TrainedModels(LimitedUploads, APIView):
         sent.is_valid(raise_exception=True)
         upload: UploadedFile = sent.validated_data["file"]
         with tempfile.TemporaryDirectory(prefix="upload-") as temporary:
-            # Only its last part: the name in a refusal, and the place on this disk.
-            file = Path(temporary) / (Path(str(upload.name)).name[-100:] or "model.zip")
+            # Its own name is for refusals only: it may be longer than this disk takes.
+            file = Path(temporary) / "the-file-that-was-sent.zip"
+            name = Path(str(upload.name)).name[-100:] or "The file"
             with file.open("wb") as out:
                 for chunk in upload.chunks():
                     out.write(chunk)
-            run = arrival_create(dataset=dataset, file=file, requested_by=user_of(request))
+            run = arrival_create(
+                dataset=dataset, file=file, name=name, requested_by=user_of(request)
+            )
         answer = RunOutput(run).data
         return Response(
             answer, status=202, headers={"Location": f"/api/v1/training-runs/{run.pk}/"}

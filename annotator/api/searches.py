@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -17,7 +17,7 @@ from annotator.api.access import dataset_for, require, user_of
 from annotator.api.runs import DATASET, asked_datasets
 from annotator.exceptions import NotHere
 from annotator.models import Family, Role, Search, SearchStatus, SearchTrial, TrialState
-from annotator.selectors.searches import searches_of
+from annotator.selectors.searches import curves, searches_of
 from annotator.services.runs import RunRequest
 from annotator.services.searches import MOST_TRIALS, SearchRequest, search_cancel, search_create
 
@@ -157,17 +157,24 @@ class Searches(ListAPIView[Search]):
                 training, asked["trials"], asked.get("minutes"), asked.get("space")
             )
         )
-        return Response(SearchDetail(search).data, status=201)
+        return Response(_detail(search), status=201)
 
 
 def search_for(request: Request, pk: int, role: Role = Role.VIEWER) -> Search:
     """The search, if the caller has at least ``role`` in its data set (NotHere, NotAllowed)."""
     absent = f"There is no search {pk}."
-    search = Search.objects.select_related("dataset").filter(pk=pk).first()
+    shown = Search.objects.select_related("dataset", "requested_by", "base", "run__candidate")
+    search = shown.filter(pk=pk).first()
     if search is None:
         raise NotHere(absent)
     require(request.user, search.dataset_id, role, absent)
     return search
+
+
+def _detail(search: Search) -> Any:
+    """Its trials are read once, though several fields are made of them."""
+    prefetch_related_objects([search], curves())
+    return SearchDetail(search).data
 
 
 class OneSearch(APIView):
@@ -176,7 +183,7 @@ class OneSearch(APIView):
     @extend_schema(responses=SearchDetail)
     def get(self, request: Request, pk: int) -> Response:
         """How far it is, with its trials."""
-        return Response(SearchDetail(search_for(request, pk)).data)
+        return Response(_detail(search_for(request, pk)))
 
 
 class SearchCancel(APIView):
@@ -186,7 +193,7 @@ class SearchCancel(APIView):
     def post(self, request: Request, pk: int) -> Response:
         """End the search; its workers stop within seconds. 409 when it is over."""
         search = search_cancel(search=search_for(request, pk, Role.MANAGER))
-        return Response(SearchDetail(search).data)
+        return Response(_detail(search))
 
 
 urlpatterns = [

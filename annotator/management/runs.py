@@ -37,6 +37,18 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     return json_file(options["config"], "training settings") | given
 
 
+def made_by(run: TrainingRun) -> ModelVersion:
+    """The version that a run has made which this process has worked on; else ``Conflict``."""
+    from annotator.work.shutdown import leaving
+
+    run.refresh_from_db()
+    if leaving() and run.status not in RunStatus.over():
+        raise Conflict(f"Told to stop; run {run.pk} goes on with the next worker, or cancel it.")
+    if run.status != RunStatus.DONE or run.candidate is None:
+        raise Conflict(f"Run {run.pk} {run.status}: {run.message}")
+    return run.candidate
+
+
 class RunCommand(DatasetCommand):
     """A command that makes a run; with ``--wait`` it works on it in this process."""
 
@@ -50,11 +62,9 @@ class RunCommand(DatasetCommand):
         work = partial(work_on_run, run.pk, on_epoch=self._tell_epoch)
         if not work():
             self._watch(run, work)
-        run.refresh_from_db()
-        if run.status != RunStatus.DONE or run.candidate is None:
-            raise Conflict(f"Run {run.pk} {run.status}: {run.message}")
+        version = made_by(run)
         self.tell(run.message)
-        return run.candidate
+        return version
 
     def _tell_epoch(self, report: EpochReport) -> None:
         figures = "".join(

@@ -116,6 +116,8 @@ class TrainingRun(models.Model):
     rebuilds = models.ForeignKey(
         ModelVersion, null=True, on_delete=models.SET_NULL, related_name="rebuilt_by"
     )
+    # Said once more, for when that version is deleted: it must not become a run that promotes.
+    is_rebuild = models.BooleanField(default=False, db_default=False)
     epoch = models.PositiveIntegerField(default=0)
     epochs = models.PositiveIntegerField(default=0)
     seconds_left = models.FloatField(null=True)

@@ -57,6 +57,7 @@ class Search(models.Model):
     snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.RESTRICT, related_name="+")
     # Start weights as of a training run; config holds what all trials have in common.
     base = models.ForeignKey(ModelVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+    had_base = models.BooleanField(default=False, db_default=False)  # also when it is deleted
     config = models.JSONField(default=dict)  # overrides of training.config.TrainConfig
     space = models.JSONField()  # of training.search_space.as_json
     wanted = models.PositiveIntegerField()  # trials
@@ -85,18 +86,26 @@ class Search(models.Model):
     def __str__(self) -> str:
         return f"search {self.pk} ({self.family})"
 
+    @property
+    def lost_base(self) -> bool:
+        """Whether the version that its trials start from was deleted."""
+        return self.had_base and self.base_id is None
+
 
 class SearchTrial(models.Model):
     """One configuration of a search. Whoever trains it beats ``heartbeat_at``."""
 
     search = models.ForeignKey(Search, on_delete=models.CASCADE, related_name="trials")
-    number = models.PositiveIntegerField()  # from 1; trial 1 has the settings of a plain training
+    number = models.PositiveIntegerField()  # from 1; trial 1 has the settings nearest to the usual
     state = models.CharField(max_length=10, choices=TrialState.choices, default=TrialState.WAITING)
     params = models.JSONField(null=True)  # settings it varies; null until a worker has asked
     study_number = models.PositiveIntegerField(null=True)  # Optuna's, of the latest attempt
     value = models.FloatField(null=True)  # best validation score so far; higher is better
     # [{"epoch", "epochs", "score", "train_loss", "validation_loss", "metrics", "seconds"}]
     epochs = models.JSONField(default=list)
+    # Of each of these epochs the learning rate's progress at every step, where minutes bound the
+    # trial: too long for those who only follow it.
+    schedules = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     message = models.TextField(blank=True)  # why it ended early
     weights = models.CharField(max_length=120, blank=True)  # object-storage folder of its model
     claim = models.CharField(max_length=36, blank=True)  # uuid of the worker that holds it

@@ -8,7 +8,8 @@ from django.db.models import Q, QuerySet
 
 from annotator.models import Export, ExportStatus
 
-# A worker beats for each image; only the packing of a large export is silent for longer.
+# A worker beats every second, also while it packs and stores; so long a silence is its death, and
+# not a database that was away for a while.
 _SILENT = timedelta(minutes=10)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from annotator.models import (
     Cell,
@@ -38,9 +39,10 @@ def waiting_runs(now: datetime) -> QuerySet[TrainingRun]:
 
 
 def runs_of(*datasets: Dataset | int) -> QuerySet[TrainingRun]:
-    """All runs of these data sets, newest first, with what a page shows of them."""
+    """All runs of these data sets, newest first, with what a list shows of them: no log."""
     return (
         TrainingRun.objects.filter(dataset__in=datasets)
+        .defer("log")
         .select_related("requested_by", "base", "candidate", "dataset")
         .prefetch_related(curve())
     )
@@ -57,19 +59,35 @@ def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
 
 
 def last_settled_run(dataset: Dataset, family: str) -> TrainingRun | None:
-    """The newest run of ``family`` that did not fail: what was corrected before it is dealt with.
+    """The newest run of ``family`` that did not fail; see ``settled_runs``."""
+    return settled_runs(dataset, family).first()
 
-    A cancelled one counts, lest the policy start again what somebody has stopped. One that makes
-    an earlier version again does not: it learns nothing new.
+
+def dealt_with_until(dataset: Dataset, family: str) -> datetime | None:
+    """Before when all corrections are dealt with by a run that did not fail; None without one.
+
+    Not by the newest row: a search's best and a model from elsewhere learnt from a snapshot that
+    may be older than what a run before them has learnt.
     """
-    runs = TrainingRun.objects.filter(dataset=dataset, family=family, rebuilds=None)
-    return runs.exclude(status=RunStatus.FAILED).first()
+    began = Coalesce("started_at", "created_at")
+    latest: datetime | None = settled_runs(dataset, family).aggregate(latest=Max(began))["latest"]
+    return latest
+
+
+def settled_runs(dataset: Dataset, family: str) -> QuerySet[TrainingRun]:
+    """Runs of ``family`` that did not fail, newest first.
+
+    Cancelled ones count, lest the policy start again what somebody has stopped. Those that make
+    an earlier version again do not: they learn nothing new.
+    """
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family, is_rebuild=False)
+    return runs.exclude(status=RunStatus.FAILED)
 
 
 def failures_at_the_end(dataset: Dataset, family: str) -> int:
     """How many runs of ``family`` have failed since one did not."""
     settled = last_settled_run(dataset, family)
-    runs = TrainingRun.objects.filter(dataset=dataset, family=family, rebuilds=None)
+    runs = TrainingRun.objects.filter(dataset=dataset, family=family, is_rebuild=False)
     return runs.filter(pk__gt=settled.pk if settled else 0).count()
 
 

@@ -47,10 +47,15 @@ def can_validate(dataset: Dataset, family: str) -> bool:
     return len({group or image for group, image in groups}) > 1
 
 
+def curves() -> Prefetch:
+    """A search's trials with their curves, without the progress at every single step."""
+    return Prefetch("trials", SearchTrial.objects.defer("schedules"))
+
+
 def searches_of(*datasets: Dataset | int) -> QuerySet[Search]:
     """All searches of these data sets, newest first, with what a page shows of them."""
     return (
         Search.objects.filter(dataset__in=datasets)
         .select_related("requested_by", "base", "best", "run__candidate", "dataset")
-        .prefetch_related(Prefetch("trials", SearchTrial.objects.defer("epochs")))
+        .prefetch_related(Prefetch("trials", SearchTrial.objects.defer("epochs", "schedules")))
     )

@@ -12,6 +12,7 @@ import re
 import tempfile
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from training.errors import TrainingError
 
 _MOST_EPOCHS = 100_000
 _METRICS = "metrics.jsonl"
+_PREFIX = "arrivals"  # in storage
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,27 @@ class Arrival:
     sha256: str  # of the weights
 
 
-def arrival_open(*, dataset: Dataset, file: Path, folder: Path) -> Arrival:
+def arrival_open(*, dataset: Dataset, file: Path, folder: Path, name: str = "") -> Arrival:
     """Unpack ``file`` to ``folder`` and check it against what ``dataset`` knows.
 
-    Raises ``UnreadableModel`` saying what is wrong with it and what to do.
+    Raises ``UnreadableModel`` saying what is wrong with it, by its ``name`` where its sender knows
+    it by another than ``file`` has here, and what to do.
     """
+    name = name or file.name
     try:
         manifest = sealed.open_model(file, folder)
     except TrainingError as error:
-        raise UnreadableModel(error.message) from error
+        raise UnreadableModel(error.message.replace(file.name, name)) from error
     family = manifest.get("family")
     if family not in Family.values:
-        raise UnreadableModel(f"{file.name} is of no family that there is here: {family!r:.40}.")
-    snapshot = _known_snapshot(dataset, family, manifest, file.name)
-    _check_weights(folder / WEIGHTS, file.name)
-    meta = version_check(dataset=dataset, family=family, folder=folder)
+        raise UnreadableModel(f"{name} is of no family that there is here: {family!r:.40}.")
+    snapshot = _known_snapshot(dataset, family, manifest, name)
+    _check_weights(folder / WEIGHTS, name)
+    meta = version_check(dataset=dataset, family=family, folder=folder, name=name)
     lineage = meta.get("lineage")
     if not isinstance(lineage, dict) or lineage.get("snapshot") != snapshot.hash:
         raise UnreadableModel(
-            f"{file.name}: {META} and manifest name different snapshots, so one of them was"
+            f"{name}: {META} and manifest name different snapshots, so one of them was"
             " changed. Run train.py again and send the file that it writes."
         )
     base = None
@@ -82,8 +86,8 @@ def arrival_open(*, dataset: Dataset, file: Path, folder: Path) -> Arrival:
         family=family,
         snapshot=snapshot,
         base=base,
-        config=_config(family, manifest.get("config"), file.name),
-        points=_points(folder / _METRICS, file.name),
+        config=_config(family, manifest.get("config"), name),
+        points=_points(folder / _METRICS, name),
         sha256=manifest["files"][WEIGHTS]["sha256"],
     )
 
@@ -191,18 +195,21 @@ def arrival_refuse_known(*, dataset: Dataset, arrival: Arrival) -> None:
         raise Conflict(f"This model is here already, as {known}.")
 
 
-def arrival_create(*, dataset: Dataset, file: Path, requested_by: User) -> TrainingRun:
-    """Store a model that was sent and queue the run that takes it in, with its learning curve.
+def arrival_create(
+    *, dataset: Dataset, file: Path, name: str = "", requested_by: User
+) -> TrainingRun:
+    """Store a model that was sent as ``name`` and queue the run that takes it in, with its curve.
 
     Raises as ``arrival_open`` does, ``Conflict`` when the model is here already or a run of its
     family is live, and ``Unavailable``.
     """
     with tempfile.TemporaryDirectory(prefix="arrival-") as temporary:
-        arrival = arrival_open(dataset=dataset, file=file, folder=Path(temporary) / "model")
+        folder = Path(temporary) / "model"
+        arrival = arrival_open(dataset=dataset, file=file, folder=folder, name=name)
     arrival_refuse_known(dataset=dataset, arrival=arrival)
     run = _run_of(dataset, arrival, f"trained elsewhere, sent by {requested_by.get_username()}")
     run.requested_by = requested_by
-    run.arrival = storage.put(f"arrivals/{uuid.uuid4().hex}.zip", file)
+    run.arrival = storage.put(f"{_PREFIX}/{uuid.uuid4().hex}.zip", file)
     try:
         with transaction.atomic():
             run_queue(run=run)
@@ -222,6 +229,18 @@ def arrival_record(*, dataset: Dataset, arrival: Arrival, version: ModelVersion)
         run.save()
         _keep_points(run, arrival)
     return run
+
+
+def arrivals_prune(*, limit: datetime) -> None:
+    """Remove what was sent and could not be taken in by runs that ended before ``limit``.
+
+    By what storage holds, which is next to nothing, and not by all rows that once had a file.
+    Raises ``Unavailable``.
+    """
+    stored = storage.keys_under(_PREFIX)
+    over = TrainingRun.objects.filter(status__in=RunStatus.over(), finished_at__lt=limit)
+    for key in over.filter(arrival__in=stored).values_list("arrival", flat=True):
+        storage.delete(key)
 
 
 def _run_of(dataset: Dataset, arrival: Arrival, reason: str) -> TrainingRun:

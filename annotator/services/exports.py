@@ -1,10 +1,9 @@
-"""Exports: label images and cells of revisions or predictions, to a folder or a zip in storage."""
+"""Exports: label images and cells of revisions or predictions, to a folder; and the claims of the
+workers that pack them (``annotator.work.exporting``).
+"""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,12 +12,12 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from annotator import storage
 from annotator.dispatch import Job, enqueue
-from annotator.exceptions import BadInput, Conflict, CytoloopError, NotReady, Unavailable
+from annotator.exceptions import BadInput, Conflict, NotReady, Unavailable
 from annotator.formats.cellpose import write_cellpose
 from annotator.formats.coco import write_coco
 from annotator.formats.labelled import LabelledCell, LabelledImage
@@ -38,10 +37,8 @@ from annotator.readers import model_channels
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import newest_predictions
-from annotator.services.bundles import BUNDLE, bundle_requested, bundle_write
+from annotator.services.bundles import BUNDLE
 from annotator.services.images import image_array, image_stem
-
-log = logging.getLogger(__name__)
 
 FORMATS = ("coco", "cellpose", "csv")
 CHUNK = 100  # images read from the database at once
@@ -91,10 +88,6 @@ def export_check(request: ExportRequest) -> None:
         raise NotReady(
             f"{request.dataset.name} has no {request.source} to export{where}; {first} first."
         )
-
-
-class Interrupted(Exception):
-    """The export was left before its end; another worker may begin it anew."""
 
 
 def export_write(
@@ -180,8 +173,8 @@ def _in_chunks(rows):  # type: ignore[no-untyped-def]
     """``rows`` by image, as they are when their turn comes."""
     ids = list(rows.values_list("image", flat=True))
     for start in range(0, len(ids), CHUNK):
-        # Read to the end before anything is yielded: with an open SELECT, SQLite refuses the
-        # heartbeat's UPDATE as soon as anybody else has written.
+        # Read to the end before anything is yielded: with an open SELECT, SQLite refuses any
+        # UPDATE of this connection as soon as anybody else has written.
         yield from list(rows.filter(image__in=ids[start : start + CHUNK]))
 
 
@@ -260,50 +253,11 @@ def export_create(*, request: ExportRequest, requested_by: User) -> Export:
     return export
 
 
-def export_work(*, export_id: int, should_stop: Callable[[], bool] | None = None) -> None:
-    """Write a waiting export's zip; the row says how it ended. A second worker leaves at once.
+def export_claim(*, export_id: int) -> Export | None:
+    """The export, taken for this worker; None when another has it or it has cost too many.
 
-    ``should_stop`` is asked before each image; then the export waits for another worker.
+    Its ``tries`` are the claim: every later write is conditional on them.
     """
-    export = _claimed(export_id)
-    if export is None:
-        return
-
-    def beat() -> None:
-        if should_stop is not None and should_stop():
-            raise Interrupted
-        Export.objects.filter(pk=export_id).update(heartbeat_at=timezone.now())
-
-    try:
-        written, key = _zipped(export, beat)
-    except Interrupted:
-        # Not reset for images written: the next worker begins with the first of them again.
-        Export.objects.filter(pk=export_id).update(status=ExportStatus.QUEUED, tries=F("tries") - 1)
-        return
-    except (CytoloopError, OSError) as error:
-        log.warning("export %s failed: %s", export.pk, error)
-        _end(export, status=ExportStatus.FAILED, message=str(error))
-        return
-    except Exception as error:  # an export must never stay begun without a worker
-        log.exception("export %s failed", export.pk)
-        _end(
-            export,
-            status=ExportStatus.FAILED,
-            message=f"The export broke off ({type(error).__name__}); the worker's log says why.",
-        )
-        return
-    _end(
-        export,
-        status=ExportStatus.DONE,
-        key=key,
-        images=written.images,
-        cells=written.cells,
-        message="",
-    )
-
-
-def _claimed(export_id: int) -> Export | None:
-    """The export, taken for this worker; None when another has it or it has cost too many."""
     now = timezone.now()
     mine = waiting_exports(now).filter(pk=export_id).order_by()
     begun = {"status": ExportStatus.RUNNING, "started_at": now, "heartbeat_at": now}
@@ -311,34 +265,32 @@ def _claimed(export_id: int) -> Export | None:
         return None
     export = Export.objects.select_related("dataset").get(pk=export_id)
     if export.tries > MOST_TRIES:
-        _end(export, status=ExportStatus.FAILED, message=_DIED)
+        export_finish(export=export, status=ExportStatus.FAILED, message=_DIED)
         return None
     return export
 
 
-def _zipped(export: Export, beat: Callable[[], None]) -> tuple[Exported, str]:
-    with tempfile.TemporaryDirectory(prefix="export-") as temporary:
-        packed = Path(temporary) / "export.zip"
-        if export.format == BUNDLE:
-            made = bundle_write(request=bundle_requested(export), out=packed, on_image=beat)
-            written = Exported(made.images, made.cells, packed)
-        else:
-            written = _packed(export, packed, beat)
-        return written, storage.put(f"exports/{export.pk}.zip", packed)
+def _held(export_id: int, tries: int) -> QuerySet[Export]:
+    return Export.objects.filter(pk=export_id, status=ExportStatus.RUNNING, tries=tries)
 
 
-def _packed(export: Export, packed: Path, beat: Callable[[], None]) -> Exported:
-    request = ExportRequest(export.dataset, export.format, export.source, export.split)
-    folder = packed.with_name("export")
-    written = export_write(request=request, out=folder, on_image=beat)
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, path.relative_to(folder))
-    return written
+def export_beat(*, export_id: int, tries: int) -> bool:
+    """Say that its worker lives; False when the export is another's, over, or deleted."""
+    return _held(export_id, tries).update(heartbeat_at=timezone.now()) == 1
 
 
-def _end(export: Export, **fields: object) -> None:
-    Export.objects.filter(pk=export.pk).update(finished_at=timezone.now(), **fields)
+def export_release(*, export: Export) -> None:
+    """Let go of a held export for another worker, e.g. because this one shuts down."""
+    # The try is given back, and no more: for images written nothing is, as the next worker begins
+    # with the first of them again.
+    held = _held(export.pk, export.tries)
+    held.update(status=ExportStatus.QUEUED, tries=F("tries") - 1)
+
+
+def export_finish(*, export: Export, **fields: object) -> bool:
+    """End a held export; False when it is not held any more."""
+    held = _held(export.pk, export.tries)
+    return held.update(finished_at=timezone.now(), **fields) == 1
 
 
 def exports_prune(*, now: datetime) -> None:

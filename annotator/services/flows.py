@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,14 @@ from inference.labels import cell_ids, iou_pairs
 if TYPE_CHECKING:
     from inference.redecode import FoundCell
 
-_KEPT_BYTES = 192 * 2**20  # of unpacked flows in one process: ten images of 2048²
+# Of unpacked flows and label images in one process: what six images of 2048² need.
+_KEPT_BYTES = 192 * 2**20
 _USUAL = (0.0, 0.4, 15)  # cellprob threshold, flow threshold, min size of predictions
 _SAME = 0.3  # IoU from which two masks are two drawings of one cell
-_kept: OrderedDict[str, CachedFlows] = OrderedDict()
+# Flows by their key, the segmenter's own masks of them, and predicted labels by theirs. Never
+# written to: each is the next request's, too.
+_kept: OrderedDict[str, CachedFlows | NDArray[Any]] = OrderedDict()
+_Kept = TypeVar("_Kept", CachedFlows, NDArray[Any])
 _lock = threading.Lock()
 # A decode takes all cores for seconds. Each request has a thread of its own, so waiting is cheap.
 _decoding = threading.Semaphore(1)
@@ -38,22 +43,31 @@ def prediction_flows(prediction: Prediction) -> CachedFlows:
     key = prediction.flows_key
     if not key:
         raise NotHere(_not_kept(prediction.image))
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
     try:
-        flows = unpack(storage.get(key))
+        return _remembered(key, lambda: unpack(storage.get(key)))
     except FlowCacheError as error:
         raise Unavailable(
             f"The stored flows of {prediction.image.name} are damaged; its next prediction keeps"
             " new ones. Until then, correct its masks by hand."
         ) from error
+
+
+def _remembered(key: str, make: Callable[[], _Kept]) -> _Kept:
+    """What ``make`` gives, from this process's memory if ``key`` was asked for lately."""
     with _lock:
-        _kept[key] = flows
-        while sum(each.values.nbytes for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return cast("_Kept", _kept[key])
+    made = make()
+    with _lock:
+        _kept[key] = made
+        while sum(_bytes(each) for each in _kept.values()) > _KEPT_BYTES and len(_kept) > 1:
             _kept.popitem(last=False)
-    return flows
+    return made
+
+
+def _bytes(kept: CachedFlows | NDArray[Any]) -> int:
+    return kept.values.nbytes if isinstance(kept, CachedFlows) else kept.nbytes
 
 
 def _not_kept(image: Image) -> str:
@@ -102,8 +116,10 @@ def prediction_masks(
         found = masks_of(flows, cellprob_threshold, flow_threshold, min_size)
         if not _fused_otherwise(prediction):
             return found
-        usual = masks_of(flows, *_USUAL)
-    return as_predicted(found, usual, storage.labels_get(prediction.labels_key))
+        # The same at each move of a slider.
+        usual = _remembered(f"usual {prediction.flows_key}", lambda: masks_of(flows, *_USUAL))
+    key = prediction.labels_key
+    return as_predicted(found, usual, _remembered(key, lambda: storage.labels_get(key)))
 
 
 def _fused_otherwise(prediction: Prediction) -> bool:

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
-
 from annotator.exceptions import BadInput, Conflict, NotHere
 from annotator.models import Evaluation, Image, ModelVersion, Snapshot, TrainingRun
 from annotator.services.evaluations import frozen_split
@@ -16,9 +14,7 @@ from training.config import SCHEDULE, TrainConfig, portable
 from training.errors import TrainingError
 
 
-def rebuild_create(
-    *, version: ModelVersion, requested_by: User | None = None, wake: bool = True
-) -> TrainingRun:
+def rebuild_create(*, version: ModelVersion, wake: bool = True) -> TrainingRun:
     """Queue a run that makes ``version`` again: same snapshot, same start, same settings, seed.
 
     A training that minutes have bounded follows the same schedule step by step, whatever the time
@@ -45,11 +41,11 @@ def rebuild_create(
         dataset=version.dataset,
         family=version.family,
         reason=f"rebuilds {version}",
-        requested_by=requested_by,
         snapshot=origin.snapshot,
         base=origin.base,
         config=_config(origin, lineage),
         rebuilds=version,
+        is_rebuild=True,
     )
     return run_queue(run=run, wake=wake)
 
@@ -93,6 +89,18 @@ def _schedule(origin: TrainingRun) -> list[list[float]]:
     """The progress at each step of each epoch; empty unless it is known of all of them."""
     kept = list(origin.epoch_rows.values_list("schedule", flat=True))
     return kept if all(kept) else []
+
+
+def rebuild_check(*, run: TrainingRun) -> None:
+    """``NotHere`` when ``run`` rebuilds a version that was deleted meanwhile."""
+    if not run.is_rebuild:
+        return
+    run.refresh_from_db(fields=["rebuilds"])
+    if run.rebuilds is None:
+        raise NotHere(
+            f"The version that run {run.pk} was to make again was deleted, so there is nothing to"
+            " compare with."
+        )
 
 
 def rebuild_prepare(*, run: TrainingRun, folder: Path) -> None:

@@ -11,6 +11,7 @@ import math
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -39,11 +40,11 @@ from training.search_space import as_json, space_for
 log = logging.getLogger(__name__)
 
 MOST_TRIALS = 500
-WEIGHTS_FILES = ("weights.safetensors", "meta.json")
 _DIED = (
     f"Its worker died {MOST_TRIES} times, probably for lack of memory; leave such values of"
     " batch_size, crop or width out of the space."
 )
+_LOST_BASE = "The version that its trials start from was deleted. Start another search."
 _CANCELLED = "Cancelled; no model was made."
 
 
@@ -92,6 +93,7 @@ def search_create(*, request: SearchRequest, wake: bool = True) -> Search:
         family=asked.family,
         requested_by=asked.requested_by,
         base=base,
+        had_base=base is not None,
         config=config,
         space=as_json(space),
         wanted=request.trials,
@@ -146,6 +148,8 @@ def trial_claim(*, search_id: int) -> Held | None:
 
     A trial that has killed ``MOST_TRIES`` workers since its last epoch fails instead.
     """
+    if any(search.lost_base for search in live_searches().filter(pk=search_id)):
+        return None  # what is left would start elsewhere than what it is compared with
     now = timezone.now()
     for trial in waiting_trials(now).filter(search=search_id):
         claim = str(uuid.uuid4())
@@ -160,6 +164,8 @@ def trial_claim(*, search_id: int) -> Held | None:
         trial.refresh_from_db()
         if trial.tries > MOST_TRIES:
             trial_finish(trial=trial, claim=claim, state=TrialState.FAILED, message=_DIED)
+            if trial.number == 1:
+                return None  # without the usual settings the search fails: no more is trained
             continue
         SearchTrial.objects.filter(pk=trial.pk, started_at__isnull=True).update(started_at=now)
         live_searches().filter(pk=search_id).update(status=SearchStatus.SEARCHING)
@@ -246,6 +252,8 @@ def search_settle(*, search_id: int, wake: bool = True) -> None:
         )
         return
     if search.trials.filter(state__in=TrialState.live()).exists():
+        if search.lost_base:
+            _end(search, SearchStatus.FAILED, _LOST_BASE)
         return
     done = search.trials.filter(state=TrialState.DONE).exclude(weights="")
     best = done.order_by("-value", "number").first()
@@ -283,9 +291,11 @@ def _run_of(search: Search, best: SearchTrial) -> TrainingRun:
         started_at=search.started_at,
     )
     kept = ("epoch", "train_loss", "validation_loss", "metrics", "seconds")
+    # A worker of an earlier release has left none.
+    schedules = chain(best.schedules, repeat([]))
     RunEpoch.objects.bulk_create(
-        RunEpoch(run=run, schedule=point.get("schedule", []), **{key: point[key] for key in kept})
-        for point in best.epochs
+        RunEpoch(run=run, schedule=schedule, **{key: point[key] for key in kept})
+        for point, schedule in zip(best.epochs, schedules, strict=False)
     )
     return run
 
@@ -311,8 +321,8 @@ def trial_weights_prune(*, limit: datetime) -> None:
     waits &= Q(search__run__finished_at__isnull=True) | Q(search__run__finished_at__gte=limit)
     for trial in over.exclude(waits):
         try:
-            for name in WEIGHTS_FILES:
-                storage.delete(f"{trial.weights}/{name}")
+            for key in storage.keys_under(trial.weights):
+                storage.delete(key)
         except CytoloopError as error:  # storage is down; the next round tries again
             log.warning("the model of %s stays: %s", trial, error.message)
             return

@@ -25,6 +25,7 @@ from inference.files import synced, tensors_are_whole, told_when_full
 log = logging.getLogger(__name__)
 
 WEIGHTS, META = "weights.safetensors", "meta.json"
+_MOST_NAMES, _LONGEST_NAME = 1000, 100  # of channels or types: more than any data set has
 
 
 def version_create(
@@ -75,22 +76,28 @@ def version_create(
     return version
 
 
-def version_check(*, dataset: Dataset, family: str, folder: Path) -> dict[str, Any]:
-    """The meta of the model in ``folder``; ``UnreadableModel`` unless it is one for ``dataset``."""
+def version_check(
+    *, dataset: Dataset, family: str, folder: Path, name: str = "The folder"
+) -> dict[str, Any]:
+    """The meta of the model in ``folder``; ``UnreadableModel`` unless it is one for ``dataset``.
+
+    ``name`` is what the message calls it: its reader may not know this server's disk.
+    """
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise UnreadableModel(f"{folder} holds no model: {META} cannot be read.") from error
+        raise UnreadableModel(f"{name} holds no model: {META} cannot be read.") from error
     if not isinstance(meta, dict):
-        raise UnreadableModel(f"{folder} holds no model: {META} is no JSON object.")
+        raise UnreadableModel(f"{name} holds no model: {META} is no JSON object.")
+    for key in ("channels", "types"):
+        if not _are_names(meta.get(key, [])):
+            raise UnreadableModel(f"{name} holds no model: {key} in {META} is no list of names.")
     if not (folder / WEIGHTS).is_file():
-        raise UnreadableModel(f"{folder} holds no model: {WEIGHTS} is missing.")
+        raise UnreadableModel(f"{name} holds no model: {WEIGHTS} is missing.")
     if not tensors_are_whole(folder / WEIGHTS):
-        raise UnreadableModel(
-            f"{folder} holds no model: {WEIGHTS} is cut short, or no safetensors."
-        )
+        raise UnreadableModel(f"{name} holds no model: {WEIGHTS} is cut short, or no safetensors.")
     if meta.get("family") != family:
-        raise UnreadableModel(f"The model is a {meta.get('family')}, not a {family}.")
+        raise UnreadableModel(f"The model is a {str(meta.get('family'))[:40]}, not a {family}.")
     _check_channels(dataset, meta)
     foreign = set(meta.get("types", [])) - set(dataset.types.values_list("name", flat=True))
     if foreign:  # the run was begun before a type was renamed
@@ -99,6 +106,15 @@ def version_check(*, dataset: Dataset, family: str, folder: Path) -> dict[str, A
             " more); start a new run."
         )
     return meta
+
+
+def _are_names(value: Any) -> bool:
+    """What somebody's file may hold instead is quoted in no message and breaks no comparison."""
+    return (
+        isinstance(value, list)
+        and len(value) <= _MOST_NAMES
+        and all(isinstance(each, str) and len(each) <= _LONGEST_NAME for each in value)
+    )
 
 
 def _check_channels(dataset: Dataset, meta: dict[str, Any]) -> None:

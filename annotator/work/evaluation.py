@@ -18,6 +18,7 @@ from annotator.services.evaluations import (
 )
 from annotator.services.snapshots import MEASURED, snapshot_create, snapshot_write
 from annotator.services.versions import version_folder
+from training.errors import Cancelled
 from training.evaluate import evaluate
 
 
@@ -38,11 +39,16 @@ def evaluated(
     return evaluation_store(version=version, frozen=frozen, metrics=metrics)
 
 
-def evaluate_version(version: ModelVersion, split: str | None = None) -> Evaluation:
+def evaluate_version(
+    version: ModelVersion,
+    split: str | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Evaluation:
     """Measure ``version`` on the corrected images there are now.
 
     Without ``split`` the best there is: test, else validation, else train. Raises ``NotReady``
-    when no image of the split has a revision.
+    when no image of the split has a revision, and ``Cancelled`` when ``should_stop``, asked before
+    each image is written and before it is measured, says so.
     """
     snapshot = snapshot_create(dataset=version.dataset, family=version.family)
     frozen = frozen_split(snapshot=snapshot, split=split)
@@ -55,9 +61,16 @@ def evaluate_version(version: ModelVersion, split: str | None = None) -> Evaluat
     found = evaluation_find(version=version, frozen=frozen)
     if found is not None:
         return found
+
+    def check() -> None:
+        if should_stop is not None and should_stop():
+            raise Cancelled
+
     # Not among the runs' folders, of which a run that ends meanwhile removes the oldest.
     place = Path(settings.SNAPSHOTS_DIR) / MEASURED
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place) as name:
-        folder = snapshot_write(snapshot=snapshot, folder=Path(name), split=frozen.split)
-        return evaluated(version, frozen, folder)
+        folder = snapshot_write(
+            snapshot=snapshot, folder=Path(name), on_image=check, split=frozen.split
+        )
+        return evaluated(version, frozen, folder, should_stop)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from annotator import storage
-from annotator.models import Family, Fusion, Image, Snapshot, Split
+from annotator.models import Dataset, Family, Fusion, Image, Snapshot, Split
 from annotator.selectors.runs import telling_revisions
 from annotator.selectors.versions import Pair, fusion_of
 from annotator.services.fusions import fusion_store
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MOST = 24  # images of each split: more would keep annotators waiting and change little
 _AGAIN = 600.0  # s after which a fit that went wrong is tried again
 
-# When this process failed to fit a rule, by pair: not tried again for every few images.
+# When this process fitted no rule, by pair: not tried again for every few images.
 _failed: dict[tuple[int, int], float] = {}
 
 
@@ -48,9 +48,12 @@ def pair_rule(pair: Pair, predictor: Predictor) -> FusionRule:
         return UNFITTED
     fusion = fusion_of(pair)
     key = pair.segmenter.pk, pair.detector.pk
-    if fusion is None and time.monotonic() - _failed.get(key, -_AGAIN) >= _AGAIN:
+    waits = time.monotonic() - _failed.get(key, -_AGAIN) < _AGAIN
+    if fusion is None and not waits and _can_fit(pair.segmenter.dataset):
         try:
             fusion = _fitted(pair, predictor)
+            if fusion is None:
+                _failed[key] = time.monotonic()
         except (Cancelled, DatabaseError):
             raise
         except Exception as error:  # torch, OpenCV and numba raise anything
@@ -78,11 +81,17 @@ def _read(fusion: Fusion) -> FusionRule:
         return UNFITTED
 
 
+def _can_fit(dataset: Dataset) -> bool:
+    """Whether a corrected validation image is small enough; asked before a snapshot is taken, as
+    each correction makes that another row.
+    """
+    revisions = telling_revisions(dataset, Split.VALIDATION)
+    sizes = revisions.values_list("image__width", "image__height")
+    return any(width * height <= LARGE for width, height in sizes)
+
+
 def _fitted(pair: Pair, predictor: Predictor) -> Fusion | None:
-    dataset = pair.segmenter.dataset
-    if not telling_revisions(dataset).filter(image__split=Split.VALIDATION).exists():
-        return None
-    snapshot = snapshot_create(dataset=dataset, family=Family.DETECTOR)
+    snapshot = snapshot_create(dataset=pair.segmenter.dataset, family=Family.DETECTOR)
     place = Path(settings.SNAPSHOTS_DIR) / MEASURED
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place) as folder:

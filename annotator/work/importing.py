@@ -14,14 +14,13 @@ from pathlib import Path
 from annotator.exceptions import BadInput, UnreadableModel
 from annotator.models import Dataset, Family, ModelVersion, TrainingRun
 from annotator.readers import model_channels
-from annotator.selectors.versions import current_version
 from annotator.services.arrivals import (
     Arrival,
     arrival_open,
     arrival_record,
     arrival_refuse_known,
 )
-from annotator.services.versions import version_create, version_promote
+from annotator.services.versions import version_create, version_promote_over
 from inference import checkpoint
 from inference.detector import Detector
 from inference.errors import InferenceError
@@ -87,8 +86,7 @@ def import_model(
         )
     if arrival and run is None:
         arrival_record(dataset=dataset, arrival=arrival, version=version)
-    if current_version(dataset, family) is None:
-        version = version_promote(version=version)
+    version_promote_over(version=version, compared=None)
     return version
 
 

@@ -15,12 +15,11 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.models import Max
 
 from annotator import storage
-from annotator.exceptions import CytoloopError, Unavailable
+from annotator.exceptions import CytoloopError, NotHere, Unavailable
 from annotator.models import Search, SearchTrial, Snapshot, TrialState
 from annotator.selectors.searches import live_searches
 from annotator.services.runs import MOST_TRIES, Order, run_preflight
 from annotator.services.searches import (
-    WEIGHTS_FILES,
     Held,
     search_settle,
     search_snapshot,
@@ -35,7 +34,7 @@ from annotator.services.snapshots import (
     snapshot_folders_prune,
     snapshot_write,
 )
-from annotator.services.versions import version_folder
+from annotator.services.versions import META, WEIGHTS, version_folder
 from annotator.work.heart import Heart
 from annotator.work.shutdown import leaving, long_work
 from annotator.work.study import STUDY_ERRORS, study_storage
@@ -126,6 +125,7 @@ def _work_on_trial(held: Held, on_trial: OnTrial | None) -> None:
         message=ending.message,
         weights=ending.weights,
         epochs=trial.epochs,
+        schedules=trial.schedules,
         value=trial.value,
     )
     if ended:
@@ -143,7 +143,9 @@ def _fail(held: Held, message: str) -> None:
 
 def _lost(held: Held, why: str) -> None:
     """Leave a trial for another try because a service failed; the last try ends it."""
-    if held.trial.tries >= MOST_TRIES:
+    # Asked of the row: each epoch since the claim has set it back.
+    mine = SearchTrial.objects.filter(pk=held.trial.pk, claim=held.claim)
+    if mine.filter(tries__gte=MOST_TRIES).exists():
         _fail(held, f"Database or storage failed {MOST_TRIES} times ({why[:200]}).")
 
 
@@ -168,15 +170,16 @@ def _tried(held: Held, heart: Heart, on_trial: OnTrial | None) -> _Ending:
     """Train the held trial to its end, or until it is given up."""
     row = held.trial
     search = Search.objects.select_related("dataset", "base", "snapshot").get(pk=row.search_id)
+    if search.lost_base:
+        raise NotHere("The version that it was to start from was deleted.")
     snapshot = _prepared(search, heart)
+    heart.check()  # before the study is asked: it would count what nobody trains as under way
     trial = _asked(search, row)
-    heart.check()
-    asked = {"params": trial.params, "study_number": trial.number}
-    if not trial_change(trial_id=row.pk, claim=held.claim, **asked):
-        trial.fail()
-        raise Cancelled
-    row.params = trial.params
     try:
+        asked = {"params": trial.params, "study_number": trial.number}
+        if not trial_change(trial_id=row.pk, claim=held.claim, **asked):
+            raise Cancelled
+        row.params = trial.params
         best = _trained(search, held, trial, (snapshot, heart, on_trial))
         weights = _kept(held, best)
         trial.complete(best)
@@ -223,8 +226,8 @@ def _trained(
 
     def record(report: EpochReport) -> None:
         points = curve.add(report)
-        changes = {"epochs": row.epochs, "value": curve.best(), "tries": 0}
-        trial_change(trial_id=row.pk, claim=held.claim, **changes)
+        changes = {"epochs": row.epochs, "schedules": row.schedules, "value": curve.best()}
+        trial_change(trial_id=row.pk, claim=held.claim, tries=0, **changes)
         if on_trial:
             on_trial(row)
         # The usual settings are trained to their end, so that the best is never worse than they.
@@ -252,7 +255,9 @@ class _Curve:
         """Append the report's epoch, in place of those that are trained again; the whole curve."""
         point_of(report)  # refuses one without a score
         kept: list[dict[str, Any]] = [e for e in self._row.epochs if e["epoch"] < report.epoch]
-        kept.append({k: v for k, v in asdict(report).items() if k != "seconds_left"})
+        apart = ("schedule", "seconds_left")
+        self._row.schedules = [*self._row.schedules[: len(kept)], list(report.schedule)]
+        kept.append({k: v for k, v in asdict(report).items() if k not in apart})
         self._row.epochs = kept
         self._row.value = self.best()
         return [Point(min(1.0, e["epoch"] / max(1, e["epochs"])), e["score"]) for e in kept]
@@ -270,6 +275,6 @@ def _kept(held: Held, value: float) -> str:
         return ""
     # Named by the claim: a worker that was thought dead may write its own beside this one.
     key = f"searches/{held.trial.search_id}/{held.trial.number}-{held.claim}"
-    for name in WEIGHTS_FILES:
+    for name in (WEIGHTS, META):
         storage.put(f"{key}/{name}", trial_folder(held.trial) / held.claim / name)
     return key

@@ -17,8 +17,9 @@ from annotator import storage
 from annotator.exceptions import CytoloopError
 from annotator.models import ModelVersion, RunEpoch, RunStatus, Search, Snapshot, TrainingRun
 from annotator.selectors.versions import current_version
+from annotator.services.arrivals import arrivals_prune
 from annotator.services.evaluations import candidate_settle, frozen_split
-from annotator.services.rebuilds import rebuild_compare, rebuild_prepare
+from annotator.services.rebuilds import rebuild_check, rebuild_compare, rebuild_prepare
 from annotator.services.runs import (
     Order,
     run_change,
@@ -136,11 +137,12 @@ def _worked(run_id: int, heart: RunHeart, on_epoch: OnEpoch | None) -> str:
     if run.arrival:
         _step(heart, status=RunStatus.EVALUATING)
         return taken_in(run, heart.should_stop)
+    rebuild_check(run=run)
     snapshot, folder = _prepared(run, heart)
     if run.candidate is None:
         run.candidate = _found(run, heart.claim) or _trained(run, heart, folder, on_epoch)
     _step(heart, status=RunStatus.EVALUATING)
-    if run.rebuilds:
+    if run.is_rebuild:
         message = _compared(run, snapshot, folder, heart)
     else:
         message = _settled(run, snapshot, folder, heart)
@@ -165,11 +167,13 @@ def run_folders_prune(now: datetime) -> None:
     a model that was sent and could not be taken in.
     """
     limit = now - timedelta(days=settings.RUN_KEEP_DAYS)
-    for run in TrainingRun.objects.filter(status__in=RunStatus.over(), finished_at__lt=limit):
-        shutil.rmtree(run_folder(run), ignore_errors=True)
-        if run.arrival:
-            with suppress(CytoloopError):  # storage is down; the next run's end tries again
-                storage.delete(run.arrival)
+    kept = Path(settings.RUNS_DIR)
+    here = [int(each.name) for each in kept.glob("*") if each.name.isdecimal()]
+    over = TrainingRun.objects.filter(status__in=RunStatus.over(), finished_at__lt=limit)
+    for pk in over.filter(pk__in=here).values_list("pk", flat=True):
+        shutil.rmtree(kept / str(pk), ignore_errors=True)
+    with suppress(CytoloopError):  # storage is down; the next run's end tries again
+        arrivals_prune(limit=limit)
     checkpoints_prune(limit)
 
 
@@ -314,6 +318,7 @@ def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHeart
 
 def _compared(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHeart) -> str:
     """Measure a rebuilt version and the original on the same images; nothing is promoted."""
+    rebuild_check(run=run)
     frozen = frozen_split(snapshot=snapshot)
     if frozen is None:
         raise TrainingError("The snapshot holds no labelled image to compare on.")

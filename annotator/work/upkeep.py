@@ -18,9 +18,9 @@ from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import pending_images, unpredicted_single_type_images
 from annotator.selectors.runs import (
     corrected_since,
+    dealt_with_until,
     failures_at_the_end,
     last_run,
-    last_settled_run,
     masked_training_images,
     waiting_runs,
 )
@@ -92,12 +92,14 @@ def _due(dataset: Dataset, family: Family, now: datetime) -> RunRequest | None:
     if last is not None and last.status not in RunStatus.over():
         return None
     current = current_version(dataset, family)
-    waits = last is not None and now < _retry_at(last)
-    # Until its wait is over, only what was corrected since the failed run began calls for another.
-    counted = last if waits else last_settled_run(dataset, family)
+    since = dealt_with_until(dataset, family)
+    if last is not None and now < _retry_at(last):
+        # Until its wait is over, only what was corrected since the failed run began calls for
+        # another.
+        began = last.started_at or last.created_at
+        since = max(since or began, began)
     if current is None:
-        return _first(dataset, family) if counted is None else None
-    since = (counted.started_at or counted.created_at) if counted else None
+        return _first(dataset, family) if since is None else None
     revisions, cells = corrected_since(dataset, since)
     if not revisions:
         return None

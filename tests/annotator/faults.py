@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from django.db import connection
 
 from annotator.models import Dataset, TrainingRun
 from annotator.services.runs import RunRequest, run_create
+from annotator.work import shutdown
 from annotator.work.training import run_folder, work_on_run
 from training.engine import EpochReport
 
@@ -109,3 +111,22 @@ def filled(disk: Path, leave: int) -> Iterator[Path]:
         yield file
     finally:
         file.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_to_stop() -> Iterator[None]:
+    """This process is a worker that was told to stop, until the end."""
+    shutdown._leaving.set()
+    try:
+        yield
+    finally:
+        shutdown._leaving.clear()
+
+
+def waited_for(what: Callable[[], bool], seconds: float = 20) -> None:
+    """Return when ``what`` holds; fail when it does not in time."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s")
+        time.sleep(0.05)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TransactionTestCase, override_settings
 from django.utils import timezone
 
-from annotator.models import ModelVersion, RunStatus, Snapshot, Stage, TrainingRun
-from annotator.services.exports import export_work
+from annotator import storage
+from annotator.models import ModelVersion, Revision, RunStatus, Snapshot, Stage, TrainingRun
 from annotator.services.runs import RunRequest, run_create
 from annotator.services.snapshots import snapshot_create
 from annotator.services.versions import version_promote
+from annotator.work.evaluation import evaluate_version
+from annotator.work.exporting import work_on_export
 from annotator.work.importing import import_model
 from annotator.work.training import run_folders_prune, work_on_run
 from tests.annotator.elsewhere import EPOCHS, make_model_file
@@ -26,6 +30,7 @@ from tests.annotator.factories import is_stored, make_dataset
 from tests.annotator.trained import add_drawn, make_trainable
 from tests.people import client_of, make_people
 from training import sealed
+from training.errors import Cancelled
 
 
 class ArrivalCase(TransactionTestCase):
@@ -86,6 +91,62 @@ class SentTest(ArrivalCase):
             run_folders_prune(timezone.now())
         self.assertFalse(is_stored(run.arrival))
 
+    def test_the_first_model_is_current_even_if_its_worker_died_before_it_said_so(self) -> None:
+        self.model()
+        run = TrainingRun.objects.get(pk=self.send().json()["id"])
+        with (
+            mock.patch("annotator.work.importing.version_promote_over", side_effect=SystemExit),
+            self.assertRaises(SystemExit),  # as little is written as by a killed worker
+        ):
+            work_on_run(run.pk)
+        self.assertEqual(ModelVersion.objects.get().stage, Stage.CANDIDATE)
+        TrainingRun.objects.update(heartbeat_at=None)
+        work_on_run(run.pk)
+        run.refresh_from_db()
+        self.assertEqual(ModelVersion.objects.get().stage, Stage.CURRENT)
+        self.assertRegex(run.message, "segmenter-1 was .* taken in and is current")
+
+    def test_a_model_that_nothing_can_measure_leaves_no_file_behind(self) -> None:
+        self.model()
+        run = TrainingRun.objects.get(pk=self.send().json()["id"])
+        Revision.objects.all().delete()
+        work_on_run(run.pk)
+        run.refresh_from_db()
+        self.assertEqual(run.status, RunStatus.DONE, run.message)
+        self.assertRegex(run.message, "taken in and is current, but not measured")
+        self.assertFalse(is_stored(run.arrival))
+
+    def test_measuring_hears_a_cancel_within_an_image(self) -> None:
+        for seed in range(3):
+            add_drawn(self.dataset, 400 + seed, "test")
+        version = import_model(dataset=self.dataset, family="segmenter", file=self.model())
+        for stop_at in (2, 6):  # while images are written, and while they are measured
+            asked: list[int] = []
+
+            def should_stop(asked: list[int] = asked, stop_at: int = stop_at) -> bool:
+                asked.append(1)
+                return len(asked) == stop_at
+
+            with self.assertRaises(Cancelled):
+                evaluate_version(version, should_stop=should_stop)
+            self.assertEqual(len(asked), stop_at)
+        self.assertFalse(version.evaluations.exists())
+
+    def test_old_runs_are_not_asked_for_what_they_left_again_and_again(self) -> None:
+        ended = timezone.now() - timedelta(days=99)
+        for arrival in ("", "arrivals/taken-in-long-ago.zip"):
+            TrainingRun.objects.create(
+                dataset=self.dataset,
+                family="segmenter",
+                reason="",
+                status=RunStatus.DONE,
+                finished_at=ended,
+                arrival=arrival,
+            )
+        with mock.patch.object(storage, "delete", wraps=storage.delete) as deleted:
+            run_folders_prune(timezone.now())
+        deleted.assert_not_called()
+
     def test_the_same_model_is_taken_once(self) -> None:
         version = import_model(dataset=self.dataset, family="segmenter", file=self.model())
         self.assert_refused(self.send(), f"here already, as {version}", 409)
@@ -135,8 +196,16 @@ class RefusedTest(ArrivalCase):
             ({"meta": {"channels": ["nucleus"]}}, "sees nucleus, but"),
             ({"meta": {"types": ["CHO"]}}, "tells the type CHO"),
             ({"meta": {"lineage": 5}}, "different snapshots"),
-            ({"files": {"meta.json": b"[]"}}, "no JSON object"),
-            ({"files": {"meta.json": b"[" * 100_000}}, "cannot be read"),
+            ({"meta": {"family": [["x"] * 99]}}, "is a .{40}, not a segmenter"),
+            ({"meta": {"channels": 5}}, "^lab-.*zip holds no model: channels in meta.json is no"),
+            ({"meta": {"channels": [5]}}, "no list of names"),
+            ({"meta": {"channels": ["x" * 1000]}}, "no list of names"),
+            ({"meta": {"types": [["x"]]}}, "types in meta.json is no list of names"),
+            ({"meta": {"types": ["x", 5]}}, "no list of names"),
+            ({"meta": {"types": None}}, "no list of names"),
+            ({"meta": {"types": ["\ud800"]}}, "tells the type"),
+            ({"files": {"meta.json": b"[]"}}, "^lab-.*zip holds no model: .* no JSON object"),
+            ({"files": {"meta.json": b"[" * 100_000}}, "^lab-.*zip .*cannot be read"),
         ):
             with self.subTest(words):
                 self.model(**changes)
@@ -184,11 +253,12 @@ class RefusedTest(ArrivalCase):
 
     def test_a_name_that_leads_elsewhere_is_only_a_name(self) -> None:
         where = f"/api/v1/datasets/{self.dataset.pk}/trained-models/"
-        for name in ("../../evil.zip", "..", "x" * 300):
+        for name in ("../../evil.zip", "..", "x" * 300, "細" * 90 + ".zip"):
             upload = SimpleUploadedFile("evil", b"text")
             vars(upload)["_name"] = name  # past Django's own cleaning
             answer = self.alice.post(where, {"file": upload}, format="multipart")
-            self.assert_refused(answer, "no whole zip|No file was submitted")
+            self.assert_refused(answer, "^[^/]*(no whole zip|No file was submitted)")
+            self.assertNotIn("that-was-sent", answer.json()["message"])
 
     def test_too_large_a_file_is_refused_while_it_arrives(self) -> None:
         self.model()
@@ -204,7 +274,7 @@ class AskedTest(ArrivalCase):
     def test_a_manager_asks_for_a_bundle_and_downloads_it(self) -> None:
         answer = self.ask(epochs=5)
         self.assertEqual(answer.status_code, 202, answer.content)
-        export_work(export_id=answer.json()["id"])
+        work_on_export(answer.json()["id"])
         found = self.alice.get(answer["Location"]).json()
         self.assertEqual((found["status"], found["format"]), ("done", "bundle"), found["message"])
         self.assertEqual((found["source"], found["images"]), ("segmenter", 3))
@@ -220,7 +290,7 @@ class AskedTest(ArrivalCase):
         version = import_model(dataset=self.dataset, family="segmenter", file=self.model())
         version_promote(version=version)
         answer = self.ask(base="current")
-        export_work(export_id=answer.json()["id"])
+        work_on_export(answer.json()["id"])
         found = self.alice.get(answer["Location"]).json()
         packed = self.alice.get(found["download"])
         with zipfile.ZipFile(BytesIO(b"".join(packed))) as archive:

@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from contextlib import redirect_stdout
-from datetime import timedelta
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import tifffile
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
-from django.test import TestCase, TransactionTestCase
-from django.utils import timezone
+from django.test import TestCase
 from pycocotools.coco import COCO
 
 from annotator import storage
-from annotator.api.exports import ExportOutput
-from annotator.exceptions import BadInput, Conflict, NotReady
+from annotator.exceptions import BadInput, NotReady
 from annotator.formats.coco import encode_rle
 from annotator.formats.tables import measure
-from annotator.models import (
-    CellType,
-    Dataset,
-    Export,
-    ExportStatus,
-    Image,
-    PredictedCell,
-    Revision,
-)
-from annotator.services.exports import (
-    CHUNK,
-    ExportRequest,
-    export_create,
-    export_download,
-    export_work,
-    export_write,
-    exports_prune,
-)
+from annotator.models import CellType, PredictedCell
+from annotator.services.exports import ExportRequest, export_write
 from tests.annotator.factories import (
-    is_stored,
     make_dataset,
     make_image,
     make_prediction,
@@ -55,7 +31,6 @@ from tests.annotator.factories import (
     make_version,
     square_labels,
 )
-from tests.people import make_people
 
 
 class ExportCase(TestCase):
@@ -269,132 +244,3 @@ class AskingTest(ExportCase):
         export_write(request=ExportRequest(self.dataset, "cellpose"), out=self.out)
         (written,) = self.out.glob("*_masks.tif")
         self.assertIn(f"_{image.pk}_masks", written.name)
-
-    def test_a_worker_packs_the_zip_once(self) -> None:
-        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
-        request = ExportRequest(self.dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        with self.assertRaises(NotReady):
-            export_download(export=export)
-        export_work(export_id=export.pk)
-        export_work(export_id=export.pk)
-        export.refresh_from_db()
-        self.assertEqual((export.status, export.images, export.cells), (ExportStatus.DONE, 1, 3))
-        key, name = export_download(export=export)
-        self.assertTrue(name.endswith(".zip"))
-        with zipfile.ZipFile(BytesIO(storage.get(key))) as archive:
-            self.assertIn("HEK_a_1_masks.tif", archive.namelist())
-
-    def test_an_export_cut_off_by_a_stop_is_begun_anew(self) -> None:
-        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
-        request = ExportRequest(self.dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        export_work(export_id=export.pk, should_stop=lambda: True)
-        export.refresh_from_db()
-        self.assertEqual(export.status, ExportStatus.QUEUED)
-        export_work(export_id=export.pk)
-        export.refresh_from_db()
-        self.assertEqual((export.status, export.images), (ExportStatus.DONE, 1))
-
-    def test_an_export_whose_worker_fell_silent_is_taken_over(self) -> None:
-        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
-        request = ExportRequest(self.dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        beats = timezone.now() - timedelta(minutes=5), timezone.now() - timedelta(minutes=11)
-        for heard, taken in zip(beats, (False, True), strict=True):
-            Export.objects.update(status=ExportStatus.RUNNING, heartbeat_at=heard)
-            export_work(export_id=export.pk)
-            export.refresh_from_db()
-            self.assertEqual(export.status == ExportStatus.DONE, taken)
-
-    def test_an_export_that_kills_three_workers_fails_with_what_to_do(self) -> None:
-        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
-        request = ExportRequest(self.dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        export_work(export_id=export.pk, should_stop=lambda: True)  # no death
-        for _ in range(3):
-            with (
-                mock.patch("annotator.services.exports._zipped", side_effect=SystemExit),
-                self.assertRaises(SystemExit),  # as little is written as by a killed worker
-            ):
-                export_work(export_id=export.pk)
-            Export.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=11))
-        export_work(export_id=export.pk)
-        export.refresh_from_db()
-        self.assertEqual(export.status, ExportStatus.FAILED)
-        self.assertIn("one split at a time", export.message)
-
-    def test_the_zip_goes_when_its_days_are_over(self) -> None:
-        make_revision(make_image(self.dataset, "HEK_a_1.tif"))
-        request = ExportRequest(self.dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        export_work(export_id=export.pk)
-        export.refresh_from_db()
-        key, now = export.key, timezone.now()
-        exports_prune(now=now + timedelta(days=29))
-        self.assertTrue(is_stored(key))
-        exports_prune(now=now + timedelta(days=31))
-        self.assertFalse(is_stored(key))
-        export.refresh_from_db()
-        with self.assertRaisesMessage(Conflict, "removed after 30 days; export again"):
-            export_download(export=export)
-        self.assertIsNone(ExportOutput(export).data["download"])
-
-    def test_an_export_that_fails_says_why(self) -> None:
-        revision = make_revision(make_image(self.dataset))
-        request = ExportRequest(self.dataset, "csv")
-        export = export_create(request=request, requested_by=make_people(self.dataset).alice)
-        storage.delete(revision.labels_key)
-        with self.assertLogs("annotator.services.exports", "WARNING"):
-            export_work(export_id=export.pk)
-        export.refresh_from_db()
-        self.assertEqual(export.status, ExportStatus.FAILED)
-        self.assertIn("missing from object storage", export.message)
-
-
-class BesideWritersTest(TransactionTestCase):
-    """Its own transactions, as SQLite locks by them; the second writer has its own connection."""
-
-    def test_an_export_of_more_than_one_chunk_bears_writers_beside_it(self) -> None:
-        dataset = make_dataset()
-        first = make_revision(make_image(dataset, "a_0.tif"))
-        images = Image.objects.bulk_create(copies(first.image, CHUNK))
-        Revision.objects.bulk_create(
-            Revision(
-                image=image,
-                number=1,
-                labels_key=first.labels_key,
-                source="import",
-                cell_count=0,
-                corrected_cells=0,
-            )
-            for image in images
-        )
-        request = ExportRequest(dataset, "cellpose")
-        export = export_create(request=request, requested_by=make_people(dataset).alice)
-
-        def write() -> None:
-            try:
-                Dataset.objects.update(lease_minutes=31)
-            finally:
-                connection.close()
-
-        def beside() -> bool:
-            writer = Thread(target=write)
-            writer.start()
-            writer.join()
-            return False
-
-        export_work(export_id=export.pk, should_stop=beside)
-        export.refresh_from_db()
-        self.assertEqual((export.status, export.images), (ExportStatus.DONE, CHUNK + 1))
-
-
-def copies(image: Image, count: int) -> list[Image]:
-    """Rows of ``count`` more images with the same original."""
-    rows = []
-    for number in range(1, count + 1):
-        row = Image.objects.get(pk=image.pk)
-        row.pk, row.name, row.sha256 = None, f"a_{number}.tif", f"{number:064x}"
-        rows.append(row)
-    return rows

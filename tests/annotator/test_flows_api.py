@@ -19,6 +19,7 @@ from annotator.services.flows import as_predicted, prediction_masks
 from inference.flow_cache import pack
 from inference.flows import masks_to_flows
 from inference.fusion_rule import Curve, FusionRule
+from inference.redecode import masks_of
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -75,7 +76,13 @@ class Flows(TestCase):
             figures={},
         )
         np.testing.assert_array_equal(self.masks(min_size=16) > 0, fused > 0)
-        lower = self.masks(cellprob_threshold=-2)
+        with (
+            mock.patch("inference.redecode.masks_of", wraps=masks_of) as decoded,
+            mock.patch.object(storage, "get", wraps=storage.get) as fetched,
+        ):
+            lower = self.masks(cellprob_threshold=-2)
+        decoded.assert_called_once()  # what a prediction decodes is the same at each move
+        fetched.assert_not_called()
         np.testing.assert_array_equal(lower > 0, (fused > 0) | (self.labels == 6))
         self.assertEqual(len(np.unique(lower)), 1 + 6)
         self.assertEqual(len(np.unique(lower[fused == 9])), 1)

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from django.test import TransactionTestCase, override_settings
 from annotator.models import ModelVersion, RunStatus, Stage, TrainingRun
 from annotator.services.runs import run_cancel, run_claim
 from annotator.services.versions import version_folder
+from annotator.work import shutdown
 from inference.checkpoint import load, load_meta
 from tests.annotator.factories import make_dataset, make_version
 from tests.annotator.trained import make_trainable
@@ -56,6 +58,18 @@ class TrainCommandTest(TransactionTestCase):
         self.assertEqual(promoted, {"version": "segmenter-1", "stage": "current"})
         self.assertEqual(run("images_predict", self.name, wait=True)["images"], 4)
         self.assertEqual(run("queue_show", self.name, limit=3), {"open": 0, "items": []})
+
+    def test_told_to_stop_it_leaves_the_run_to_the_next_worker(self) -> None:
+        def told(command: object, report: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        self.addCleanup(shutdown._leaving.clear)
+        with (
+            mock.patch("annotator.management.runs.RunCommand._tell_epoch", told),
+            self.assertRaisesMessage(CommandError, "goes on with the next worker"),
+        ):
+            run("model_train", self.name, "segmenter", base="scratch", epochs=2, wait=True)
+        self.assertEqual(TrainingRun.objects.get().claim, "")
 
     def test_a_split_without_masks_is_told(self) -> None:
         run("model_train", self.name, "segmenter", base="scratch", wait=True)

@@ -19,6 +19,7 @@ from annotator.models import (
     Prediction,
     PredictionAttempt,
     QueueItem,
+    Snapshot,
     TrainingRun,
 )
 from annotator.selectors.versions import current_pair, fusion_of
@@ -136,6 +137,19 @@ class PredictTest(TransactionTestCase):
         stored = storage.labels_get(Prediction.objects.get(image=image).labels_key)
         np.testing.assert_array_equal(stored, expected.labels)
         self.assertEqual(Fusion.objects.get().created_at, fusion.created_at)
+
+    def test_images_too_large_to_learn_a_rule_from_leave_no_snapshots(self) -> None:
+        trained(self.dataset, "detector")
+        add_drawn(self.dataset, 300, "validation")
+        before = Snapshot.objects.count()
+        with mock.patch("annotator.work.fusing.LARGE", 100):  # every image is large
+            predict_pending(dataset=self.dataset)
+        self.assertFalse(Fusion.objects.exists())
+        self.assertEqual(Snapshot.objects.count(), before)
+        # One that is small enough is learnt from at once.
+        add_drawn(self.dataset, 301, "validation")
+        predict_pending(dataset=self.dataset)
+        self.assertEqual(Fusion.objects.get().images, 2)
 
     def test_a_damaged_rule_costs_the_rule_and_no_prediction(self) -> None:
         trained(self.dataset, "detector")

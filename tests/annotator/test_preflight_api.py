@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.db import connection
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from annotator.models import Image, Stage
 from annotator.services.runs import RunRequest, run_create
@@ -61,6 +63,16 @@ class PreflightTest(TestCase):
         found = self.asked("detector").json()
         self.assertEqual(found["cells"]["train"], len(inside))
         self.assertEqual(found["cells_per_type"], {"HEK": len(inside), "N2a": 0})
+
+    def test_cells_of_whole_images_are_counted_and_not_read(self):
+        for _ in range(2):
+            types = {1: "HEK", 2: "N2a", 3: "N2a"}
+            image = make_image(self.dataset, split="train")
+            make_revision(image, labels=square_labels(6), types=types)
+        with CaptureQueriesContext(connection) as queries:
+            found = self.asked("detector").json()
+        self.assertEqual(found["cells_per_type"], {"HEK": 2, "N2a": 4})
+        self.assertFalse([query for query in queries if "bbox" in query["sql"]])
 
     def test_predicted_cells_of_a_single_type_image_count_as_that_type(self):
         image = make_image(self.dataset, split="train", culture="HEK")

@@ -15,6 +15,7 @@ from annotator.models import Dataset, ModelVersion, RunStatus, Stage, TrainingRu
 from annotator.selectors.runs import last_settled_run
 from annotator.services.images import image_delete
 from annotator.work.importing import import_model
+from annotator.work.training import work_on_run
 from tests.annotator.elsewhere import make_model_file
 from tests.annotator.factories import make_version
 from tests.annotator.test_model_commands import run
@@ -81,6 +82,21 @@ class RebuildTest(TransactionTestCase):
         self.rebuild("segmenter-1")
         self.assertFalse(ModelVersion.objects.filter(number=2, stage=Stage.CURRENT).exists())
         self.assertEqual(last_settled_run(self.dataset, "segmenter"), first)
+
+    def test_a_rebuild_whose_original_was_deleted_promotes_nothing(self) -> None:
+        folder = Path(self.enterContext(TemporaryDirectory()))
+        file = make_model_file(self.dataset, folder / "m.zip")
+        original = import_model(dataset=self.dataset, family="segmenter", file=file)
+        made = run("model_rebuild", self.dataset.name, "segmenter-1")
+        original.delete()
+        with self.assertLogs("annotator.work.training", "WARNING"):
+            work_on_run(made["run"])
+        again = TrainingRun.objects.get(pk=made["run"])
+        self.assertEqual(again.status, RunStatus.FAILED)
+        self.assertIn("was to make again was deleted", again.message)
+        self.assertFalse(ModelVersion.objects.exists())
+        TrainingRun.objects.filter(pk=again.pk).update(status=RunStatus.DONE)
+        self.assertNotEqual(last_settled_run(self.dataset, "segmenter"), again)
 
     def test_what_is_gone_or_was_never_known_is_said(self) -> None:
         imported = make_version(self.dataset, stage=Stage.CANDIDATE)

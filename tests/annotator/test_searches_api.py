@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connection
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from annotator.models import Search, SearchTrial, TrialState
 from tests.annotator.factories import make_dataset, make_image, make_revision, square_labels
@@ -89,7 +91,11 @@ class SearchesTest(TestCase):
             {"epoch": 2, "score": -0.5, "metrics": {"ap50": 0.7}},
         ]
         SearchTrial.objects.filter(number=2).update(epochs=epochs, params={"clip": 0.5})
-        trial = self.alice.get(f"/api/v1/searches/{pk}/").json()["trials"][1]
+        with CaptureQueriesContext(connection) as queries:
+            trial = self.alice.get(f"/api/v1/searches/{pk}/").json()["trials"][1]
+        of_trials = [q["sql"] for q in queries if 'FROM "annotator_searchtrial"' in q["sql"]]
+        self.assertEqual(len(of_trials), 1)
+        self.assertNotIn("schedules", of_trials[0])
         self.assertEqual(trial["scores"], [-0.4, -0.5])
         self.assertEqual((trial["params"], trial["metrics"]), ({"clip": 0.5}, {"ap50": 0.6}))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,8 +14,12 @@ from unittest import mock
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase
+from django.utils import timezone
 
-from annotator.models import ModelVersion, Search, SearchStatus
+from annotator.models import ModelVersion, Search, SearchStatus, SearchTrial
+from annotator.selectors.searches import waiting_searches
+from annotator.work import shutdown
+from annotator.work.study import study_storage
 from tests.annotator.trained import make_searchable, make_trainable
 
 SPACE = {"scale_low": None, "scale_high": None, "ema": {"low": 0.9, "high": 0.99}}
@@ -90,6 +96,24 @@ class SearchCommandTest(TransactionTestCase):
             run("model_search", self.name, "segmenter", base="scratch", trials=2, wait=True)
         self.assertEqual(caught.exception.returncode, 130)
         self.assertEqual(Search.objects.get().status, SearchStatus.CANCELLED)
+
+    def test_told_to_stop_it_leaves_the_search_to_the_next_worker(self) -> None:
+        def told(command: object, trial: SearchTrial) -> None:
+            if not shutdown.leaving():  # after its end the signal would end this process
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        self.addCleanup(shutdown._leaving.clear)
+        with (
+            mock.patch("annotator.management.commands.model_search.Command._tell_trial", told),
+            self.assertRaisesMessage(CommandError, "goes on with the next worker"),
+        ):
+            run("model_search", self.name, "segmenter", base="scratch", trials=2, wait=True)
+        search = Search.objects.get()
+        self.assertEqual(search.status, SearchStatus.SEARCHING)
+        self.assertIn(search, waiting_searches(timezone.now()))
+        storage = study_storage()
+        in_study = storage.get_all_trials(storage.get_study_id_from_name(search.study))
+        self.assertEqual([trial.state.name for trial in in_study], ["FAIL"])
 
     def test_a_detector_is_searched_as_well(self) -> None:
         self.dataset.training = {

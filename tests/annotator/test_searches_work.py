@@ -7,8 +7,9 @@ import threading
 import time
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import TransactionTestCase, override_settings
 from django.utils import timezone
 from optuna.trial import FrozenTrial
@@ -36,7 +37,7 @@ from annotator.services.snapshots import snapshot_folder, snapshot_folders_prune
 from annotator.work.searching import search_folders_prune, trial_folder, work_on_search
 from annotator.work.study import study_storage
 from annotator.work.training import work_on_run
-from tests.annotator.factories import is_stored
+from tests.annotator.factories import is_stored, make_version
 from tests.annotator.trained import make_searchable
 
 SPACE = {
@@ -194,6 +195,28 @@ class SearchWorkTest(TransactionTestCase):
         dataset.delete()
         self.assertFalse(Search.objects.filter(pk=search.pk).exists())
 
+    def test_a_search_whose_base_was_deleted_ends_with_that(self) -> None:
+        dataset = make_searchable()
+        base = make_version(dataset)
+        training = RunRequest(dataset, "segmenter", "a test", base=str(base))
+        search = search_create(request=SearchRequest(training, 2, space=SPACE))
+        base.delete()
+        self.assertFalse(work_on_search(search.pk))
+        search.refresh_from_db()
+        self.assertEqual(search.status, SearchStatus.FAILED)
+        self.assertIn("start from was deleted", search.message)
+        self.assertEqual(set(search.trials.values_list("state", flat=True)), {"cancelled"})
+
+    def test_schedules_that_minutes_bound_come_along_to_the_run(self) -> None:
+        config = {"epochs": 3}
+        search = worked(create(make_searchable(), trials=2, minutes=0.03, config=config))
+        assert search.best is not None
+        assert search.run is not None
+        self.assertNotIn("schedule", search.best.epochs[0])
+        kept = list(search.run.epoch_rows.values_list("schedule", flat=True))
+        self.assertEqual(kept, search.best.schedules)
+        self.assertTrue(all(kept))
+
 
 class TakenOverTest(TransactionTestCase):
     def test_a_trial_of_a_dead_worker_is_failed_in_the_study_and_tried_again(self) -> None:
@@ -247,12 +270,38 @@ class TakenOverTest(TransactionTestCase):
         self.assertEqual(sorted(taken), [1, 2, 3, 4, 5])
 
     def test_a_trial_that_kills_its_workers_fails_and_the_next_is_taken(self) -> None:
-        search = create(make_searchable(), trials=2)
-        search.trials.filter(number=1).update(tries=3)
+        search = create(make_searchable(), trials=3)
+        search.trials.filter(number=1).update(state=TrialState.DONE)
+        search.trials.filter(number=2).update(tries=3)
         held = trial_claim(search_id=search.pk)
         assert held is not None
-        self.assertEqual(held.trial.number, 2)
-        self.assertIn("died 3 times", search.trials.get(number=1).message)
+        self.assertEqual(held.trial.number, 3)
+        self.assertIn("died 3 times", search.trials.get(number=2).message)
+
+    def test_when_the_usual_settings_kill_their_workers_nothing_more_is_trained(self) -> None:
+        search = create(make_searchable(), trials=2)
+        search.trials.filter(number=1).update(tries=3)
+        self.assertFalse(work_on_search(search.pk))
+        search.refresh_from_db()
+        self.assertEqual(search.status, SearchStatus.FAILED)
+        self.assertIn("died 3 times", search.message)
+        self.assertEqual(search.trials.get(number=2).tries, 0)
+
+    def test_a_trial_that_got_on_since_it_was_taken_is_not_at_its_last_try(self) -> None:
+        search = create(make_searchable(), trials=2, config={"epochs": 2})
+        search.trials.filter(number=1).update(tries=2)
+
+        with self.assertLogs("annotator.work.searching", "ERROR"):
+            work_on_search(search.pk, on_trial=mock.Mock(side_effect=[OperationalError, None]))
+        first = search.trials.get(number=1)
+        self.assertEqual((first.state, first.tries), (TrialState.TRAINING, 0))
+        with (
+            mock.patch("annotator.work.searching._tried", side_effect=OperationalError("away")),
+            self.assertLogs("annotator.work.searching", "WARNING"),
+        ):
+            search.trials.filter(number=1).update(tries=2, heartbeat_at=None)
+            work_on_search(search.pk)
+        self.assertIn("failed 3 times (away)", search.trials.get(number=1).message)
 
     def test_two_workers_share_the_trials(self) -> None:
         search = create(make_searchable(), trials=6)

@@ -81,6 +81,23 @@ class RetrainingTest(TestCase):
         self.end(run, RunStatus.CANCELLED, timedelta(days=99))
         self.assertEqual(started(self.dataset), [])
 
+    def test_a_run_that_learnt_from_an_older_snapshot_does_not_undo_what_is_learnt(self) -> None:
+        self.correct(12)
+        now = timezone.now()
+        (run,) = started(self.dataset)
+        self.end(run, RunStatus.DONE, timedelta(0))
+        for status in (RunStatus.DONE, RunStatus.CANCELLED, RunStatus.FAILED):
+            # A model from elsewhere, or the best of a search.
+            TrainingRun.objects.create(
+                dataset=self.dataset,
+                family="segmenter",
+                reason="trained elsewhere",
+                status=status,
+                started_at=now - timedelta(days=3),
+                finished_at=timezone.now(),
+            )
+            self.assertEqual(started(self.dataset), [])
+
     def test_zero_cells_means_never(self) -> None:
         self.dataset.retrain_after_cells = 0
         self.correct(40)

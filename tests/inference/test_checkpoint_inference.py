@@ -15,6 +15,7 @@ from cellpose.resnet_torch import CPnet
 from inference import checkpoint as under_test
 from inference.checkpoint import BuiltinWeights, ModelMeta
 from inference.errors import InferenceError
+from inference.files import file_sha256
 
 NBASE = [2, 4, 8, 8, 8]
 META = ModelMeta(
@@ -55,7 +56,7 @@ class FolderTest(CheckpointTest):
         digest = under_test.save(self.folder / "m", state, META)
         again, meta = under_test.load(self.folder / "m")
         self.assertEqual(meta, META)
-        self.assertEqual(digest, under_test.file_sha256(self.folder / "m/weights.safetensors"))
+        self.assertEqual(digest, file_sha256(self.folder / "m/weights.safetensors"))
         for name, tensor in state.items():
             self.assertTrue(torch.equal(again[name], tensor), name)
 

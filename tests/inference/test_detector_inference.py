@@ -12,10 +12,20 @@ import torch
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
-from inference.detector import MARGIN, TILE, BoxMask, Detections, Detector, _spans, paste
+from inference.detector import (
+    MARGIN,
+    TILE,
+    BoxMask,
+    Detections,
+    Detector,
+    _spans,
+    cell_centres,
+    paste,
+)
 from inference.detector_network import DetectorNetwork
 from inference.devices import fast_in_bfloat16
 from inference.errors import InferenceError
+from inference.labels import cell_geometry
 from inference.normalize import normalize
 from training.synthetic import draw_image
 
@@ -56,6 +66,13 @@ class DeviceTests(unittest.TestCase):
             with mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", lambda a=answer: a):
                 wanted = fast_in_bfloat16(torch.device("cpu"))
                 self.assertEqual(tiny_detector().half, wanted)
+
+    def test_apples_gpus_get_no_double_floats_and_others_the_usual_ones(self):
+        geometry = cell_geometry(draw_image("mixed", (96, 112), 3).labels)
+        for name, kind in (("mps", np.float32), ("cpu", np.float64), ("cuda", np.float64)):
+            centres = cell_centres(geometry, torch.device(name))
+            self.assertEqual(centres.dtype, kind)
+            np.testing.assert_allclose(centres, geometry.centroids + 0.5, rtol=1e-6)
 
 
 class LabelTests(unittest.TestCase):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import unittest
 from unittest import mock
 
@@ -125,6 +127,26 @@ class WindowTests(unittest.TestCase):
         with (
             mock.patch("inference.windows.os.posix_fallocate", side_effect=full),
             self.assertRaisesRegex(InferenceError, "no room.*TMPDIR"),
+        ):
+            see_in_windows(Threshold(), scattered((100, 100), 9), UNFITTED, 64, 8)
+
+    def test_where_room_cannot_be_made_beforehand_it_works_all_the_same(self):
+        image = scattered((100, 100), 9)
+        count = ndimage.label(image[0])[1]
+        place = "inference.windows.os.posix_fallocate"
+        for number in (errno.EOPNOTSUPP, errno.EINVAL):
+            with mock.patch(place, side_effect=OSError(number, "not supported")):
+                seen = see_in_windows(Threshold(), image, UNFITTED, 64, 24)
+            self.assertEqual(len(seen.cells), count)
+        with mock.patch(place):  # as on macOS
+            del os.posix_fallocate
+            self.assertEqual(len(see_in_windows(Threshold(), image, UNFITTED, 64, 24).cells), count)
+
+    def test_another_failure_is_not_called_a_lack_of_room(self):
+        denied = OSError(errno.EACCES, "Permission denied")
+        with (
+            mock.patch("inference.windows.os.posix_fallocate", side_effect=denied),
+            self.assertRaisesRegex(InferenceError, "cannot be made in .*Permission denied"),
         ):
             see_in_windows(Threshold(), scattered((100, 100), 9), UNFITTED, 64, 8)
 

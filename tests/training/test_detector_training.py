@@ -327,6 +327,25 @@ def shapes(seed, kinds):
     return light.clip(0).astype(np.uint16), labels, types
 
 
+class CalibrationTests(TemporaryFolder):
+    def test_weights_that_take_the_place_of_damaged_ones_bring_their_calibration(self):
+        snapshot = self.snapshot(drawn("HEK", 1), drawn("mixed", 2, split="validation"))
+        config = TrainConfig.for_family("detector", QUICK | {"epochs": 2})
+        run = self.folder / "run"
+        first = train(config, snapshot, run)
+        self.assertEqual(len(first.meta.calibration["temperatures"]), 2)
+        self.assertEqual(checkpoint.load_meta(run), first.meta)
+        again = train(config, snapshot, run)
+        self.assertEqual(again.meta, first.meta)
+        weights = run / checkpoint.WEIGHTS
+        weights.write_bytes(weights.read_bytes()[:-100])
+        with self.assertLogs("training.engine", "WARNING"):
+            mended = train(config, snapshot, run)
+        self.assertEqual(mended.best_epoch, 2)
+        self.assertEqual(checkpoint.load_meta(run), mended.meta)
+        self.assertEqual(len(mended.meta.calibration["temperatures"]), 2)
+
+
 class LearningTests(TemporaryFolder):
     def test_single_type_cultures_alone_teach_the_types_of_a_mixed_one(self):
         images = []

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from inference import checkpoint
 from inference.checkpoint import ModelMeta
 from training.batches import Waiting
 from training.config import SCHEDULE, TrainConfig
@@ -46,7 +47,7 @@ class Line:
         return [{"params": list(self.model.parameters())}]
 
     def validate(self, model, epoch):
-        return Validation(score=self.scores[epoch - 1])
+        return Validation(score=self.scores[epoch - 1], calibration={"epoch": epoch})
 
 
 class EngineTest(unittest.TestCase):
@@ -118,6 +119,17 @@ class EngineTest(unittest.TestCase):
         with self.assertRaises(Enough):
             Training(Line(scores), settled, self.folder, meta).fit(Watch(on_epoch=until_third))
         self.assertEqual(self.trained(Line(scores), **config).epoch, 7)
+
+    def test_calibration_goes_with_the_weights_that_it_was_fitted_to(self):
+        scores = [1.0, 3.0, *[2.0] * 8]
+        training = self.trained(Line(scores), patience=0.0)
+        self.assertEqual(checkpoint.load_meta(self.folder).calibration, {"epoch": 2})
+        self.assertEqual(self.trained(Line(scores), patience=0.0).meta, training.meta)
+        (self.folder / checkpoint.WEIGHTS).unlink()
+        with self.assertLogs("training.engine", "WARNING"):
+            mended = self.trained(Line(scores), patience=0.0)
+        self.assertEqual((mended.best_epoch, mended.meta.calibration), (10, {"epoch": 10}))
+        self.assertEqual(checkpoint.load_meta(self.folder).calibration, {"epoch": 10})
 
     def test_reports_say_how_long_the_loop_waited_for_images(self):
         slow = self.trained(Line([1.0], pause=0.05), epochs=1).reports[0]

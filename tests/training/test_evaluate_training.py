@@ -15,8 +15,8 @@ from inference.checkpoint import ModelMeta
 from inference.segmenter import Segmenter, build_net
 from tests.training.snapshots import disks, write_snapshot
 from training import evaluate as under_test
+from training.answers import Answer
 from training.errors import TrainingError
-from training.evaluate import Answer
 
 ARCHITECTURE = {"name": "cpnet", "nbase": [2, 4, 4, 4, 4]}
 

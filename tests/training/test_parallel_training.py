@@ -24,7 +24,7 @@ from tests.training.team_member import data, network
 from training.config import TrainConfig
 from training.errors import Cancelled, TrainingError
 from training.evaluate import evaluate
-from training.parallel import ALONE, Share, team_size
+from training.parallel import ALONE, Share, _wait_until_ready, ready_file, team_size
 from training.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +107,47 @@ class TeamTest(unittest.TestCase):
         for name, parameter in net.named_parameters():
             wanted = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.testing.assert_close(torch.tensor(first["gradients"][name]), wanted)
+
+
+class JoiningTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.meeting = Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def started(self, rank: int, seconds: float) -> subprocess.Popen[bytes]:
+        """A member that takes so long to read its images."""
+        code = (
+            "import sys, time; from pathlib import Path; from training.parallel import ready;"
+            "time.sleep(float(sys.argv[3])); ready(Path(sys.argv[1]), int(sys.argv[2]))"
+        )
+        (self.meeting / f"log-{rank}").touch()
+        member = subprocess.Popen(
+            [sys.executable, "-c", code, str(self.meeting), str(rank), str(seconds)], cwd=ROOT
+        )
+        self.addCleanup(member.wait)
+        self.addCleanup(member.kill)
+        return member
+
+    def test_nobody_joins_before_the_slowest_has_read_its_images(self) -> None:
+        quick, slow = self.started(1, 0.0), self.started(2, 1.5)
+        seen: list[tuple[bool, bool]] = []
+
+        def check() -> None:
+            if ready_file(self.meeting, 1).exists():
+                seen.append((ready_file(self.meeting, 2).exists(), quick.poll() is None))
+
+        _wait_until_ready([quick, slow], self.meeting, check)
+        self.assertIn((False, True), seen)  # ready, and waiting
+        self.assertEqual([each.wait(20) for each in (quick, slow)], [0, 0])
+
+    def test_one_that_ends_while_it_waits_for_others_is_noticed(self) -> None:
+        quick, slow = self.started(1, 0.0), self.started(2, 500.0)
+
+        def kill() -> None:
+            if ready_file(self.meeting, 1).exists():
+                quick.kill()
+
+        with self.assertRaisesRegex(TrainingError, "GPU 1 could not start"):
+            _wait_until_ready([quick, slow], self.meeting, kill)
 
 
 class ParallelTrainingTest(unittest.TestCase):

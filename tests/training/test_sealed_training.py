@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
+from inference.files import DiskFull
 from training import sealed
 from training.errors import TrainingError
 
@@ -87,7 +89,7 @@ class ModelFileTest(SealedCase):
         self.assertEqual([*self.folder.parent.glob("evil")], [])
 
     def test_a_file_that_unpacks_to_gigabytes_is_refused_unread(self) -> None:
-        bomb = [("metrics.jsonl", bytes(17 * 2**20)), *MEMBERS[:2]]
+        bomb = [("meta.json", bytes(17 * 2**20)), MEMBERS[0], MEMBERS[2]]
         self.refused(self.written(bomb), "more than any model has")
 
     def test_a_zip_of_very_many_files_is_refused_before_its_list_is_read(self) -> None:
@@ -99,6 +101,47 @@ class ModelFileTest(SealedCase):
         content[-22:-22] = b"PK\x06\x07" + bytes(16)  # claims a list that 32 bits cannot tell
         self.file.write_bytes(bytes(content))
         self.refused(self.file, "far more files")
+
+    def test_the_end_of_a_zip_is_the_one_that_python_reads(self) -> None:
+        with zipfile.ZipFile(self.file, "w") as archive:
+            for number in range(2000):
+                archive.writestr(f"{number}", b"")
+        content = self.file.read_bytes()
+        for at in (4, 8):  # as if a second end began in the numbers of disks, or those of files
+            inner = bytearray(content)
+            inner[at - 22 : at - 18] = b"PK\x05\x06"
+            self.file.write_bytes(bytes(inner))
+            self.assertTrue(zipfile.is_zipfile(self.file))
+            with self.subTest(at):
+                self.refused(self.file, "far more files" if at == 8 else "zip that was split")
+        honest = bytearray(self.packed().read_bytes())
+        honest[-14:-10] = b"PK\x05\x06"  # counts of files, which nobody reads
+        self.file.write_bytes(bytes(honest))
+        sealed.open_model(self.file, self.folder / "out")
+
+    def test_a_long_trainings_curve_is_no_bomb(self) -> None:
+        curve = b'{"epoch": 1}\n' * (20 * 2**20 // 13)
+        sealed.seal(self.file, sealed.MODEL, FILES | {"metrics.jsonl": curve}, {})
+        sealed.open_model(self.file, self.folder / "out")
+        self.assertEqual((self.folder / "out/metrics.jsonl").stat().st_size, len(curve))
+
+    def test_a_full_disk_is_no_damage_and_leaves_nothing_behind(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with (
+            mock.patch("training.sealed.shutil.copyfileobj", side_effect=full),
+            self.assertRaisesRegex(DiskFull, f"full where {self.folder}"),
+        ):
+            sealed.open_model(self.packed(), self.folder / "out")
+        weights = self.folder / "weights"
+        weights.write_bytes(b"w")
+        with (
+            mock.patch("training.sealed.shutil.copyfileobj", side_effect=full),
+            self.assertRaises(DiskFull),
+        ):
+            sealed.seal(self.folder / "new.zip", sealed.MODEL, {"weights": weights}, {})
+        self.assertEqual(
+            sorted(each.name for each in self.folder.iterdir()), [self.file.name, "out", "weights"]
+        )
 
     def test_the_same_name_twice_and_a_missing_one_are_refused(self) -> None:
         with self.assertWarns(UserWarning):

@@ -39,6 +39,27 @@ class SpaceTest(unittest.TestCase):
         varied = space_for("segmenter", config, given)
         self.assertEqual(varied["crop"], Range(64, 128, step=8))
 
+    def test_usual_ranges_are_cut_to_what_the_data_set_fixes(self) -> None:
+        for config, key, expected in (
+            ({"scale_low": 1.2}, "scale_high", Range(1.2, 2.0)),
+            ({"scale_high": 0.9}, "scale_low", Range(0.5, 0.9)),
+            ({"scale_low": 0.6}, "scale_high", Range(1.0, 2.0)),
+            ({"scale_low": 2.0, "scale_high": 2.5}, "clip", Range(0.1, 10.0, log=True)),
+            ({"scale_low": 0.3, "scale_high": 0.4}, "ema", Range(0.9, 0.999)),
+        ):
+            with self.subTest(config):
+                space = space_for("segmenter", config)
+                self.assertEqual(space[key], expected)
+                self.assertEqual(config.keys() & space.keys(), set())
+        with self.assertRaisesRegex(TrainingError, "scale_high must not be below"):
+            space_for("segmenter", {"scale_low": 1.2}, {"scale_high": {"low": 1.0, "high": 2.0}})
+
+    def test_a_detectors_crop_may_be_of_any_size(self) -> None:
+        space = space_for("detector", {}, {"crop": {"low": 100, "high": 201, "log": True}})
+        self.assertEqual(space["crop"], Range(100, 201, log=True))
+        study = Study(optuna.storages.InMemoryStorage(), "s", from_json(as_json(space)), 0)
+        TrainConfig.for_family("detector", dict(study.ask(1).params))
+
     def test_a_persons_ranges_replace_the_familys_and_null_leaves_a_setting_alone(self) -> None:
         given = {"batch_size": {"choices": [1, 2]}, "clip": None}
         space = space_for("segmenter", {}, given)
@@ -61,6 +82,13 @@ class SpaceTest(unittest.TestCase):
             ({"clip": {"low": 0, "high": math.inf}}, "clip holds 'inf'"),
             ({"clip": {"low": 0, "high": 10**400}}, "is no number"),
             ({"clip": {"low": 0, "high": 1, "step": 0.3}}, "step of clip"),
+            ({"clip": {"low": 1, "high": 1e299, "step": 1e-300}}, "step of clip is too small"),
+            ({"clip": {"low": 1, "high": 1e9, "step": 1e-6}}, "step of clip is too small"),
+            ({"crop": {"low": 128, "high": 256, "log": True}}, "crop cannot be logarithmic"),
+            ({"crop": {"low": 100, "high": 200}}, "crop must begin and end with a multiple of 8"),
+            ({"crop": {"low": 96, "high": 192, "step": 12}}, "multiple of 8"),
+            ({"crop": {"low": "96", "high": 192}}, "crop holds '96'"),
+            ({"crop": {"low": 96}}, 'space of crop needs "low"'),
             ({"batch_size": {"choices": [1.5]}}, "batch_size is a whole number"),
             ({"batch_size": {"choices": []}}, "choices of batch_size"),
             ({"batch_size": {"choices": [0, 4]}}, "batch_size must be above zero"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.training.snapshots import disks, write_snapshot
 from training import smoke as under_test
-from training.evaluate import Answer
+from training.answers import Answer
 
 
 class SmokeTest(unittest.TestCase):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from inference import checkpoint
+from inference.files import file_sha256
 from inference.flows import masks_to_flows
 from inference.segmenter import Segmenter
 from tests.training.snapshots import disks, write_disks, write_snapshot
@@ -97,7 +98,7 @@ class LearningTest(TrainTest):
         name = "downsample.down.res_down_1.conv.conv_0.2.weight"
         torch.testing.assert_close(before[name], after[name], atol=1e-4, rtol=1e-3)
         self.assertEqual(tuned.meta.lineage["start"], "base")
-        digest = checkpoint.file_sha256(first.folder / "weights.safetensors")
+        digest = file_sha256(first.folder / "weights.safetensors")
         self.assertEqual(tuned.meta.lineage["base"], digest)
 
 

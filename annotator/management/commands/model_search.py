@@ -12,6 +12,7 @@ from django.core.management.base import CommandParser
 
 from annotator.exceptions import Conflict
 from annotator.management.base import DatasetCommand, json_file
+from annotator.management.runs import made_by
 from annotator.models import (
     Dataset,
     Family,
@@ -85,6 +86,7 @@ class Command(DatasetCommand):
     def _searched(self, search: Search) -> TrainingRun:
         """Work on trials until the search is over, then on the run of the best one."""
         from annotator.work.searching import work_on_search  # loads torch, which takes seconds
+        from annotator.work.shutdown import leaving
         from annotator.work.training import work_on_run
 
         self.tell(f"Search {search.pk} begins: {search.wanted} trials, one line for each.")
@@ -93,6 +95,10 @@ class Command(DatasetCommand):
             if not work():
                 time.sleep(_POLL_SECONDS)  # the last trials are with other workers
             search.refresh_from_db()
+            if leaving() and search.status not in SearchStatus.over():
+                raise Conflict(
+                    f"Told to stop; search {search.pk} goes on with the next worker, or cancel it."
+                )
         if search.status != SearchStatus.DONE or search.run is None:
             raise Conflict(f"Search {search.pk} {search.status}: {search.message}")
         self.tell(search.message)
@@ -102,9 +108,7 @@ class Command(DatasetCommand):
             if run.status in RunStatus.over():
                 break
             time.sleep(_POLL_SECONDS)
-        run.refresh_from_db()
-        if run.status != RunStatus.DONE or run.candidate is None:
-            raise Conflict(f"Run {run.pk} {run.status}: {run.message}")
+        made_by(run)
         self.tell(run.message)
         return run
 
