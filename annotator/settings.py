@@ -226,6 +226,11 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"sign_in": env("SIGN_IN_RATE", "20/min", str)},
     # None would believe any X-Forwarded-For, and a guesser of passwords writes a new one each time.
     "NUM_PROXIES": env("TRUSTED_PROXIES", 0, int),
+    "DEFAULT_PARSER_CLASSES": [
+        "annotator.api.parsers.StrictJSONParser",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }

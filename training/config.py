@@ -88,6 +88,13 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 _EPOCHS_IN_MINUTES = 10_000
 
+# What there is to start from, beside earlier versions; a test holds it to what can be loaded.
+STARTS = {
+    "segmenter": ("scratch", "cyto3", "cyto2", "cyto", "nuclei"),
+    "detector": ("scratch", "coco"),
+}
+START_FILE = "file:"  # "file:PATH", a detector's backbone
+
 _FAMILY: dict[str, dict[str, Any]] = {
     "segmenter": {},
     "detector": {
@@ -173,6 +180,7 @@ def _check(config: TrainConfig) -> None:
     if config.precision not in ("bfloat16", "float32"):
         raise TrainingError("The training setting precision is bfloat16 or float32.")
     _check_sides(config)
+    _check_start(config)
 
 
 def _check_sides(config: TrainConfig) -> None:
@@ -181,3 +189,12 @@ def _check_sides(config: TrainConfig) -> None:
             raise TrainingError(
                 f"The training setting {key} must be a multiple of 8 for a segmenter."
             )
+
+
+def _check_start(config: TrainConfig) -> None:
+    of_file = config.family == "detector" and config.start.startswith(START_FILE)
+    if config.start not in STARTS[config.family] and not of_file:
+        raise TrainingError(
+            f"A {config.family} starts from {', '.join(STARTS[config.family])} or an earlier"
+            f" version of its data set, not from {config.start[:80]}."
+        )

@@ -20,13 +20,12 @@ from inference.checkpoint import ModelMeta
 from inference.detector_network import BACKBONES, LEVELS, DetectorNetwork
 from inference.errors import InferenceError
 from inference.labels import cell_geometry, diameters
-from training.config import TrainConfig
+from training.config import START_FILE, TrainConfig
 from training.dataset import Snapshot
 from training.detector_samples import CellSample
 from training.errors import TrainingError
 
 DIAMETER = 27.0  # px, the median cell at the network's scale
-_FILE = "file:"  # config.start "file:PATH" loads a backbone's state dict
 _SPREAD = 2.0  # of the images' median diameters above which each image gets its own scale
 
 
@@ -70,12 +69,8 @@ def network_and_meta(
 def _load_start(network: DetectorNetwork, config: TrainConfig, channels: int) -> None:
     if config.start == "coco":
         load_matching(network, coco_state(config.backbone, channels))
-    elif config.start.startswith(_FILE):
-        load_backbone(network, Path(config.start.removeprefix(_FILE)))
-    elif config.start != "scratch":
-        raise TrainingError(
-            f"A detector starts from scratch, coco or {_FILE}PATH, not from {config.start}."
-        )
+    elif config.start.startswith(START_FILE):
+        load_backbone(network, Path(config.start.removeprefix(START_FILE)))
 
 
 def _from_base(base: Path, snapshot: Snapshot) -> tuple[DetectorNetwork, ModelMeta]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.files import file_sha256, told_when_full, whole
+from inference.strict import strict_json
 from training.errors import TrainingError
 
 MANIFEST = "manifest.json"
@@ -184,7 +185,7 @@ def _read_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         text = stream.read(_LARGEST_MANIFEST + 1)
     if len(text) > _LARGEST_MANIFEST:
         raise ValueError(f"{MANIFEST} is too long")
-    return dict(json.loads(text))
+    return dict(strict_json(text.decode()))
 
 
 def _checked_manifest(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def _checked_manifest(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
             f"{name} has no {MANIFEST} that names its files: it is no file that a training"
             " bundle's train.py wrote."
         ) from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise TrainingError(f"The {MANIFEST} in {name} is damaged. Copy the file again.") from error
     if manifest.get("format") == BUNDLE:
         raise TrainingError(

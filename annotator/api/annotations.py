@@ -27,12 +27,12 @@ from annotator.api.labels import (
     labels_response,
     most_bytes,
 )
-from annotator.api.strict import strict_json
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput, NoBaseRevision, NotHere, TooLarge, UnusableLabels
 from annotator.models import Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
+from inference.strict import strict_json
 
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description='Base revision: "3"'

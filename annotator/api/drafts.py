@@ -9,7 +9,7 @@ from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from annotator.api.access import dataset_for, image_for, user_of
 from annotator.api.annotations import BINARY, parsed_document
 from annotator.api.labels import AnyAccept, check_length, labels_of_bytes, raw_response
+from annotator.api.parsers import StrictJSONParser
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput, NotHere
 from annotator.models import Draft, Image, Preference, Role
@@ -158,7 +159,7 @@ class DatasetDrafts(APIView):
 class DatasetPreferences(APIView):
     """How the caller looks at a data set: contrast per channel, colours, keys."""
 
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, pk: int) -> Response:

@@ -24,6 +24,7 @@ from annotator.exceptions import BadInput, CytoloopError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 # Uploads lie in temporary files while they are read: too many of them, or a full disk.
+_LONGEST = 2000  # characters of a message: it may quote what was sent
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -68,8 +69,13 @@ def _ours(exc: Exception) -> Exception:
 
 def body(message: str, code: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
     """The one shape of an error. Half a surrogate pair, quoted back, would be no JSON."""
-    message = message.encode(errors="replace").decode()
-    return {"message": message, "code": code} | ({"fields": fields} if fields else {})
+    told = {_text(name): [_text(line) for line in lines] for name, lines in (fields or {}).items()}
+    return {"message": _text(message), "code": code} | ({"fields": told} if told else {})
+
+
+def _text(sent: str) -> str:
+    short = sent if len(sent) <= _LONGEST else f"{sent[:_LONGEST]}…"
+    return short.encode(errors="replace").decode()
 
 
 def _from_drf(exc: drf.APIException) -> Response:

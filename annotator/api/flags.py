@@ -7,13 +7,13 @@ from typing import Any
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import LARGEST_ID, dataset_for, image_for, require, user_of
 from annotator.api.pagination import NewestFirst, is_row_id
+from annotator.api.parsers import StrictJSONParser
 from annotator.exceptions import BadInput, NotHere
 from annotator.models import Flag, Role
 from annotator.services.flags import flag_raise, flag_resolve
@@ -41,7 +41,7 @@ class FlagOutput(serializers.Serializer[Flag]):
 class ImageFlags(APIView):
     """Flagging an image."""
 
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
 
     @extend_schema(request=FlagInput, responses={201: FlagOutput})
     def post(self, request: Request, pk: int) -> Response:

@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +16,7 @@ from rest_framework.views import APIView
 from annotator.api.access import image_for
 from annotator.api.annotations import BINARY
 from annotator.api.labels import AnyAccept, raw_response
+from annotator.api.parsers import StrictJSONParser
 from annotator.api.predictions import newest_or_absent
 from annotator.models import Role
 from annotator.services.flows import prediction_cell_at, prediction_masks
@@ -62,7 +62,7 @@ def spans_of(found: FoundCell) -> list[list[int]]:
 class PredictionMasks(APIView):
     """The segmenter's masks at other thresholds."""
 
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
     content_negotiation_class = AnyAccept
 
     @extend_schema(request=ThresholdsInput, responses=BINARY)
@@ -80,7 +80,7 @@ class PredictionMasks(APIView):
 class PredictionCell(APIView):
     """One missed cell by a click."""
 
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
 
     @extend_schema(request=PointInput, responses=FoundCellOutput)
     def post(self, request: Request, pk: int) -> Response:

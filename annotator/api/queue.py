@@ -10,7 +10,7 @@ from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -27,6 +27,7 @@ from annotator.api.annotations import (
 )
 from annotator.api.images import ImageOutput
 from annotator.api.pagination import CheckedCursor, is_number
+from annotator.api.parsers import StrictJSONParser
 from annotator.api.predictions import ReasonOutput
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import NotHere
@@ -173,7 +174,7 @@ class QueueRelease(APIView):
 class QueueSkip(APIView):
     """Leaving an image out."""
 
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
 
     @extend_schema(request=SkipInput, responses=QueueItemOutput)
     def post(self, request: Request, pk: int) -> Response:

@@ -31,6 +31,7 @@ CellTypes = Mapping[int, str | None]
 FEW_CELLS = 10_000  # never too many
 SMALLEST_CELL = 16  # px² per cell of an image, on average
 LARGEST_LABEL = 2**31 - 1
+MOST_REGIONS = 5_000
 SAME_CELL_IOU = 0.5  # above it, matches are one to one by arithmetic
 
 
@@ -219,6 +220,11 @@ def _checked_regions(image: Image, regions: Any) -> list[list[int]] | None:
     """Boxes inside the image as [[x0, y0, x1, y1], …], or None for the whole image."""
     if regions is None:
         return None
+    if len(regions) > MOST_REGIONS:
+        raise UnusableLabels(
+            f"{len(regions)} complete regions are too many: send {MOST_REGIONS} at most, of more"
+            " pixels each."
+        )
     checked = []
     for region in regions:
         box = [int(edge) for edge in region]

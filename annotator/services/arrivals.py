@@ -40,6 +40,8 @@ from training.errors import TrainingError
 
 _MOST_EPOCHS = 100_000
 _METRICS = "metrics.jsonl"
+# What reading a line of it raises; OverflowError: a number beyond any float.
+_NO_EPOCH = ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError
 _PREFIX = "arrivals"  # in storage
 
 
@@ -144,7 +146,7 @@ def _points(file: Path, name: str) -> list[RunEpoch]:
             point = _point(json.loads(line))
             if number > _MOST_EPOCHS or point.epoch != number:
                 raise ValueError("epochs go up by one")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _NO_EPOCH as error:
             raise UnreadableModel(f"{name}: line {number} of {_METRICS} is no epoch.") from error
         points.append(point)
     if not points:

@@ -22,12 +22,11 @@ from annotator.services.runs import RunRequest, run_preflight, start_of
 from annotator.services.snapshots import MEASURED, snapshot_create, snapshot_write
 from annotator.services.versions import META, WEIGHTS, version_folder
 from training import sealed
-from training.config import TrainConfig, portable
+from training.config import START_FILE, TrainConfig, portable
 
 BUNDLE = "bundle"  # the format of an export that is one
 _TEMPLATES = Path(training.__file__).parent / "bundle"
 _AS_THEY_ARE = ("train.py", "train.ipynb", "requirements.txt")
-_FILE = "file:"  # a start that lies on this machine only
 _DRAWING = "synthetic.py"  # draws the demo's images; no training needs it
 
 
@@ -111,7 +110,7 @@ def _start(request: BundleRequest) -> tuple[ModelVersion | None, TrainConfig]:
     base, overrides = start_of(asked)
     run_preflight(dataset=request.dataset, family=request.family)
     config = TrainConfig.for_family(request.family, overrides)
-    if base is None and config.start.startswith(_FILE):
+    if base is None and config.start.startswith(START_FILE):
         raise BadInput(
             "A bundle cannot start from a file of this server; start from a version (--base) or"
             " from scratch."

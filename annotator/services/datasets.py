@@ -28,6 +28,10 @@ SETTINGS = (
     "auto_promote",
     "lease_minutes",
 )
+MOST_TYPES = 100
+_NAME = re.compile(r"[^\s,;/\\](?:[^,;/\\]{0,38}[^\s,;/\\])?")
+# Control characters and line separators: they break the lines of tables and file names.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 DEFAULT_PATTERN = "{type}_{batch}_{field}"
 # The probabilities of a cell with one key called otherwise, for each database: a data set has
 # millions of cells, too many to read and write back.
@@ -116,6 +120,11 @@ def dataset_update(
         changed.append("channels")
     # Only these: what somebody else has set since this row was read stays.
     dataset.save(update_fields=changed)
+    added = sum(wanted.get("id") is None for wanted in types or ())
+    if added and dataset.types.count() + added > MOST_TYPES:
+        raise BadInput(
+            f"A data set has {MOST_TYPES} types at most.", fields={"types": ["Too many."]}
+        )
     for wanted in types or ():
         _type_change(dataset, wanted)
     return dataset
@@ -200,9 +209,10 @@ def check_types(types: Sequence[str]) -> None:
     """Raise BadInput unless these can be the names of one data set's types."""
     lowered = [name.lower() for name in types]
     for name in types:
-        if not re.fullmatch(r"[^\s,;/\\](?:[^,;/\\\n]{0,38}[^\s,;/\\])?", name):
+        if not _NAME.fullmatch(name) or _UNSEEN.search(name):
             raise BadInput(
-                f"The type {name!r} cannot be used: 1 to 40 characters without commas or slashes.",
+                f"The type {name!r} cannot be used: 1 to 40 characters without commas, slashes or "
+                "control characters.",
                 fields={"types": [f"{name!r} cannot be used."]},
             )
         if name.lower() == MIXED or lowered.count(name.lower()) > 1:

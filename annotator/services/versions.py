@@ -21,6 +21,7 @@ from annotator.models import Dataset, ModelVersion, Stage, TrainingRun
 from annotator.readers import model_channels
 from annotator.selectors.versions import current_version
 from inference.files import synced, tensors_are_whole, told_when_full
+from inference.strict import strict_json
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,8 @@ def version_check(
     ``name`` is what the message calls it: its reader may not know this server's disk.
     """
     try:
-        meta: dict[str, Any] = json.loads((folder / META).read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        meta: dict[str, Any] = strict_json((folder / META).read_text())
+    except (OSError, ValueError) as error:
         raise UnreadableModel(f"{name} holds no model: {META} cannot be read.") from error
     if not isinstance(meta, dict):
         raise UnreadableModel(f"{name} holds no model: {META} is no JSON object.")

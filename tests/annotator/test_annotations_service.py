@@ -150,6 +150,8 @@ class Revisions(TestCase):
         for region in ([0, 0, 65, 10], [5, 5, 5, 10], [0, 0, 9]):
             with self.assertRaises(UnusableLabels):
                 make_revision(self.image, complete_regions=[region])
+        with self.assertRaisesMessage(UnusableLabels, "are too many: send 5000 at most"):
+            make_revision(self.image, complete_regions=[[0, 0, 5, 5]] * 5001)
         revision = make_revision(self.image, complete_regions=[[0, 0, 64, 48]])
         self.assertEqual(revision.complete_regions, [[0, 0, 64, 48]])
 

@@ -175,9 +175,12 @@ class RefusedTest(ArrivalCase):
             self.send(client=client_of(self.people.root), dataset=stranger),
             "trained on the snapshot .* unzip it and import",
         )
-        for named in ("a\0b", "\ud800", 5, None):
+        for named in (5, None):
             self.model(facts={"snapshot": named, "base": named})
             self.assert_refused(self.send(), "trained on the snapshot")
+        for text in ("a\0b", "\ud800"):
+            self.model(facts={"snapshot": text, "base": text})
+            self.assert_refused(self.send(), "manifest.json in .* is damaged")
         self.model(facts={"snapshot": "0" * 64})
         self.assert_refused(self.send(), "snapshot 000000000000 .* its bundle came from")
 
@@ -203,7 +206,9 @@ class RefusedTest(ArrivalCase):
             ({"meta": {"types": [["x"]]}}, "types in meta.json is no list of names"),
             ({"meta": {"types": ["x", 5]}}, "no list of names"),
             ({"meta": {"types": None}}, "no list of names"),
-            ({"meta": {"types": ["\ud800"]}}, "tells the type"),
+            ({"meta": {"types": ["\ud800"]}}, "meta.json cannot be read"),
+            ({"meta": {"note": "\ud800"}}, "meta.json cannot be read"),
+            ({"meta": {"note": float("inf")}}, "meta.json cannot be read"),
             ({"files": {"meta.json": b"[]"}}, "^lab-.*zip holds no model: .* no JSON object"),
             ({"files": {"meta.json": b"[" * 100_000}}, "^lab-.*zip .*cannot be read"),
         ):
@@ -226,6 +231,8 @@ class RefusedTest(ArrivalCase):
             json.dumps(EPOCHS[1] | {"schedule": [2]}),
             json.dumps(EPOCHS[1] | {"metrics": None}),
             json.dumps(EPOCHS[1] | {"metrics": {"a\0": 1.0}}),
+            json.dumps(EPOCHS[1] | {"epoch": 2.5}).replace("2.5", "1e999"),
+            json.dumps(EPOCHS[1] | {"train_loss": 10**400}),
         ):
             self.model(files={"metrics.jsonl": "\n".join([*lines, line]).encode()})
             self.assert_refused(self.send(), "line 2 of metrics.jsonl")

@@ -150,10 +150,12 @@ class ContentTest(BundleCase):
             (empty.name, "no training image", {"base": "scratch"}),
             (self.dataset.name, "no version segmenter-9", {"base": "segmenter-9"}),
             (self.dataset.name, "must not be negative", {"epochs": -1}),
-            (self.dataset.name, "file of this server", {"base": "file:/etc/passwd"}),
+            (self.dataset.name, "not from file:/etc/passwd", {"base": "file:/etc/passwd"}),
         ):
             with self.subTest(words), self.assertRaisesMessage(CommandError, words):
                 run("training_bundle", name, "segmenter", out, **options)
+        with self.assertRaisesMessage(CommandError, "file of this server"):
+            run("training_bundle", self.dataset.name, "detector", out, base="file:/etc/passwd")
         with self.assertRaisesMessage(CommandError, "cannot be written"):
             run("training_bundle", self.dataset.name, "segmenter", Path("/proc/no/b.zip"))
         self.assertFalse(out.exists())

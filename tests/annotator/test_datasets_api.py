@@ -164,6 +164,9 @@ class Datasets(TestCase):
             {"types": [{"id": 999999, "name": "x"}]},
             {"types": [{"name": "HEK"}]},
             {"types": [{"name": "CHO", "color": "red"}]},
+            {"types": [{"name": "C\rHO"}]},
+            {"types": [{"name": "C\x1bHO"}]},
+            {"types": [{"name": f"type {number}"} for number in range(100)]},
         ):
             with self.subTest(change):
                 self.assertEqual(self.alice.patch(self.url, change, format="json").status_code, 400)

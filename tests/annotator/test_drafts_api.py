@@ -133,6 +133,8 @@ class Drafts(TestCase):
             {"prediction": 10**30},
             {"work": {"edits": float("nan")}},
             {"work": {"cells": [float("-inf")]}},
+            {"work": {"note": "half of an emoji \ud83e"}},
+            {"work": {"\udd2a": 1}},
         ):
             answer = self.save(**hostile)
             self.assertEqual(answer.status_code, 400, hostile)
@@ -206,3 +208,22 @@ class Preferences(TestCase):
         self.assertEqual(client_of(people.charlie).get(url).status_code, 404)
         self.assertEqual(bob.patch(url, {"long": "x" * 70_000}, format="json").status_code, 413)
         self.assertNotIn("long", bob.get(url).json())
+
+    def test_what_could_not_be_sent_back_is_refused_and_spoils_nothing(self) -> None:
+        dataset = make_dataset()
+        url = f"/api/v1/datasets/{dataset.pk}/preferences/"
+        bob = client_of(make_people(dataset).bob)
+        for body in (
+            r'{"a": "\ud800"}',
+            r'{"\udc00": 1}',
+            r'{"a": "\u0000"}',
+            '{"a": 1e999}',
+            '{"a": NaN}',
+            f'{{"a": {"9" * 400}}}',
+            "[" * 100_000,
+        ):
+            with self.subTest(body[:20]):
+                answer = bob.patch(url, body, content_type="application/json")
+                self.assertEqual((answer.status_code, answer.json()["code"]), (400, "bad_input"))
+        pair = bob.patch(url, r'{"a": "\ud83e\udd2a"}', content_type="application/json")
+        self.assertEqual((pair.status_code, bob.get(url).json()), (200, {"a": "\U0001f92a"}))

@@ -59,10 +59,10 @@ class Hostile(TestCase):
             ):
                 with self.subTest(path):
                     self.assert_error(self.alice.get(f"/api/v1/{path}"), 404, "not_found")
-        body = {"dataset": 10**30, "format": "coco"}
-        self.assert_error(
-            self.alice.post("/api/v1/exports/", body, format="json"), 404, "not_found"
-        )
+        for number, status, code in ((2**63 - 1, 404, "not_found"), (10**30, 400, "bad_input")):
+            body = {"dataset": number, "format": "coco"}
+            answer = self.alice.post("/api/v1/exports/", body, format="json")
+            self.assert_error(answer, status, code)
 
     def test_a_cursor_written_by_hand_is_refused(self) -> None:
         base = f"/api/v1/datasets/{self.dataset.pk}/"
@@ -86,7 +86,13 @@ class Hostile(TestCase):
 
     def test_half_a_surrogate_pair_is_answered_in_json(self) -> None:
         answer = self.annotate(cells=[{"label": 1, "type": "\ud800"}])
-        self.assertIn("?", self.assert_error(answer, 400, "unusable_labels"))
+        self.assertIn("half a character", self.assert_error(answer, 400, "bad_input"))
+        for path, body in (
+            ("exports/", r'{"dataset": 1, "format": "\ud800"}'),
+            ("training-runs/", r'{"dataset": 1, "family": "\ud800"}'),
+        ):
+            answer = self.alice.generic("POST", f"/api/v1/{path}", body, "application/json")
+            self.assertIn("half a character", self.assert_error(answer, 400, "bad_input"))
 
     def test_a_search_is_no_longer_than_a_name(self) -> None:
         url = f"/api/v1/datasets/{self.dataset.pk}/images/"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from training.config import TrainConfig
+from inference.checkpoint import BUILTIN
+from training.config import STARTS, TrainConfig
 from training.errors import TrainingError
 
 
@@ -75,6 +76,18 @@ class SettledTest(unittest.TestCase):
         for key, value in (("epochs", 10**400), ("device", "a\0b"), ("start", "\ud800")):
             with self.assertRaisesRegex(TrainingError, key):
                 TrainConfig.for_family("segmenter", {key: value})
+
+    def test_it_starts_from_what_there_is(self):
+        self.assertEqual(STARTS["segmenter"], ("scratch", *BUILTIN))
+        for family, start in (("segmenter", "cyto3"), ("detector", "coco"), ("detector", "file:x")):
+            TrainConfig.for_family(family, {"start": start})
+        for family, start in (
+            ("segmenter", "cyto33"),
+            ("segmenter", "file:x"),
+            ("detector", "cyto3"),
+        ):
+            with self.assertRaisesRegex(TrainingError, f"not from {start}"):
+                TrainConfig.for_family(family, {"start": start})
 
     def test_both_asked_for_are_both_kept(self):
         config = TrainConfig.for_family("segmenter", {"minutes": 2, "epochs": 4}).settled(True)

@@ -154,7 +154,13 @@ class ModelFileTest(SealedCase):
         self.refused(self.packed("zip"), "no file that a training bundle's train.py wrote")
         self.refused(self.written(MEMBERS, release=99), "newer release")
         broken: dict[str, Any]
-        for broken in ({"files": []}, {"files": {"a": 1}}, {"release": "x"}, {"files": {}}):
+        for broken in (
+            {"files": []},
+            {"files": {"a": 1}},
+            {"release": "x"},
+            {"release": 1e999},
+            {"files": {}},
+        ):
             with self.subTest(broken):
                 self.refused(self.written(MEMBERS, **broken), "damaged|does not name")
         with zipfile.ZipFile(self.file, "w") as archive:

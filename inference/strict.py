@@ -1,4 +1,6 @@
-"""JSON that databases can keep: no NaN, infinities or NUL, whole numbers of at most 64 bits."""
+"""JSON that databases can keep: no NaN, infinities, NUL or half a surrogate pair, whole numbers of
+at most 64 bits.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,24 @@ from typing import Any
 _LARGEST = 2**63 - 1
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # escaped, and the backslash itself is not
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped; most are halves of a good pair
+
 
 def strict_json(text: str) -> Any:
     """``text`` parsed. Raises ValueError saying what is wrong, for nesting without end too."""
     if _NUL.search(text):
         raise ValueError("it holds the character NUL")
     try:
-        return json.loads(
+        parsed = json.loads(
             text, parse_constant=_no_constant, parse_int=_bounded, parse_float=_finite
         )
+        if _SURROGATE.search(text):
+            json.dumps(parsed, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a character (a surrogate without its pair)") from None
+    return parsed
 
 
 def _no_constant(name: str) -> Any:
