@@ -137,10 +137,15 @@ class TrainCommandTest(TransactionTestCase):
     def test_a_run_that_fails_is_a_command_that_fails(self) -> None:
         with (
             self.assertLogs("annotator.work.training", "WARNING"),
-            self.assertRaisesMessage(CommandError, "no built-in weights named vit"),
+            self.assertRaisesMessage(CommandError, "/no/backbone.pt"),
         ):
-            run("model_train", self.name, "segmenter", base="vit", wait=True)
+            run("model_train", self.name, "detector", base="file:/no/backbone.pt", wait=True)
         self.assertEqual(TrainingRun.objects.get().status, RunStatus.FAILED)
+
+    def test_a_start_that_there_is_not_is_told_before_a_run_begins(self) -> None:
+        with self.assertRaisesMessage(CommandError, "not from vit"):
+            run("model_train", self.name, "segmenter", base="vit", wait=True)
+        self.assertFalse(TrainingRun.objects.exists())
 
     def test_an_unknown_data_set_is_told(self) -> None:
         with self.assertRaisesMessage(CommandError, "no data set called nowhere"):

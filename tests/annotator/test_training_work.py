@@ -127,9 +127,13 @@ class WorkTest(TransactionTestCase):
     def test_start_weights_that_cannot_be_had_fail_the_run_in_one_sentence(self) -> None:
         dataset = make_trainable()
         with self.assertLogs("annotator.work.training", "WARNING"):
-            run = worked(create(dataset, base="no-such-weights"))
+            run = worked(
+                run_create(
+                    request=RunRequest(dataset, "detector", "a test", base="file:/no/backbone.pt")
+                )
+            )
         self.assertEqual(run.status, RunStatus.FAILED)
-        self.assertIn("no built-in weights named no-such-weights", run.message)
+        self.assertIn("/no/backbone.pt", run.message)
         self.assertFalse(ModelVersion.objects.exists())
 
     def test_a_database_that_fails_every_time_ends_the_run(self) -> None:
