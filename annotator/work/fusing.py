@@ -72,8 +72,8 @@ def _read(fusion: Fusion) -> FusionRule:
         return FusionRule.from_dict(fusion.rule)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         log.warning(
-            "fusion %d: cells are fused by default; its rule cannot be read (%s: %s). Delete the "
-            "row, and the rule is fitted anew.",
+            "fusion %d: cells are fused by default; its rule cannot be read (%s: %s). Delete its "
+            "row (manage.py shell: Fusion.objects.filter(pk=…).delete()) to have it fitted anew.",
             fusion.pk,
             type(error).__name__,
             error,
