@@ -49,10 +49,13 @@ def cell_ids(labels: Labels) -> NDArray[np.int64]:
     """The ids present, ascending, without the background."""
     if labels.size == 0:
         return np.zeros(0, np.int64)
-    if int(labels.max()) < _LOOKUP_LIMIT:
-        ids = np.flatnonzero(np.bincount(labels.ravel().astype(np.intp)))
+    flat = labels.ravel()
+    # Of neighbours in a row that are equal one is enough: far fewer than the pixels.
+    seen = np.append(flat[1:][flat[1:] != flat[:-1]], flat[0])
+    if int(seen.max()) < _LOOKUP_LIMIT:
+        ids = np.flatnonzero(np.bincount(seen.astype(np.intp)))
     else:
-        ids = np.unique(labels)
+        ids = np.unique(seen)
     return ids[ids > 0].astype(np.int64)
 
 
@@ -78,13 +81,10 @@ def cell_geometry(labels: Labels) -> CellGeometry:
 
     A row crosses a cell in a run or two: far fewer than its pixels.
     """
-    starts = np.ones(labels.shape, bool)
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
-    at = np.flatnonzero(starts)
-    values, lengths = labels.ravel()[at], np.diff(at, append=labels.size)
-    inside = values > 0
-    ids, cell = np.unique(values[inside], return_inverse=True)
-    at, lengths, n = at[inside], lengths[inside], ids.size
+    at, lengths = _runs(labels)
+    index, ids = compact(labels.ravel()[at])
+    inside = index > 0
+    at, lengths, cell, n = at[inside], lengths[inside], index[inside] - 1, ids.size
     y, x0 = np.divmod(at, max(1, labels.shape[1]))
     x1 = x0 + lengths
     boxes = np.zeros((n, 4), np.int32)
@@ -100,7 +100,20 @@ def cell_geometry(labels: Labels) -> CellGeometry:
     middles = ((x0 + x1 - 1) / 2, y)
     sums = [np.bincount(cell, weights=lengths * middle, minlength=n) for middle in middles]
     centroids = np.stack(sums, axis=1) / np.maximum(areas, 1)[:, None]
-    return CellGeometry(ids.astype(np.int64), boxes, areas.astype(np.int64), centroids)
+    return CellGeometry(ids, boxes, areas.astype(np.int64), centroids)
+
+
+def _runs(*images: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where runs of equal pixels in a row begin, as flat indices, and their lengths.
+
+    With several images of one shape, all of them are constant along a run.
+    """
+    starts = np.zeros(images[0].shape, bool)
+    starts[:, :1] = True
+    for image in images:
+        starts[:, 1:] |= image[:, 1:] != image[:, :-1]
+    at = np.flatnonzero(starts)
+    return at, np.diff(at, append=starts.size)
 
 
 def iou_pairs(
@@ -108,18 +121,21 @@ def iou_pairs(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """All overlapping pairs of cells: rows into ``cell_ids(a)``, ``cell_ids(b)``, and their IoU.
 
-    Sparse, so that thousands of cells on either side cost no n × m matrix.
+    Sparse, so that thousands of cells on either side cost no n × m matrix, and from runs of equal
+    pixels (``cell_geometry``).
     """
     if a.shape != b.shape:
         raise LabelsError(f"Label images of shapes {a.shape} and {b.shape} cannot be compared.")
-    first, ids_a = compact(a)
-    second, ids_b = compact(b)
-    areas_a = np.bincount(first.ravel(), minlength=ids_a.size + 1)
-    areas_b = np.bincount(second.ravel(), minlength=ids_b.size + 1)
+    at, lengths = _runs(a, b)
+    first, ids_a = compact(a.ravel()[at])
+    second, ids_b = compact(b.ravel()[at])
+    areas_a = np.bincount(first, weights=lengths, minlength=ids_a.size + 1)
+    areas_b = np.bincount(second, weights=lengths, minlength=ids_b.size + 1)
     both = (first > 0) & (second > 0)
-    keys, shared = np.unique(
-        first[both].astype(np.int64) * (ids_b.size + 1) + second[both], return_counts=True
+    keys, pair = np.unique(
+        first[both].astype(np.int64) * (ids_b.size + 1) + second[both], return_inverse=True
     )
+    shared = np.bincount(pair, weights=lengths[both], minlength=keys.size)
     row, column = np.divmod(keys, ids_b.size + 1)
     union = areas_a[row] + areas_b[column] - shared
     return row - 1, column - 1, (shared / np.maximum(union, 1)).astype(np.float32)

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 _LARGEST = 2**63 - 1
+_LONG = re.compile(r"\d{19}")  # digits of the shortest number that may be too large
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # escaped, and the backslash itself is not
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped; most are halves of a good pair
@@ -21,7 +22,11 @@ def strict_json(text: str) -> Any:
         raise ValueError("it holds the character NUL")
     try:
         parsed = json.loads(
-            text, parse_constant=_no_constant, parse_int=_bounded, parse_float=_finite
+            text,
+            parse_constant=_no_constant,
+            # A call for each number costs more than the parsing of thousands.
+            parse_int=_bounded if _LONG.search(text) else None,
+            parse_float=_finite,
         )
         if _SURROGATE.search(text):
             json.dumps(parsed, ensure_ascii=False).encode()

@@ -37,6 +37,12 @@ from inference.strict import strict_json
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description='Base revision: "3"'
 )
+PREFER = OpenApiParameter(
+    "Prefer",
+    str,
+    OpenApiParameter.HEADER,
+    description="return=minimal: the revision is answered without its cells (RFC 7240)",
+)
 LONGEST_DOCUMENT = 64 * 2**20  # bytes; half a million cells
 BINARY = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
@@ -215,10 +221,18 @@ def annotation_body(revision: Revision | None) -> dict[str, Any]:
     }
 
 
-def annotation_response(revision: Revision | None, status: int = 200) -> Response:
-    """:func:`annotation_body` with its ETag."""
-    number = revision.number if revision else 0
-    return Response(annotation_body(revision), status=status, headers={"ETag": etag(number)})
+def written_response(request: Request, revision: Revision, **beside: Any) -> Response:
+    """The answer to a write: the revision, or ``{"annotation": revision, **beside}``.
+
+    Without the cells, which the writer knows, where ``Prefer: return=minimal`` says so.
+    """
+    headers = {"ETag": etag(revision.number)}
+    if "return=minimal" in request.headers.get("Prefer", "").replace('"', ""):
+        body = revision_body(revision)
+        headers["Preference-Applied"] = "return=minimal"
+    else:
+        body = annotation_body(revision)
+    return Response({"annotation": body, **beside} if beside else body, 201, headers=headers)
 
 
 class Annotation(LimitedUploads, APIView):
@@ -229,7 +243,8 @@ class Annotation(LimitedUploads, APIView):
     @extend_schema(responses=AnnotationOutput)
     def get(self, request: Request, pk: int) -> Response:
         """The head revision with its cells; revision 0 when nobody has annotated the image."""
-        return annotation_response(head_revision(image_for(request.user, pk)))
+        head = head_revision(image_for(request.user, pk))
+        return Response(annotation_body(head), headers={"ETag": etag(head.number if head else 0)})
 
     @extend_schema(
         request={
@@ -238,7 +253,7 @@ class Annotation(LimitedUploads, APIView):
                 {"labels": serializers.FileField(), "document": DocumentInput()},
             )
         },
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, PREFER],
         responses={201: AnnotationOutput},
     )
     def put(self, request: Request, pk: int) -> Response:
@@ -254,7 +269,7 @@ class Annotation(LimitedUploads, APIView):
             base_number=number,
             details=sent.details,
         )
-        return annotation_response(revision, status=201)
+        return written_response(request, revision)
 
 
 class AnnotationLabels(APIView):
@@ -275,7 +290,7 @@ class AnnotationLabels(APIView):
 
     @extend_schema(
         request={"application/octet-stream": OpenApiTypes.BINARY},
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, PREFER],
         responses={201: AnnotationOutput},
     )
     def put(self, request: Request, pk: int) -> Response:
@@ -297,7 +312,7 @@ class AnnotationLabels(APIView):
             base_number=number,
             details=RevisionDetails(type_sources=sources, complete_regions=regions.first()),
         )
-        return annotation_response(revision, status=201)
+        return written_response(request, revision)
 
 
 class AnnotationHistory(APIView):

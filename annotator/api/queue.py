@@ -18,12 +18,13 @@ from rest_framework.views import APIView
 from annotator.api.access import dataset_for, require, user_of
 from annotator.api.annotations import (
     IF_MATCH,
+    PREFER,
     AnnotationOutput,
     DocumentInput,
-    annotation_body,
     base_number,
     etag,
     submission_of,
+    written_response,
 )
 from annotator.api.images import ImageOutput
 from annotator.api.pagination import CheckedCursor, is_number
@@ -198,7 +199,7 @@ class QueueSubmit(LimitedUploads, APIView):
                 {"labels": serializers.FileField(), "document": DocumentInput()},
             )
         },
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, PREFER],
         responses={
             201: inline_serializer(
                 "SubmitOutput", {"annotation": AnnotationOutput(), "item": QueueItemOutput()}
@@ -225,8 +226,7 @@ class QueueSubmit(LimitedUploads, APIView):
             details=sent.details,
         )
         item.refresh_from_db()
-        body = {"annotation": annotation_body(revision), "item": item_bodies([item])[0]}
-        return Response(body, status=201, headers={"ETag": etag(revision.number)})
+        return written_response(request, revision, item=item_bodies([item])[0])
 
 
 def _submitted_by(item: QueueItem, user: User) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.contrib.auth.models import User
@@ -55,6 +55,17 @@ class _Base:
     types: Mapping[int, str | None]
 
 
+class _Row(NamedTuple):
+    """A ``Cell`` to be, by its fields. Thousands of model instances cost more than their rows."""
+
+    label: int
+    type_id: int | None
+    type_source: str
+    bbox: list[int]
+    area: int
+    centroid: list[float]
+
+
 @dataclass(frozen=True)
 class _Sent:
     """A request, checked: what a repetition of it is told by."""
@@ -102,7 +113,8 @@ def revision_submit(
         return _repeated(image, head, author, sent)
     base = _base_of(image, head, details)
     cells = _cells(image, geometry, types, details.type_sources)
-    names = {cell.label: cell.type.name if cell.type else None for cell in cells}
+    named = {kind.pk: kind.name for kind in image.dataset.types.all()}
+    names = {cell.label: named[cell.type_id] if cell.type_id else None for cell in cells}
     revision = Revision(
         image=image,
         number=base_number + 1,
@@ -128,27 +140,28 @@ def revision_submit(
 
 
 @transaction.atomic
-def _append(revision: Revision, cells: list[Cell]) -> Revision:
+def _append(revision: Revision, cells: Sequence[_Row]) -> Revision:
     revision.save(force_insert=True)
-    for cell in cells:
-        cell.revision = revision
-    _cells_insert(cells)
+    _cells_insert(revision, cells)
     queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
     return revision
 
 
-def _cells_insert(cells: Sequence[Cell]) -> None:
-    """What ``bulk_create`` does, in half the time for thousands of cells: one short statement,
-    repeated, where Django builds (and SQLite parses) statements of thousands of parameters.
+def _cells_insert(revision: Revision, cells: Sequence[_Row]) -> None:
+    """What ``bulk_create`` does, in a fifth of the time for thousands of cells: one short
+    statement, repeated, where Django builds (and SQLite parses) statements of thousands of
+    parameters.
     """
-    columns = [field for field in Cell._meta.concrete_fields if not field.primary_key]
+    by_attribute = {field.attname: str(field.column) for field in Cell._meta.concrete_fields}
     quoted = connection.ops.quote_name
-    names = ", ".join(quoted(str(field.column)) for field in columns)
+    columns = [by_attribute[name] for name in ("revision_id", *_Row._fields)]
+    names = ", ".join(quoted(column) for column in columns)
     places = ", ".join(["%s"] * len(columns))
     statement = f"INSERT INTO {quoted(Cell._meta.db_table)} ({names}) VALUES ({places})"
+    as_json = connection.ops.adapt_json_value
     rows = [
-        [field.get_db_prep_save(getattr(cell, field.attname), connection) for field in columns]
-        for cell in cells
+        (revision.pk, label, kind, source, as_json(bbox, None), area, as_json(centroid, None))
+        for label, kind, source, bbox, area, centroid in cells
     ]
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
@@ -243,27 +256,20 @@ def _cells(
     geometry: label_images.CellGeometry,
     types: dict[int, CellType | None],
     sources: Mapping[int, str],
-) -> list[Cell]:
+) -> list[_Row]:
     wrong = set(sources.values()) - set(TypeSource.values)
     if wrong:
         raise UnusableLabels(f"The type source {wrong.pop()} is unknown.")
     rows = []
+    culture = image.culture_type
     boxes, areas = geometry.boxes.tolist(), geometry.areas.tolist()
     centroids = geometry.centroids.round(2).tolist()
     for row, number in enumerate(geometry.labels.tolist()):
-        kind, source = types[number], sources.get(number, TypeSource.HUMAN)
-        if kind is None and image.culture_type is not None:
-            kind, source = image.culture_type, TypeSource.FILE_NAME
-        rows.append(
-            Cell(
-                label=number,
-                type=kind,
-                type_source=source if kind else "",
-                bbox=boxes[row],
-                area=areas[row],
-                centroid=centroids[row],
-            )
-        )
+        kind, source = types[number], sources.get(number, TypeSource.HUMAN.value)
+        if kind is None and culture is not None:
+            kind, source = culture, TypeSource.FILE_NAME.value
+        pk, source = (kind.pk, source) if kind else (None, "")
+        rows.append(_Row(number, pk, source, boxes[row], areas[row], centroids[row]))
     return rows
 
 
@@ -286,35 +292,11 @@ def corrected_count(labels: Labels, types: CellTypes, base: _Base) -> int:
     A cell is the same cell when the two overlap by an IoU above 0.5; it is changed when a single
     pixel or its type differs. Splitting one cell in halves counts its parts and the original.
     """
-    touched = labels != base.labels
-    dirty = np.union1d(np.unique(labels[touched]), np.unique(base.labels[touched]))
-    # An id without a changed pixel is the very same cell; overlaps are counted for the others.
-    retyped = sum(
-        types.get(label) != base.types.get(label) for label in set(types) - set(dirty.tolist())
-    )
-    new, old = _only(dirty, labels, base.labels)
-    rows, columns, iou = label_images.iou_pairs(new, old)
-    ids, old_ids = label_images.cell_ids(new), label_images.cell_ids(old)
-    same = iou > SAME_CELL_IOU
-    kept = 0
-    for row, column, overlap in zip(rows[same], columns[same], iou[same], strict=True):
-        kind, old_kind = types.get(int(ids[row])), base.types.get(int(old_ids[column]))
-        kept += int(overlap == 1.0 and kind == old_kind)
-    return retyped + (len(ids) - kept) + (len(old_ids) - int(same.sum()))
-
-
-def _only(ids: NDArray[Any], *images: Labels) -> list[Labels]:
-    """The label images with all cells but ``ids`` cleared, cropped to where those lie."""
-    kept = [np.isin(labels, ids[ids > 0]) for labels in images]
-    anywhere = np.logical_or.reduce(kept)
-    if not anywhere.any():
-        return [labels[:0, :0] for labels in images]
-    rows, columns = (np.flatnonzero(anywhere.any(axis=axis)) for axis in (1, 0))
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return [
-        np.where(inside[window], labels[window], 0)
-        for inside, labels in zip(kept, images, strict=True)
-    ]
+    rows, columns, iou = label_images.iou_pairs(labels, base.labels)
+    ids, old_ids = label_images.cell_ids(labels), label_images.cell_ids(base.labels)
+    same = ids[rows[iou == 1]].tolist(), old_ids[columns[iou == 1]].tolist()
+    kept = sum(types.get(new) == base.types.get(old) for new, old in zip(*same, strict=True))
+    return (len(ids) - kept) + (len(old_ids) - int((iou > SAME_CELL_IOU).sum()))
 
 
 def types_by_overlap(

@@ -143,13 +143,15 @@ def as_predicted(found: NDArray[Any], usual: NDArray[Any], predicted: NDArray[An
     rows, columns, iou = iou_pairs(usual, predicted)
     alike = iou >= _SAME
     drawn = dict(zip(rows[alike].tolist(), predicted_ids[columns[alike]].tolist(), strict=True))
-    kept = np.where(np.isin(found, list(same)), 0, found)
+    is_same = np.zeros(int(found.max(initial=0)) + 1, bool)
+    is_same[list(same)] = True
+    unchanged = np.where(is_same[found], found, 0)
+    kept = found - unchanged
     number = np.zeros(int(predicted.max(initial=0)) + 1, found.dtype)
     for label, index in same.items():
         if index in drawn:
             number[drawn[index]] = label
     # Where fusion took other cells for the segmenter's (two for one, one for pieces), those.
-    unchanged = np.where(np.isin(found, list(same)), found, 0)
     areas, others_areas = np.bincount(predicted.ravel()), np.bincount(unchanged.ravel())
     mine, theirs, iou = iou_pairs(predicted, unchanged)
     cells, rivals = predicted_ids[mine], cell_ids(unchanged)[theirs]

@@ -93,6 +93,29 @@ class OverlapTest(unittest.TestCase):
         self.assertEqual((rows.tolist(), columns.tolist()), ([0, 1], [0, 1]))
         np.testing.assert_allclose(iou, [1 / 3, 1], rtol=1e-6)
 
+    def test_random_cells_overlap_as_counted_pixel_by_pixel(self):
+        random = np.random.default_rng(5)
+        for _ in range(20):
+            a, b = (random.integers(0, 4, (13, 9)).astype(np.uint16) * 7 for _ in range(2))
+            found = {
+                (row, column): value
+                for row, column, value in zip(*under_test.iou_pairs(a, b), strict=True)
+            }
+            expected = {}
+            for row, first in enumerate(under_test.cell_ids(a)):
+                for column, second in enumerate(under_test.cell_ids(b)):
+                    shared = ((a == first) & (b == second)).sum()
+                    if shared:
+                        union = ((a == first) | (b == second)).sum()
+                        expected[row, column] = np.float32(shared / union)
+            self.assertEqual(found, expected)
+
+    def test_images_without_pixels_or_cells_have_no_pairs(self):
+        for shape in ((0, 0), (0, 5), (3, 0), (4, 4)):
+            empty = np.zeros(shape, np.uint16)
+            self.assertEqual([part.size for part in under_test.iou_pairs(empty, empty)], [0, 0, 0])
+            self.assertEqual(under_test.cell_ids(empty).size, 0)
+
     def test_it_rejects_images_of_different_shapes(self):
         with self.assertRaises(LabelsError):
             under_test.iou_pairs(np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8))

@@ -9,6 +9,12 @@ export interface Head {
   readonly etag: string;
 }
 
+/** A revision that was written, without its cells: the writer has them. */
+export interface Written {
+  readonly revision: number;
+  readonly etag: string;
+}
+
 export interface SubmittedCell {
   readonly label: number;
   readonly type: string | null;
@@ -25,6 +31,9 @@ export interface Submission {
   readonly prediction: number | null;
 }
 
+/** The cells of thousands need not come back. */
+const BRIEFLY = { Prefer: "return=minimal" };
+
 export const readPixels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
   readRaw(`images/${imageId}/pixels/`, signal);
 
@@ -40,7 +49,7 @@ export const readPredictionLabels = (imageId: number, signal?: AbortSignal): Pro
 export async function readHead(imageId: number, signal?: AbortSignal): Promise<Head> {
   const response = await request("GET", `images/${imageId}/annotation/`, { signal });
   const annotation = (await response.json()) as Annotation;
-  return headOf(annotation);
+  return { annotation, etag: writtenOf(annotation).etag };
 }
 
 /** The revision that an ETag names; a proxy that packs answers makes tags weak (`W/"3"`). */
@@ -57,12 +66,12 @@ export async function putAnnotation(
   imageId: number,
   submission: Submission,
   etag: string,
-): Promise<Head> {
+): Promise<Written> {
   const response = await request("PUT", `images/${imageId}/annotation/`, {
     body: formOf(submission),
-    headers: { "If-Match": etag },
+    headers: { "If-Match": etag, ...BRIEFLY },
   });
-  return headOf((await response.json()) as Annotation);
+  return writtenOf((await response.json()) as Annotation);
 }
 
 /** Submit a leased image: writes the revision and closes the item. */
@@ -70,17 +79,17 @@ export async function submitItem(
   item: QueueItem,
   submission: Submission,
   etag: string,
-): Promise<Head> {
+): Promise<Written> {
   const response = await request("POST", `queue/${item.id}/submit/`, {
     body: formOf(submission),
-    headers: { "If-Match": etag },
+    headers: { "If-Match": etag, ...BRIEFLY },
   });
   const { annotation } = (await response.json()) as { annotation: Annotation };
-  return headOf(annotation);
+  return writtenOf(annotation);
 }
 
-function headOf(annotation: Annotation): Head {
-  return { annotation, etag: `"${annotation.revision}"` };
+function writtenOf({ revision }: Pick<Annotation, "revision">): Written {
+  return { revision, etag: `"${revision}"` };
 }
 
 function formOf(submission: Submission): FormData {

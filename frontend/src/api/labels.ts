@@ -67,6 +67,8 @@ function isGzip(body: ArrayBuffer): boolean {
   return head[0] === 0x1f && head[1] === 0x8b && head[2] === 0x08;
 }
 
+const PIECE = 2 ** 20; // bytes
+
 export async function zip(bytes: ArrayBuffer): Promise<ArrayBuffer> {
   return through(bytes, new CompressionStream("gzip"));
 }
@@ -81,7 +83,10 @@ function through(
 ): Promise<ArrayBuffer> {
   const source = new ReadableStream<BufferSource>({
     start(controller) {
-      controller.enqueue(new Uint8Array(bytes));
+      // One huge piece would be compressed more slowly.
+      for (let at = 0; at < bytes.byteLength; at += PIECE) {
+        controller.enqueue(new Uint8Array(bytes, at, Math.min(PIECE, bytes.byteLength - at)));
+      }
       controller.close();
     },
   });

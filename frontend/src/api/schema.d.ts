@@ -2776,6 +2776,8 @@ export interface operations {
             header: {
                 /** @description Base revision: "3" */
                 "If-Match": string;
+                /** @description return=minimal: the revision is answered without its cells (RFC 7240) */
+                Prefer?: string;
             };
             path: {
                 id: number;
@@ -2861,6 +2863,8 @@ export interface operations {
             header: {
                 /** @description Base revision: "3" */
                 "If-Match": string;
+                /** @description return=minimal: the revision is answered without its cells (RFC 7240) */
+                Prefer?: string;
             };
             path: {
                 id: number;
@@ -3436,6 +3440,8 @@ export interface operations {
             header: {
                 /** @description Base revision: "3" */
                 "If-Match": string;
+                /** @description return=minimal: the revision is answered without its cells (RFC 7240) */
+                Prefer?: string;
             };
             path: {
                 id: number;

@@ -75,6 +75,17 @@ export class LabelImage {
     return out;
   }
 
+  /** Has the other image, of the same size, the very tiles of this one in a box? */
+  sharesTiles(other: LabelImage, box: Box): boolean {
+    for (let row = box.y0 >> SHIFT; row << SHIFT < box.y1; row++) {
+      for (let column = box.x0 >> SHIFT; column << SHIFT < box.x1; column++) {
+        const index = row * this.columns + column;
+        if (this.tiles[index] !== other.tiles[index]) return false;
+      }
+    }
+    return true;
+  }
+
   /** Has row y a pixel of this label in x0 ≤ x < x1? */
   rowHas(label: number, y: number, x0: number, x1: number): boolean {
     let x = x0;

@@ -146,27 +146,47 @@ export function spansWhere(
 
 /** Labels that lie in more than one piece, found in one pass over a row-major label image. */
 export function fragmented(flat: ArrayLike<number>, width: number): Set<number> {
-  const parent = new Int32Array(flat.length);
-  for (let at = 0; at < flat.length; at++) {
-    parent[at] = at;
-    const label = flat[at] as number;
-    if (label === 0) continue;
-    const x = at % width;
-    if (x > 0 && flat[at - 1] === label) join(parent, at, at - 1);
-    if (at < width) continue;
-    if (flat[at - width] === label) join(parent, at, at - width);
-    if (x > 0 && flat[at - width - 1] === label) join(parent, at, at - width - 1);
-    if (x < width - 1 && flat[at - width + 1] === label) join(parent, at, at - width + 1);
+  const runs: Run[] = [];
+  const parent: number[] = [];
+  let above = 0;
+  for (let row = 0; row < flat.length; row += width) {
+    const first = runs.length;
+    pushRuns(runs, flat, row, width);
+    for (let index = first; index < runs.length; index++) {
+      parent.push(index);
+      const { x0, x1, label } = runs[index] as Run;
+      while (above < first && (runs[above] as Run).x1 < x0) above++;
+      for (let other = above; other < first && (runs[other] as Run).x0 <= x1; other++) {
+        if ((runs[other] as Run).label === label) join(parent, index, other);
+      }
+    }
+    above = first;
   }
-  const roots = new Map<number, number>();
+  const seen = new Set<number>();
   const broken = new Set<number>();
-  for (let at = 0; at < flat.length; at++) {
-    const label = flat[at] as number;
-    if (label === 0 || parent[at] !== at) continue;
-    if (roots.has(label)) broken.add(label);
-    roots.set(label, at);
-  }
+  runs.forEach(({ label }, index) => {
+    if (parent[index] !== index) return;
+    if (seen.has(label)) broken.add(label);
+    seen.add(label);
+  });
   return broken;
+}
+
+/** Neighbouring pixels of one cell in a row, x0 ≤ x < x1. */
+interface Run {
+  readonly x0: number;
+  readonly x1: number;
+  readonly label: number;
+}
+
+function pushRuns(runs: Run[], flat: ArrayLike<number>, row: number, width: number): void {
+  let x = 0;
+  while (x < width) {
+    const label = flat[row + x] as number;
+    const x0 = x;
+    while (x < width && flat[row + x] === label) x++;
+    if (label !== 0) runs.push({ x0, x1: x, label });
+  }
 }
 
 function rootOf(parent: Int32Array | number[], at: number): number {

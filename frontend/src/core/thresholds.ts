@@ -68,6 +68,7 @@ export function untouched(
 function sameIn(doc: MaskDocument, other: MaskDocument, label: number): boolean {
   const geometry = doc.geometry.get(label);
   if (geometry === undefined || other.geometry.get(label)?.area !== geometry.area) return false;
+  if (doc.labels.sharesTiles(other.labels, geometry.box)) return true;
   const theirs = other.labels.read(geometry.box);
   return doc.labels
     .read(geometry.box)
@@ -87,11 +88,12 @@ export function withMasks(
   const before = doc.labels.flat();
   const replaced = untouched(doc, model, applied);
   for (const label of fixed) replaced.delete(label);
-  const gone = absent(doc, model, applied, flat);
-  const names = namesOf(doc, tallyOf(before, flat, replaced), gone);
-  const after = before.map((label, at) => {
-    if (label !== 0 && !replaced.has(label)) return label;
-    return names.get(flat[at] as number) ?? 0;
+  const tallies = tallyOf(before, flat, replaced);
+  const gone = absent(doc, model, applied, { flat, tallies });
+  const names = namesOf(doc, tallies, gone);
+  const after = before.slice();
+  eachRun(before, flat, (start, end, label, mask) => {
+    if (label === 0 || replaced.has(label)) after.fill(names.get(mask) ?? 0, start, end);
   });
   const placed = new Set(names.values());
   const added: MetaChange[] = [...placed]
@@ -114,20 +116,15 @@ function absent(
   doc: MaskDocument,
   model: MaskDocument,
   applied: readonly Applied[],
-  flat: ArrayLike<number>,
+  { flat, tallies }: { flat: ArrayLike<number>; tallies: ReadonlyMap<number, Tally> },
 ): Absent {
-  const areas = new Map<number, number>();
-  for (let at = 0; at < flat.length; at++) {
-    const mask = flat[at] as number;
-    areas.set(mask, (areas.get(mask) ?? 0) + 1);
-  }
   const unwanted = new Set<number>();
   const removed = new Map<number, number>();
   for (const [label, { seen, byMasks }] of lastSeen(model, applied)) {
     const geometry = seen.geometry.get(label);
     if (geometry === undefined || doc.geometry.get(label) !== undefined) continue;
     for (const [mask, common] of commonWith(seen, label, geometry.box, flat)) {
-      const iou = common / (geometry.area + (areas.get(mask) ?? 0) - common);
+      const iou = common / (geometry.area + (tallies.get(mask)?.area ?? 0) - common);
       if (iou <= SAME_IOU) continue;
       if (byMasks) removed.set(mask, label);
       else unwanted.add(mask);
@@ -186,20 +183,35 @@ function tallyOf(
   replaced: ReadonlySet<number>,
 ): Map<number, Tally> {
   const tallies = new Map<number, Tally>();
-  for (let at = 0; at < before.length; at++) {
-    const mask = flat[at] as number;
-    if (mask === 0) continue;
+  eachRun(before, flat, (start, end, label, mask) => {
+    if (mask === 0) return;
     let tally = tallies.get(mask);
     if (tally === undefined) {
       tallies.set(mask, (tally = { area: 0, covered: 0, shared: new Map<number, number>() }));
     }
-    tally.area++;
-    const label = before[at] as number;
-    if (label === 0) continue;
-    if (replaced.has(label)) tally.shared.set(label, (tally.shared.get(label) ?? 0) + 1);
-    else tally.covered++;
-  }
+    tally.area += end - start;
+    if (label === 0) return;
+    if (replaced.has(label)) {
+      tally.shared.set(label, (tally.shared.get(label) ?? 0) + end - start);
+    } else tally.covered += end - start;
+  });
   return tallies;
+}
+
+/** Runs of pixels in reading order with one label before and one mask: far fewer than pixels. */
+function eachRun(
+  before: Uint32Array,
+  flat: ArrayLike<number>,
+  visit: (start: number, end: number, label: number, mask: number) => void,
+): void {
+  let at = 0;
+  while (at < before.length) {
+    const start = at;
+    const label = before[at] as number;
+    const mask = flat[at] as number;
+    while (at < before.length && before[at] === label && flat[at] === mask) at++;
+    visit(start, at, label, mask);
+  }
 }
 
 /** The label each new mask gets: an older self's, else a fresh one; none for those left out. */

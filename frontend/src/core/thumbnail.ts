@@ -26,29 +26,40 @@ export function shrunk(
 }
 
 /** For each small pixel the places that it averages, along one side. */
-function positions(from: number, to: number): number[][] {
+function positions(from: number, to: number): Positions {
   const pitch = from / to;
   const count = Math.max(1, Math.min(SAMPLES, Math.floor(pitch)));
-  return Array.from({ length: to }, (_, index) =>
-    Array.from({ length: count }, (_, sample) =>
-      Math.min(from - 1, Math.floor((index + (sample + 0.5) / count) * pitch)),
-    ),
+  const places = Int32Array.from({ length: to * count }, (_, at) =>
+    Math.min(from - 1, Math.floor(((at + 0.5) / count) * pitch)),
   );
+  return { places, count };
+}
+
+interface Positions {
+  /** `count` of each small pixel, one small pixel after the other. */
+  readonly places: Int32Array;
+  readonly count: number;
 }
 
 function averaged(
   pixels: Pixels,
   width: number,
-  columns: readonly number[][],
-  rows: readonly number[][],
+  columns: Positions,
+  rows: Positions,
 ): Float32Array {
-  const small = new Float32Array(columns.length * rows.length);
-  rows.forEach((ys, row) => {
-    columns.forEach((xs, column) => {
+  const across = columns.places.length / columns.count;
+  const small = new Float32Array((across * rows.places.length) / rows.count);
+  for (let y = 0; y < rows.places.length; y++) {
+    const from = (rows.places[y] as number) * width;
+    const to = Math.floor(y / rows.count) * across;
+    for (let x = 0, column = 0; column < across; column++) {
       let sum = 0;
-      for (const y of ys) for (const x of xs) sum += pixels[y * width + x] ?? 0;
-      small[row * columns.length + column] = sum / (xs.length * ys.length);
-    });
-  });
-  return small;
+      for (let end = x + columns.count; x < end; x++) {
+        sum += pixels[from + (columns.places[x] as number)] as number;
+      }
+      small[to + column] = (small[to + column] as number) + sum;
+    }
+  }
+  const samples = columns.count * rows.count;
+  return small.map((sum) => sum / samples);
 }

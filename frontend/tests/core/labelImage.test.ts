@@ -20,6 +20,17 @@ it("a label image knows only background outside itself", () => {
   expect([image.at(-1, 0), image.at(0, 1), image.at(1, 0), image.at(0, 0)]).toEqual([0, 0, 0, 7]);
 });
 
+it("an edited image shares the tiles that were not touched", () => {
+  const image = LabelImage.from(new Uint32Array(200 * 150), 200, 150);
+  const draft = image.draft();
+  draft.set(70, 70, 72, 5);
+  const edited = draft.finish();
+  expect(edited.sharesTiles(image, { x0: 0, y0: 0, x1: 64, y1: 150 })).toBe(true);
+  expect(edited.sharesTiles(image, { x0: 0, y0: 0, x1: 65, y1: 64 })).toBe(true);
+  expect(edited.sharesTiles(image, { x0: 0, y0: 0, x1: 65, y1: 65 })).toBe(false);
+  expect(edited.sharesTiles(image, image.box)).toBe(false);
+});
+
 it("a label image of the wrong length is refused", () => {
   expect(() => LabelImage.from([1, 2, 3], 2, 2)).toThrow("expected 4 labels, got 3");
 });

@@ -2,8 +2,18 @@
 import type { Submission } from "../../api/annotations";
 import type { ServerDraft as Draft } from "../../api/drafts";
 import { encodeLabels, type EncodedLabels } from "../../api/labels";
+import type { LabelImage } from "../../core/labelImage";
 import { cellsOf, type MaskDocument } from "../../core/document";
 import type { Origin } from "./restoring";
+
+/** A draft's labels are mostly those that are handed in: they are packed once. */
+const packed = new WeakMap<LabelImage, EncodedLabels>();
+
+export async function packLabels(labels: LabelImage): Promise<EncodedLabels> {
+  const encoded = packed.get(labels) ?? (await encodeLabels(labels.flat()));
+  packed.set(labels, encoded);
+  return encoded;
+}
 
 export async function packDraft(
   doc: MaskDocument,
@@ -13,7 +23,7 @@ export async function packDraft(
   const base = Number(etag.replaceAll('"', ""));
   const cells = [...cellsOf(doc)].map(({ label, type, source }) => ({ label, type, source }));
   const work = { cells, highest, regions, edits, seconds_spent, writer, lineage };
-  const labels = await encodeLabels(doc.labels.flat());
+  const labels = await packLabels(doc.labels);
   return { draft: { base, prediction, savedAt, work }, labels };
 }
 
@@ -23,7 +33,7 @@ export async function packSubmission(
 ): Promise<Submission> {
   return {
     ...from,
-    labels: await encodeLabels(doc.labels.flat()),
+    labels: await packLabels(doc.labels),
     shape: [doc.labels.height, doc.labels.width],
     cells: [...cellsOf(doc)].map(({ label, type, source }) =>
       type === null || source === "" ? { label, type } : { label, type, type_source: source },

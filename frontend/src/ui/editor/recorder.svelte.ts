@@ -11,7 +11,7 @@ import {
   type JournalMark,
 } from "../../api/journal";
 import { messageOf } from "../../api/client";
-import { decodeLabels, encodeLabels } from "../../api/labels";
+import { decodeLabels } from "../../api/labels";
 import { newWriter } from "../../api/writers";
 import { openDocument, type MaskDocument } from "../../core/document";
 import { applySteps, type History } from "../../core/history";
@@ -23,6 +23,7 @@ import {
   type Entry,
 } from "../../core/journal";
 import { Table } from "../../core/table";
+import { packLabels } from "./packing";
 import { resting } from "./resting";
 
 const REST = 2_000;
@@ -248,7 +249,7 @@ export async function packDocument(doc: MaskDocument): Promise<PackedDocument> {
   const { labels, meta, highest, regions } = doc;
   const { width, height } = labels;
   const cells = [...meta.entries()];
-  return { width, height, cells, highest, regions, labels: await encodeLabels(labels.flat()) };
+  return { width, height, cells, highest, regions, labels: await packLabels(labels) };
 }
 
 /** The document a journal began with. Cells without pixels are in it too: undo may need them. */

@@ -2,7 +2,7 @@
  * The way of one image's work to the server and its safety until it is there: lease, what is
  * kept in the browser and as a draft, submitting, and what to do when somebody else was faster.
  */
-import { putAnnotation, submitItem, type Head } from "../../api/annotations";
+import { putAnnotation, submitItem, type Written } from "../../api/annotations";
 import { isSignedOut, messageOf } from "../../api/client";
 import { readDraft, type ServerDraft as Draft } from "../../api/drafts";
 import { journalKey, type Trace } from "../../api/journal";
@@ -327,13 +327,13 @@ export class Work {
     const { other } = this.server;
     if (other !== null) await this.offers.putAside({ where: "server", draft: other });
     const held = this.lease.held ? this.item : null;
-    const head =
+    const written =
       held === null
         ? await putAnnotation(this.image.id, submission, this.etag)
         : await submitItem(held, submission, this.etag);
     this.lease.addSeconds(-submission.secondsSpent);
     this.savedLength = length;
-    this.submitted(head, doc);
+    this.submitted(written, doc);
   }
 
   /** After a conflict: read the newer revision, to be laid beside the work at hand. */
@@ -382,9 +382,9 @@ export class Work {
     await this.dropDrafts();
   }
 
-  private submitted(head: Head, doc: MaskDocument): void {
-    this.etag = head.etag;
-    this.revision = head.annotation.revision;
+  private submitted({ revision, etag }: Written, doc: MaskDocument): void {
+    this.etag = etag;
+    this.revision = revision;
     this.prediction = null;
     this.saved = doc;
     this.submittedAt = Date.now();
