@@ -111,6 +111,33 @@ class Tools(BrowserTest):
         hidden = "document.documentElement.scrollHeight - innerHeight"
         self.assertEqual(self.page.evaluate(hidden), 0)
 
+    def test_what_is_drawn_bit_by_bit_is_what_is_drawn_at_once(self) -> None:
+        self.page.keyboard.press("v")
+        for do in (
+            lambda: self.page.mouse.move(*self.at(90, 40)),
+            lambda: self.click(40, 40),
+            lambda: self.page.keyboard.press("1"),
+            lambda: self.page.mouse.move(*self.at(130, 40)),
+            lambda: self.page.keyboard.press("Control+a"),
+            lambda: self.page.keyboard.press("Escape"),
+            lambda: (self.page.keyboard.press("n"), self.stroke((200, 30), (200, 100))),
+            lambda: self.page.keyboard.press("Control+z"),
+        ):
+            before = self._drawn()
+            do()
+            part = self._drawn()
+            self.page.set_viewport_size({"width": 1290, "height": 810})
+            self._drawn()
+            self.page.set_viewport_size({"width": 1280, "height": 800})
+            self.assertEqual(part, self._drawn())
+            self.assertNotEqual(part, before)
+
+    def _drawn(self) -> str:
+        """The image's canvas, once it rests."""
+        self.page.wait_for_timeout(300)
+        canvas = self.page.get_by_role("application").locator("canvas").first
+        return str(canvas.evaluate("canvas => canvas.toDataURL()"))
+
     def test_brush_and_eraser_change_the_pixels_under_them_and_spare_other_cells(self) -> None:
         self.page.keyboard.press("n")
         self.stroke((200, 30), (200, 100))

@@ -132,7 +132,7 @@ export class LabelImage {
     });
   }
 
-  /** The boxes of the tiles in which this image may differ from an earlier one. */
+  /** The boxes in which this image may differ from an earlier one: tiles, side by side in one. */
   changedSince(earlier: LabelImage): Box[] {
     if (earlier === this) return [];
     if (earlier.width !== this.width || earlier.height !== this.height) return [this.box];
@@ -142,7 +142,10 @@ export class LabelImage {
       const x0 = (index % this.columns) * TILE;
       const y0 = Math.floor(index / this.columns) * TILE;
       const box = intersect({ x0, y0, x1: x0 + TILE, y1: y0 + TILE }, this.box);
-      if (box !== null) boxes.push(box);
+      const last = boxes.at(-1);
+      if (box === null) continue;
+      if (last?.x1 === x0 && last.y0 === y0) boxes[boxes.length - 1] = { ...last, x1: box.x1 };
+      else boxes.push(box);
     }
     return boxes;
   }

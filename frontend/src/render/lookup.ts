@@ -48,6 +48,22 @@ export function lookupTable(input: LookupInput): Uint8Array<ArrayBuffer> {
   return table;
 }
 
+/** The labels whose colour or flags are not the same in two tables. */
+export function recoloured(
+  before: Uint8Array<ArrayBuffer>,
+  after: Uint8Array<ArrayBuffer>,
+): number[] {
+  const [old, now] = [before, after].map((table) => new Uint32Array(table.buffer)) as [
+    Uint32Array,
+    Uint32Array,
+  ];
+  const found: number[] = [];
+  for (let label = 0; label < Math.max(old.length, now.length); label++) {
+    if ((old[label] ?? 0) !== (now[label] ?? 0)) found.push(label);
+  }
+  return found;
+}
+
 function flagsOf({ selection }: LookupInput, label: number, source: TypeSource): number {
   return SHOWN | (selection.has(label) ? SELECTED : 0) | SOURCE_FLAGS[source];
 }

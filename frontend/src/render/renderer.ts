@@ -36,8 +36,8 @@ export interface Frame {
   readonly channels: readonly ChannelView[];
   readonly overlay: OverlayView;
   readonly hover: number;
-  /** Some cell is selected. */
-  readonly selecting: boolean;
+  /** What of the image the selected cells are in; null: none is. */
+  readonly selected: Box | null;
   /** Redraw this box of the image only (all else is unchanged since the last frame). */
   readonly only?: Box | null;
 }

@@ -37,7 +37,10 @@ ${MAIN}`;
 function channelTerm(index: number): string {
   return `  if (u_window[${index}].w > 0.0) {
     float value = (float(texelFetch(u_channel${index}, texel, 0).r) - u_window[${index}].x) * u_window[${index}].y;
-    sum += pow(clamp(value, 0.0, 1.0), u_window[${index}].z) * u_tint[${index}];
+    value = clamp(value, 0.0, 1.0);
+    // Mostly 1, and a power is the dearest part of a picture.
+    if (u_window[${index}].z != 1.0) value = pow(value, u_window[${index}].z);
+    sum += value * u_tint[${index}];
   }`;
 }
 
@@ -50,7 +53,7 @@ uniform float u_scale;    // device pixels per image pixel
 uniform float u_outline;  // width in device pixels, 0: none
 uniform float u_fill;     // opacity, 0: none
 uniform uint u_hover;
-uniform bool u_selecting; // some cell is selected
+uniform vec4 u_selected;  // x0 y0 x1 y1 around the selected cells, image pixels
 in vec2 v_at;
 out vec4 o_colour;
 
@@ -117,7 +120,8 @@ void main() {
   }
   // Outside the cell: a neurite of two pixels is not hidden by its own outline.
   float white = max(u_outline, 1.0) * (u_scale < 2.0 ? 1.0 : 1.5) / u_scale;
-  bool shown = u_selecting && (u_fill > 0.0 || u_outline > 0.0);
+  bool shown = (u_fill > 0.0 || u_outline > 0.0)
+      && all(greaterThan(v_at, u_selected.xy - white)) && all(lessThan(v_at, u_selected.zw + white));
   if (shown && nearSelected(v_at, label, white)) colour = vec3(1.0);
   // A dark rim outside lifts outlines off bright cytoplasm.
   else if (label == 0u && u_outline > 0.0 && onEdge(v_at, 0u, u_outline * 0.7 / u_scale)) colour *= 0.45;

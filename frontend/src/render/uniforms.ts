@@ -1,4 +1,5 @@
 /** Settings and camera as the shader's uniforms. */
+import type { Box } from "../core/geometry";
 import type { Camera, Size } from "./camera";
 import type { Gl } from "./gl";
 import type { Page } from "./pages";
@@ -10,7 +11,7 @@ interface FrameView {
   readonly channels: readonly ChannelView[];
   readonly overlay: OverlayView;
   readonly hover: number;
-  readonly selecting: boolean;
+  readonly selected: Box | null;
 }
 
 interface Target {
@@ -20,6 +21,9 @@ interface Target {
   readonly outline: number;
 }
 
+/** Far from every image. */
+const NOWHERE: Box = { x0: -1e6, y0: -1e6, x1: -1e6, y1: -1e6 };
+
 export class Uniforms {
   private readonly places = new Map<string, WebGLUniformLocation | null>();
 
@@ -28,7 +32,7 @@ export class Uniforms {
     private readonly program: WebGLProgram,
   ) {}
 
-  setFrame({ camera, channels, overlay, hover, selecting }: FrameView, target: Target): void {
+  setFrame({ camera, channels, overlay, hover, selected }: FrameView, target: Target): void {
     const { gl } = this;
     const { view, ratio, outline } = target;
     const { x, y } = camera.centre;
@@ -39,7 +43,8 @@ export class Uniforms {
     gl.uniform1f(this.at("u_outline"), lines ? outline * ratio : 0);
     gl.uniform1f(this.at("u_fill"), overlay.shown && overlay.fill ? overlay.opacity : 0);
     gl.uniform1ui(this.at("u_hover"), hover);
-    gl.uniform1i(this.at("u_selecting"), selecting ? 1 : 0);
+    const { x0, y0, x1, y1 } = selected ?? NOWHERE;
+    gl.uniform4f(this.at("u_selected"), x0, y0, x1, y1);
     this.setChannels(channels);
     gl.uniform1i(this.at("u_labels"), MOST_CHANNELS);
     gl.uniform1i(this.at("u_lookup"), MOST_CHANNELS + 1);

@@ -31,6 +31,19 @@ it("an edited image shares the tiles that were not touched", () => {
   expect(edited.sharesTiles(image, image.box)).toBe(false);
 });
 
+it("changed tiles side by side are one box", () => {
+  const image = LabelImage.from(new Uint32Array(200 * 150), 200, 150);
+  const draft = image.draft();
+  draft.set(0, 60, 70, 5);
+  draft.set(149, 0, 1, 5);
+  draft.set(149, 190, 200, 5);
+  expect(draft.finish().changedSince(image)).toEqual([
+    { x0: 0, y0: 0, x1: 128, y1: 64 },
+    { x0: 0, y0: 128, x1: 64, y1: 150 },
+    { x0: 128, y0: 128, x1: 200, y1: 150 },
+  ]);
+});
+
 it("a label image of the wrong length is refused", () => {
   expect(() => LabelImage.from([1, 2, 3], 2, 2)).toThrow("expected 4 labels, got 3");
 });

@@ -1,7 +1,14 @@
 import { expect, it } from "vitest";
 import { differenceOf } from "../../src/core/diff";
 import { composite } from "../../src/render/composite";
-import { FILE_NAMED, GUESSED, lookupTable, SELECTED, SHOWN } from "../../src/render/lookup";
+import {
+  FILE_NAMED,
+  GUESSED,
+  lookupTable,
+  recoloured,
+  SELECTED,
+  SHOWN,
+} from "../../src/render/lookup";
 import {
   DIFF_COLOURS,
   drawnChannels,
@@ -30,6 +37,15 @@ it("colours cells by type and marks guesses and the selection", () => {
   expect([...table.slice(4, 8)]).toEqual([255, 0, 0, SHOWN]);
   expect([...table.slice(8, 12)]).toEqual([255, 0, 0, SHOWN | SELECTED | GUESSED]);
   expect(table[15]).toBe(SHOWN);
+});
+
+it("knows whose colour or marks have changed, in tables of any size", () => {
+  const table = lookupTable({ ...base, colourBy: "type" });
+  const other = { ...base, selection: new Set([3]), colourBy: "type" } as const;
+  expect(recoloured(table, table)).toEqual([]);
+  expect(recoloured(table, lookupTable(other))).toEqual([2, 3]);
+  expect(recoloured(new Uint8Array(0), table)).toEqual([1, 2, 3]);
+  expect(recoloured(table, new Uint8Array(0))).toEqual([1, 2, 3]);
 });
 
 it("gives neighbouring instances different colours", () => {

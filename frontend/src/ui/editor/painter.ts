@@ -1,10 +1,11 @@
 /** Puts the editor's present state on the two canvases, once per frame and only what changed. */
 import type { Difference } from "../../core/diff";
-import { grow } from "../../core/geometry";
+import { boxOfCells } from "../../core/document";
+import { grow, unite, type Box } from "../../core/geometry";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState } from "../../core/state";
 import type { Camera, Size } from "../../render/camera";
-import { lookupTable } from "../../render/lookup";
+import { lookupTable, recoloured } from "../../render/lookup";
 import { drawOverlay } from "../../render/overlay";
 import type { RasterImage, Renderer } from "../../render/renderer";
 import type { ChannelView, OverlayView, Rgb } from "../../render/settings";
@@ -34,6 +35,8 @@ export class Painter {
   private stopped = false;
   private lookedUp: readonly unknown[] = [];
   private shown: readonly unknown[] = [];
+  private table = new Uint8Array(0);
+  private hovered = 0;
 
   constructor(
     private readonly renderer: Renderer,
@@ -75,32 +78,35 @@ export class Painter {
     const ratio = window.devicePixelRatio;
     const { state, camera, channels, overlay, view, hover, shapes } = scene;
     renderer.resize(view, ratio);
-    const { changed, recoloured } = timed("upload", () => ({
-      changed: renderer.setLabels(state.doc.labels),
-      recoloured: this.updateLookup(scene),
-    }));
-    const shown = [camera, channels, overlay, view, ratio, hover];
+    const changes = timed("upload", () => [
+      renderer.setLabels(state.doc.labels),
+      this.updateLookup(scene),
+    ]);
+    changes.push(boxOfCells(state.doc, this.hovered === hover ? [] : [this.hovered, hover]));
+    this.hovered = hover;
+    const shown = [camera, channels, overlay, view, ratio];
     const moved = shown.some((value, index) => value !== this.shown[index]);
     this.shown = shown;
-    const selecting = state.selection.size > 0;
-    const frame = { camera, channels, overlay, hover, selecting };
-    if (moved || recoloured) renderer.draw(frame);
-    else if (changed !== null) {
-      renderer.draw({ ...frame, only: grow(changed, 2) });
-    }
+    const only = changes.reduce((all, box) => (all && box ? unite(all, box) : (all ?? box)), null);
+    const selected = boxOfCells(state.doc, state.selection);
+    const frame = { camera, channels, overlay, hover, selected };
+    if (moved) renderer.draw(frame);
+    else if (only !== null) renderer.draw({ ...frame, only: grow(only, 2) });
     const { typeColours } = scene;
     drawOverlay(this.above, { camera, view, ratio, shapes, typeColours });
   }
 
-  private updateLookup({ state, overlay, typeColours, difference }: Scene): boolean {
+  /** The box of the cells that look otherwise from now on; null: none does. */
+  private updateLookup({ state, overlay, typeColours, difference }: Scene): Box | null {
     const { doc, selection, evidence } = state;
     const { colourBy } = overlay;
     const inputs = [doc.meta, doc.highest, selection, evidence, colourBy, typeColours, difference];
-    if (inputs.every((value, index) => value === this.lookedUp[index])) return false;
+    if (inputs.every((value, index) => value === this.lookedUp[index])) return null;
     this.lookedUp = inputs;
-    this.renderer.setLookup(
-      lookupTable({ doc, selection, evidence, typeColours, colourBy, difference }),
-    );
-    return true;
+    const table = lookupTable({ doc, selection, evidence, typeColours, colourBy, difference });
+    this.renderer.setLookup(table);
+    const labels = recoloured(this.table, table);
+    this.table = table;
+    return boxOfCells(doc, labels);
   }
 }
