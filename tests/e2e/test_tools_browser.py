@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Callable
 
 import numpy as np
 from django.test import tag
@@ -113,16 +114,22 @@ class Tools(BrowserTest):
 
     def test_what_is_drawn_bit_by_bit_is_what_is_drawn_at_once(self) -> None:
         self.page.keyboard.press("v")
-        for do in (
+
+        def draw() -> None:
+            self.page.keyboard.press("n")
+            self.stroke((200, 30), (200, 100))
+
+        gestures: list[Callable[[], None]] = [
             lambda: self.page.mouse.move(*self.at(90, 40)),
             lambda: self.click(40, 40),
             lambda: self.page.keyboard.press("1"),
             lambda: self.page.mouse.move(*self.at(130, 40)),
             lambda: self.page.keyboard.press("Control+a"),
             lambda: self.page.keyboard.press("Escape"),
-            lambda: (self.page.keyboard.press("n"), self.stroke((200, 30), (200, 100))),
+            draw,
             lambda: self.page.keyboard.press("Control+z"),
-        ):
+        ]
+        for do in gestures:
             before = self._drawn()
             do()
             part = self._drawn()
