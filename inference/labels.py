@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 Labels = NDArray[Any]  # integer, (H, W)
 
 _DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
-_LOOKUP_LIMIT = 1 << 26  # largest id for which a lookup table is cheaper than sorting pixels
+_SMALL_TABLE = 1 << 16  # a lookup table up to here is always cheaper than sorting
+_TABLE_PER_VALUE = 16  # up to so many entries for each value to be looked up it is, too
 
 
 class LabelsError(ValueError):
@@ -52,17 +53,22 @@ def cell_ids(labels: Labels) -> NDArray[np.int64]:
     flat = labels.ravel()
     # Of neighbours in a row that are equal one is enough: far fewer than the pixels.
     seen = np.append(flat[1:][flat[1:] != flat[:-1]], flat[0])
-    if int(seen.max()) < _LOOKUP_LIMIT:
+    if _takes_table(int(seen.max()), seen.size):
         ids = np.flatnonzero(np.bincount(seen.astype(np.intp)))
     else:
         ids = np.unique(seen)
     return ids[ids > 0].astype(np.int64)
 
 
+def _takes_table(largest: int, values: int) -> bool:
+    """Whether a lookup table of all ids to ``largest`` is cheaper than sorting ``values``."""
+    return largest < max(_SMALL_TABLE, _TABLE_PER_VALUE * values)
+
+
 def compact(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """``labels`` with ids replaced by 1 … n in ascending order, and the old ids (n,)."""
     ids = cell_ids(labels)
-    if ids.size and ids[-1] >= _LOOKUP_LIMIT:
+    if ids.size and not _takes_table(int(ids[-1]), labels.size):
         index = np.searchsorted(ids, labels) + 1
         return np.where(labels > 0, index, 0), ids
     table = np.zeros((int(ids[-1]) if ids.size else 0) + 1, np.intp)
@@ -122,7 +128,7 @@ def iou_pairs(
     """All overlapping pairs of cells: rows into ``cell_ids(a)``, ``cell_ids(b)``, and their IoU.
 
     Sparse, so that thousands of cells on either side cost no n × m matrix, and from runs of equal
-    pixels (``cell_geometry``).
+    pixels in a row, far fewer than the pixels.
     """
     if a.shape != b.shape:
         raise LabelsError(f"Label images of shapes {a.shape} and {b.shape} cannot be compared.")

@@ -74,6 +74,12 @@ class AnnotationOutput(RevisionOutput):
     cells = CellOutput(many=True)
 
 
+class WrittenOutput(RevisionOutput):
+    """A new revision; without its cells for those that prefer that."""
+
+    cells = CellOutput(many=True, required=False)
+
+
 class Unchecked(serializers.ListField):
     """A list whose members are checked elsewhere: one by one it would cost thousands of calls."""
 
@@ -227,12 +233,19 @@ def written_response(request: Request, revision: Revision, **beside: Any) -> Res
     Without the cells, which the writer knows, where ``Prefer: return=minimal`` says so.
     """
     headers = {"ETag": etag(revision.number)}
-    if "return=minimal" in request.headers.get("Prefer", "").replace('"', ""):
+    if _wants_minimal(request):
         body = revision_body(revision)
         headers["Preference-Applied"] = "return=minimal"
     else:
         body = annotation_body(revision)
     return Response({"annotation": body, **beside} if beside else body, 201, headers=headers)
+
+
+def _wants_minimal(request: Request) -> bool:
+    """Whether the first ``return`` preference (RFC 7240) is ``minimal``."""
+    prefer = request.headers.get("Prefer", "")
+    found = re.search(r'(?:^|,)\s*return\s*=\s*"?([\w-]+)', prefer, re.IGNORECASE)
+    return found is not None and found[1].lower() == "minimal"
 
 
 class Annotation(LimitedUploads, APIView):
@@ -254,7 +267,7 @@ class Annotation(LimitedUploads, APIView):
             )
         },
         parameters=[IF_MATCH, PREFER],
-        responses={201: AnnotationOutput},
+        responses={201: WrittenOutput},
     )
     def put(self, request: Request, pk: int) -> Response:
         """Append a revision. 412 when the head is not the one named by If-Match."""
@@ -291,7 +304,7 @@ class AnnotationLabels(APIView):
     @extend_schema(
         request={"application/octet-stream": OpenApiTypes.BINARY},
         parameters=[IF_MATCH, PREFER],
-        responses={201: AnnotationOutput},
+        responses={201: WrittenOutput},
     )
     def put(self, request: Request, pk: int) -> Response:
         """Append a revision from a TIFF, PNG or raw body; cells keep types by overlap."""

@@ -19,8 +19,8 @@ from annotator.api.access import dataset_for, require, user_of
 from annotator.api.annotations import (
     IF_MATCH,
     PREFER,
-    AnnotationOutput,
     DocumentInput,
+    WrittenOutput,
     base_number,
     etag,
     submission_of,
@@ -202,7 +202,7 @@ class QueueSubmit(LimitedUploads, APIView):
         parameters=[IF_MATCH, PREFER],
         responses={
             201: inline_serializer(
-                "SubmitOutput", {"annotation": AnnotationOutput(), "item": QueueItemOutput()}
+                "SubmitOutput", {"annotation": WrittenOutput(), "item": QueueItemOutput()}
             )
         },
     )

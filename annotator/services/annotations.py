@@ -113,7 +113,7 @@ def revision_submit(
         return _repeated(image, head, author, sent)
     base = _base_of(image, head, details)
     cells = _cells(image, geometry, types, details.type_sources)
-    named = {kind.pk: kind.name for kind in image.dataset.types.all()}
+    named = {kind.pk: kind.name for kind in (*types.values(), image.culture_type) if kind}
     names = {cell.label: named[cell.type_id] if cell.type_id else None for cell in cells}
     revision = Revision(
         image=image,

@@ -128,6 +128,13 @@ class QueueApiTest(TestCase):
         self.assertEqual((row.outcome, row.annotator), ("submitted", self.people.bob))
         self.assertEqual(Revision.objects.get().author, self.people.bob)
 
+    def test_whoever_submits_may_leave_out_the_cells_of_the_answer(self) -> None:
+        answer = self.submit(self.next().json(), HTTP_PREFER="return=minimal")
+        self.assertEqual((answer.status_code, answer["ETag"]), (201, '"1"'), answer.content)
+        self.assertEqual(set(answer.json()), {"annotation", "item"})
+        self.assertEqual(answer.json()["annotation"]["revision"], 1)
+        self.assertNotIn("cells", answer.json()["annotation"])
+
     def test_a_submission_whose_answer_was_lost_may_be_sent_again(self) -> None:
         item = self.next().json()
         first, again = self.submit(item), self.submit(item)

@@ -110,6 +110,16 @@ class OverlapTest(unittest.TestCase):
                         expected[row, column] = np.float32(shared / union)
             self.assertEqual(found, expected)
 
+    def test_ids_may_be_huge_and_the_images_of_two_kinds(self):
+        a = rectangles((60_000_000, 0, 0, 10, 10), (4_000_000_000, 20, 10, 30, 20), dtype=np.uint32)
+        b = np.asfortranarray(rectangles((2, 5, 0, 15, 10), (8, 20, 10, 30, 20)))
+        rows, columns, iou = under_test.iou_pairs(a, b)
+        self.assertEqual((rows.tolist(), columns.tolist()), ([0, 1], [0, 1]))
+        np.testing.assert_allclose(iou, [1 / 3, 1], rtol=1e-6)
+        geometry = under_test.cell_geometry(a)
+        self.assertEqual(geometry.labels.tolist(), [60_000_000, 4_000_000_000])
+        self.assertEqual(geometry.boxes.tolist(), [[0, 0, 10, 10], [20, 10, 30, 20]])
+
     def test_images_without_pixels_or_cells_have_no_pairs(self):
         for shape in ((0, 0), (0, 5), (3, 0), (4, 4)):
             empty = np.zeros(shape, np.uint16)

@@ -10,7 +10,15 @@ from inference.strict import strict_json
 
 class StrictJson(unittest.TestCase):
     def test_what_can_be_kept_is_read(self) -> None:
-        for value in ({"a": [1, -2.5, None, True]}, "\U0001f92a", "\\u0000", "\\ud800", 2**63 - 1):
+        for value in (
+            {"a": [1, -2.5, None, True]},
+            "\U0001f92a",
+            "\\u0000",
+            "\\ud800",
+            2**63 - 1,
+            -5,
+            "9" * 30,
+        ):
             for ascii_only in (True, False):
                 text = json.dumps(value, ensure_ascii=ascii_only)
                 self.assertEqual(strict_json(text), value)
@@ -20,6 +28,8 @@ class StrictJson(unittest.TestCase):
             ("NaN", "no number"),
             ("1e999", "too large"),
             (str(2**63), "too large"),
+            (f'{{"a": [1, {-(2**64)}]}}', "too large"),
+            ("[1, -1e999]", "too large"),
             (r'"\u0000"', "NUL"),
             (r'"\ud83e"', "half a character"),
             (r'{"\uDD2A": 1}', "half a character"),

@@ -71,7 +71,7 @@ export async function putAnnotation(
     body: formOf(submission),
     headers: { "If-Match": etag, ...BRIEFLY },
   });
-  return writtenOf((await response.json()) as Annotation);
+  return writtenOf((await response.json()) as Numbered);
 }
 
 /** Submit a leased image: writes the revision and closes the item. */
@@ -84,11 +84,13 @@ export async function submitItem(
     body: formOf(submission),
     headers: { "If-Match": etag, ...BRIEFLY },
   });
-  const { annotation } = (await response.json()) as { annotation: Annotation };
+  const { annotation } = (await response.json()) as { annotation: Numbered };
   return writtenOf(annotation);
 }
 
-function writtenOf({ revision }: Pick<Annotation, "revision">): Written {
+type Numbered = Pick<Annotation, "revision">;
+
+function writtenOf({ revision }: Numbered): Written {
   return { revision, etag: `"${revision}"` };
 }
 

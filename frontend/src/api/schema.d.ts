@@ -1798,7 +1798,7 @@ export interface components {
             document: components["schemas"]["DocumentInput"];
         };
         SubmitOutput: {
-            annotation: components["schemas"]["AnnotationOutput"];
+            annotation: components["schemas"]["WrittenOutput"];
             item: components["schemas"]["QueueItemOutput"];
         };
         /** @description The training set of a version. */
@@ -1894,6 +1894,17 @@ export interface components {
             };
             evaluations: components["schemas"]["EvaluationOutput"][];
             fusions: components["schemas"]["FusionOutput"][];
+        };
+        /** @description A new revision; without its cells for those that prefer that. */
+        WrittenOutput: {
+            revision: number;
+            parent: number | null;
+            author: string | null;
+            source: string;
+            complete_regions: number[][] | null;
+            /** Format: date-time */
+            created_at: string | null;
+            cells?: components["schemas"]["CellOutput"][];
         };
         Failure: {
             /** @description one sentence for people */
@@ -2795,7 +2806,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AnnotationOutput"];
+                    "application/json": components["schemas"]["WrittenOutput"];
                 };
             };
             400: components["responses"]["Failure"];
@@ -2882,7 +2893,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AnnotationOutput"];
+                    "application/json": components["schemas"]["WrittenOutput"];
                 };
             };
             400: components["responses"]["Failure"];

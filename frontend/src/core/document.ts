@@ -1,5 +1,5 @@
 /** What is being corrected: a label image and its cells, as one immutable value. */
-import { sameBox, unite, type Box } from "./geometry";
+import { sameBox, uniteAll, type Box } from "./geometry";
 import { LabelImage } from "./labelImage";
 import { Table } from "./table";
 
@@ -147,10 +147,5 @@ export function countTypes(doc: MaskDocument): Map<string | null, number> {
 
 /** The box around several cells, or null when none of them has pixels. */
 export function boxOfCells(doc: MaskDocument, labels: Iterable<number>): Box | null {
-  let box: Box | null = null;
-  for (const label of labels) {
-    const geometry = doc.geometry.get(label);
-    if (geometry) box = box === null ? geometry.box : unite(box, geometry.box);
-  }
-  return box;
+  return uniteAll(Array.from(labels, (label) => doc.geometry.get(label)?.box));
 }

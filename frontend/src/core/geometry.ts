@@ -38,6 +38,15 @@ export function unite(a: Box, b: Box): Box {
   };
 }
 
+/** The box around all that are boxes; null when none is. */
+export function uniteAll(boxes: Iterable<Box | null | undefined>): Box | null {
+  let all: Box | null = null;
+  for (const box of boxes) {
+    if (box) all = all === null ? box : unite(all, box);
+  }
+  return all;
+}
+
 /** The common part, or null when there is none. */
 export function intersect(a: Box, b: Box): Box | null {
   const box = {

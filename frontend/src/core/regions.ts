@@ -189,7 +189,7 @@ function pushRuns(runs: Run[], flat: ArrayLike<number>, row: number, width: numb
   }
 }
 
-function rootOf(parent: Int32Array | number[], at: number): number {
+function rootOf(parent: number[], at: number): number {
   let root = at;
   while (parent[root] !== root) {
     parent[root] = parent[parent[root] as number] as number;
@@ -198,7 +198,7 @@ function rootOf(parent: Int32Array | number[], at: number): number {
   return root;
 }
 
-function join(parent: Int32Array | number[], a: number, b: number): void {
+function join(parent: number[], a: number, b: number): void {
   const first = rootOf(parent, a);
   const second = rootOf(parent, b);
   // The smaller index wins, so that a root is never visited before its members are joined.

@@ -53,15 +53,16 @@ export function recoloured(
   before: Uint8Array<ArrayBuffer>,
   after: Uint8Array<ArrayBuffer>,
 ): number[] {
-  const [old, now] = [before, after].map((table) => new Uint32Array(table.buffer)) as [
-    Uint32Array,
-    Uint32Array,
-  ];
+  const [old, now] = [texels(before), texels(after)];
   const found: number[] = [];
   for (let label = 0; label < Math.max(old.length, now.length); label++) {
     if ((old[label] ?? 0) !== (now[label] ?? 0)) found.push(label);
   }
   return found;
+}
+
+function texels(table: Uint8Array<ArrayBuffer>): Uint32Array {
+  return new Uint32Array(table.buffer, table.byteOffset, table.length / 4);
 }
 
 function flagsOf({ selection }: LookupInput, label: number, source: TypeSource): number {

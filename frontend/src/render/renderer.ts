@@ -3,7 +3,7 @@
  * label image goes there as 32-bit integers, of which an edit uploads the changed tiles only.
  * Outlines and fills are computed per pixel, so the number of cells costs nothing.
  */
-import { intersect, unite, type Box } from "../core/geometry";
+import { intersect, uniteAll, type Box } from "../core/geometry";
 import type { Pixels } from "../core/intensity";
 import type { LabelImage } from "../core/labelImage";
 import type { Camera, Size } from "./camera";
@@ -126,7 +126,7 @@ export class Renderer {
     for (const page of this.pages) {
       for (const box of changed) this.uploadLabels(page, labels, box);
     }
-    return changed.reduce<Box | null>((all, box) => (all === null ? box : unite(all, box)), null);
+    return uniteAll(changed);
   }
 
   /** Colours and flags of all labels, see `lookupTable`. */

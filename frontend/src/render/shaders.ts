@@ -121,7 +121,7 @@ void main() {
   // Outside the cell: a neurite of two pixels is not hidden by its own outline.
   float white = max(u_outline, 1.0) * (u_scale < 2.0 ? 1.0 : 1.5) / u_scale;
   bool shown = (u_fill > 0.0 || u_outline > 0.0)
-      && all(greaterThan(v_at, u_selected.xy - white)) && all(lessThan(v_at, u_selected.zw + white));
+      && all(greaterThanEqual(v_at, u_selected.xy - white)) && all(lessThan(v_at, u_selected.zw + white));
   if (shown && nearSelected(v_at, label, white)) colour = vec3(1.0);
   // A dark rim outside lifts outlines off bright cytoplasm.
   else if (label == 0u && u_outline > 0.0 && onEdge(v_at, 0u, u_outline * 0.7 / u_scale)) colour *= 0.45;

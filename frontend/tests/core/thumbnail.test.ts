@@ -8,6 +8,17 @@ it("a small image keeps its size and its values", () => {
   expect([...(small.channels[0] ?? [])]).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
+it("each small pixel is the mean of its own place", () => {
+  const [width, height] = [60, 40];
+  const values = Uint16Array.from(
+    { length: width * height },
+    (_, at) => 100 * Math.floor(at / width / 10) + Math.floor((at % width) / 10),
+  );
+  const small = shrunk({ width, height, channels: [values] }, 6);
+  const rows = [0, 1, 2, 3].map((y) => [0, 1, 2, 3, 4, 5].map((x) => 100 * y + x));
+  expect([...(small.channels[0] ?? [])]).toEqual(rows.flat());
+});
+
 it("a large one is averaged and keeps its proportions", () => {
   const width = 400;
   const height = 100;

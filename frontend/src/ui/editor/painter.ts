@@ -1,7 +1,7 @@
 /** Puts the editor's present state on the two canvases, once per frame and only what changed. */
 import type { Difference } from "../../core/diff";
 import { boxOfCells } from "../../core/document";
-import { grow, unite, type Box } from "../../core/geometry";
+import { grow, uniteAll, type Box } from "../../core/geometry";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState } from "../../core/state";
 import type { Camera, Size } from "../../render/camera";
@@ -82,12 +82,12 @@ export class Painter {
       renderer.setLabels(state.doc.labels),
       this.updateLookup(scene),
     ]);
-    changes.push(boxOfCells(state.doc, this.hovered === hover ? [] : [this.hovered, hover]));
+    const pointed = this.hovered === hover ? [] : [this.hovered, hover];
     this.hovered = hover;
     const shown = [camera, channels, overlay, view, ratio];
     const moved = shown.some((value, index) => value !== this.shown[index]);
     this.shown = shown;
-    const only = changes.reduce((all, box) => (all && box ? unite(all, box) : (all ?? box)), null);
+    const only = uniteAll([...changes, boxOfCells(state.doc, pointed)]);
     const selected = boxOfCells(state.doc, state.selection);
     const frame = { camera, channels, overlay, hover, selected };
     if (moved) renderer.draw(frame);
