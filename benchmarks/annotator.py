@@ -9,7 +9,7 @@ timed is what comes after it. The last line is one JSON object, times in ms:
 ``next_ms_…``         from the answer to a submit to the next image's masks on the screen
 ``pick_ms_p95``       the server's answer to a click on a missed cell
 ``pick_shown_ms_p95`` from that click to the new cell on the screen
-``preview_ms_p95``    from a moved threshold to its masks on the screen
+``preview_ms_…``      from a moved threshold to its masks on the screen, one right after the other
 """
 
 from __future__ import annotations
@@ -230,6 +230,7 @@ def previewed(page: Page) -> dict[str, Any]:
     page.get_by_role("button", name="Reset").click()
     page.wait_for_timeout(500)
     return {
+        "preview_ms_median": round(float(np.median(waits)), 1),
         "preview_ms_p95": p95(waits),
         "preview_first_ms": round(waits[0], 1),
         "preview_answer_ms_p95": p95(answers),

@@ -68,6 +68,38 @@ it("applied masks can be replaced again, and undo gives back each", async () => 
   expect([rowsOf(editor.state.doc), editor.can(undo)]).toEqual([["11.22"], false]);
 });
 
+it("a slider on its way asks once at a time, and in the end for where it stopped", async () => {
+  const answers: ((answered: Response) => void)[] = [];
+  const answered = (labels: number[]): Response => {
+    const headers = { "X-Shape": "1,5", "X-Dtype": "uint16" };
+    return new Response(Uint16Array.from(labels).buffer, { headers });
+  };
+  const asked = stubFetch(() => new Promise((resolve) => answers.push(resolve)));
+  const preview = new ThresholdPreview(editor);
+  const asking = (times: number) =>
+    vi.waitFor(() => {
+      expect([asked.length, preview.waiting]).toEqual([times, true]);
+    });
+  preview.set({ minSize: 20 });
+  await asking(1);
+  for (const minSize of [30, 40, 50]) {
+    preview.set({ minSize });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+  await asking(1);
+  answers[0]?.(answered([1, 1, 1, 1, 0]));
+  await asking(2);
+  expect([shownRows(), JSON.stringify(asked[1]?.body)]).toEqual([
+    ["3333."],
+    expect.stringContaining("50"),
+  ]);
+  answers[1]?.(answered([4, 4, 0, 5, 5]));
+  await vi.waitFor(() => {
+    expect([preview.waiting, shownRows()]).toEqual([false, ["11.22"]]);
+  });
+  expect(preview.values.minSize).toBe(50);
+});
+
 it("the values at the start are the picture itself, whatever a new decode would say", async () => {
   const preview = new ThresholdPreview(editor);
   await moved(preview);

@@ -15,8 +15,8 @@ import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
 
 export const DEFAULTS: Thresholds = { cellprobThreshold: 0, flowThreshold: 0.4, minSize: 15 };
-/** ms a slider must rest before the server is asked. */
-const REST = 60;
+/** ms a slider must rest before the server is asked; longer where it still has an answer to give. */
+const REST = 25;
 
 function same(a: Thresholds, b: Thresholds): boolean {
   const keys = ["cellprobThreshold", "flowThreshold", "minSize"] as const;
@@ -102,6 +102,7 @@ export class ThresholdPreview {
   private stop(): void {
     clearTimeout(this.timer);
     this.calls?.abort();
+    this.calls = null;
     this.waiting = false;
   }
 
@@ -109,16 +110,20 @@ export class ThresholdPreview {
     return this.editor.settled.history.done.flatMap(({ applied }) => applied ?? []);
   }
 
+  /**
+   * One question at a time: the server answers all that it gets, and the last would come last. What
+   * is wanted then is asked when the answer is there, which shows meanwhile.
+   */
   private async ask(): Promise<void> {
-    this.calls?.abort();
     const { values: wanted } = this;
     const { model } = this.editor.state.reference;
     if (model !== null && same(wanted, DEFAULTS)) {
-      this.waiting = false;
+      this.stop();
       this.error = null;
       this.show(model.labels.flat(), wanted);
       return;
     }
+    if (this.calls !== null) return;
     const calls = new AbortController();
     this.calls = calls;
     this.waiting = true;
@@ -129,7 +134,11 @@ export class ThresholdPreview {
     } catch (error) {
       if (!wasAborted(error)) this.error = messageOf(error);
     } finally {
-      if (this.calls === calls) this.waiting = false;
+      if (this.calls === calls) {
+        this.calls = null;
+        this.waiting = false;
+        if (this.wanted !== null && !same(this.wanted, wanted)) void this.ask();
+      }
     }
   }
 
