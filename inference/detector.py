@@ -285,15 +285,22 @@ def _spans(length: int) -> Iterator[tuple[int, int, float, float]]:
 
 
 def paste(soft: Floats, box: Floats, shape: tuple[int, int]) -> BoxMask:
-    """A soft mask (28, 28) stretched over its ``box`` and cut at one half, within the image."""
+    """A soft mask (28, 28) stretched over its ``box`` and cut at one half, within the image.
+
+    Read where torchvision's training writes it: ``project_masks_on_boxes`` takes the pixel with
+    index x for what is at x (RoIAlign that is not aligned), not for x to x + 1. Read by the middles
+    of pixels, as ``paste_masks_in_image`` does, all masks lie half a pixel too far up and left.
+    """
     x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
     x1, y1 = (min(n, int(np.ceil(v))) for v, n in zip(box[2:], shape[::-1], strict=True))
     if x1 <= x0 or y1 <= y0:
         return BoxMask(0, 0, np.zeros((1, 1), bool))
     side = soft.shape[0]
     width, height = max(float(box[2] - box[0]), 1e-3), max(float(box[3] - box[1]), 1e-3)
-    columns = ((np.arange(x0, x1) + 0.5 - box[0]) * side / width - 0.5).astype(np.float32)
-    rows = ((np.arange(y0, y1) + 0.5 - box[1]) * side / height - 0.5).astype(np.float32)
+    columns = ((np.arange(x0, x1) - box[0]) * side / width - 0.5).astype(np.float32)
+    rows = ((np.arange(y0, y1) - box[1]) * side / height - 0.5).astype(np.float32)
     grid = np.meshgrid(columns, rows)
-    stretched = cv2.remap(soft, grid[0], grid[1], cv2.INTER_LINEAR, borderValue=0.0)
+    # Beyond the outermost samples, but in the box: as they are.
+    edge = cv2.BORDER_REPLICATE
+    stretched = cv2.remap(soft, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=edge)
     return BoxMask(x0, y0, stretched.reshape(y1 - y0, x1 - x0) >= 0.5)

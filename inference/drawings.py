@@ -9,7 +9,7 @@ many pixels cannot both be. Numpy and scipy only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SAME = 0.3  # IoU from which two drawings may be two sights of one cell
 AGREED = 0.5  # from here on they surely are
+SMALLEST = 15  # px², as the segmenter's min_size
 # What the drawing of the model with the better borders is worth more, where chances tie.
 _BETTER = 0.02
 # What a cell that both see is worth at least: it stays unless others take its place.
@@ -40,7 +41,8 @@ class Drawings:
     """``labels`` (H, W) 1 … n of the segmenter, ``drawn`` (H, W) 1 … m of the detector.
 
     ``order`` (m,): which detection each label of ``drawn`` is. ``sights``: of the n, then of the m.
-    ``exclusive`` (k, 2): rows into the n and into the m that cannot both be chosen.
+    ``exclusive`` (k, 2): rows into the n and into the m that cannot both be chosen. ``agreed``
+    (a, 2): those that are two drawings of one cell, one to one; they exclude each other too.
     """
 
     labels: NDArray[Any]
@@ -48,13 +50,14 @@ class Drawings:
     order: NDArray[np.intp]
     sights: list[Sight]
     exclusive: NDArray[np.intp]
+    agreed: NDArray[np.intp] = field(default_factory=lambda: np.zeros((0, 2), np.intp))
 
     def chosen(self, rule: FusionRule) -> NDArray[np.bool_]:
         """Which drawings (n + m,) have the greatest sum of worth, none excluding another.
 
         A drawing is worth its chance over what a cell must have to raise AP (``rule.worth``), and
-        a little more where that settles a tie; where two drawings agree and exclude nothing else,
-        the model with the better borders draws the cell.
+        a little more where that settles a tie; where two drawings agree, the model with the better
+        borders draws the cell, if its drawing excludes nothing else that was chosen.
         """
         worth = np.array([_worth(rule, sight) for sight in self.sights], float)
         pick = worth > 0
@@ -65,11 +68,22 @@ class Drawings:
         for ours, theirs, shared in _knots(rivals, self.count, len(self.sights)):
             both = np.concatenate([ours, theirs])
             pick[both] = False
-            if len(ours) == len(theirs) == 1 and (self.sights[ours[0]].iou or 0) >= AGREED:
-                better = ours if rule.borders == SEGMENTER else theirs
-                pick[better] = True
-            else:
-                pick[_best(worth, ours, theirs, shared)] = True
+            pick[_best(worth, ours, theirs, shared)] = True
+        return self._with_better_borders(pick, rule.borders)
+
+    def _with_better_borders(self, pick: NDArray[np.bool_], model: str) -> NDArray[np.bool_]:
+        """``pick`` with the agreed cells as ``model`` draws them, where nothing chosen forbids."""
+        if model not in (SEGMENTER, DETECTOR):
+            return pick
+        first, second = self.agreed[:, 0], self.count + self.agreed[:, 1]
+        better, other = (first, second) if model == SEGMENTER else (second, first)
+        against: dict[int, list[int]] = {}
+        for ours, theirs in np.add(self.exclusive, [0, self.count]).tolist():
+            one, rival = (ours, theirs) if model == SEGMENTER else (theirs, ours)
+            against.setdefault(one, []).append(rival)
+        for one, rival in zip(better.tolist(), other.tolist(), strict=True):
+            if pick[rival] and not pick[against[one]].sum() > 1:
+                pick[one], pick[rival] = True, False
         return pick
 
     def of(self, model: str, pick: NDArray[np.bool_]) -> dict[int, Sight]:
@@ -92,9 +106,11 @@ def _worth(rule: FusionRule, sight: Sight) -> float:
 
 
 def drawings(segmentation: Segmentation, detections: Detections) -> Drawings:
-    """Both models' drawings of one image."""
+    """Both models' drawings of one image; detections under ``SMALLEST`` px² are no cells."""
     labels, _ = relabel(segmentation.labels)
-    drawn, order = detections.to_labels((labels.shape[0], labels.shape[1]))
+    large = np.flatnonzero([box.mask.sum() >= SMALLEST for box in detections.masks])
+    drawn, order = detections.rows(large).to_labels((labels.shape[0], labels.shape[1]))
+    order = large[order]
     inside = mean_probability(labels, segmentation.cellprob)
     under = mean_probability(drawn, segmentation.cellprob)
     ours, theirs, iou, covered = _overlaps(labels, drawn)
@@ -122,7 +138,10 @@ def drawings(segmentation: Segmentation, detections: Detections) -> Drawings:
             )
         )
     clash = covered > 1 - FREE
-    return Drawings(labels, drawn, order, sights, np.stack([ours[clash], theirs[clash]], axis=1))
+    exclusive = np.stack([ours[clash], theirs[clash]], axis=1)
+    agreed = [(row, other) for row, (other, shared) in partner.items() if shared >= AGREED]
+    pairs = np.array(agreed, np.intp).reshape(-1, 2)
+    return Drawings(labels, drawn, order, sights, exclusive, pairs)
 
 
 def mean_probability(labels: NDArray[Any], cellprob: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.detector import BoxMask, Detections, Detector, largest_piece
-from inference.drawings import drawings, mean_probability
+from inference.drawings import SMALLEST, drawings, mean_probability
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule, seen_by
 from inference.labels import relabel
 from inference.segmenter import Segmentation
 from inference.uncertainty import Sight
 
-SMALLEST = 15  # px², as the segmenter's min_size
 LEFT = 0.4  # share of a chosen drawing that the other chosen ones must leave
 
 

@@ -49,7 +49,7 @@ class _Looked:
 
     both: Drawings
     judged: Flags  # (n + m,)
-    real: Flags  # (n + m,)
+    cell: NDArray[np.int64]  # (n + m,) label of the true cell it is, 0: of none
     true: int  # cells there are
     gain: list[float]  # IoU with the truth, detector's less segmenter's, of cells both found
 
@@ -151,25 +151,27 @@ def _looks(
 
 def _look(image: SnapshotImage, both: Drawings) -> _Looked:
     count = both.count
-    judged_, real = np.zeros((2, len(both.sights)), bool)
+    judged_ = np.zeros(len(both.sights), bool)
+    cell = np.zeros(len(both.sights), np.int64)
     iou: dict[str, dict[int, float]] = {}
     true = 0
     for model, labels, first in ((SEGMENTER, both.labels, 0), (DETECTOR, both.drawn, count)):
         truth, answer = judged(image, Answer(labels, {}, {}))
         found = match(truth.labels, answer.labels)
         hits = first + found.predicted.astype(np.intp) - 1
-        real[hits] = judged_[hits] = True
+        cell[hits] = found.true
+        judged_[hits] = True
         judged_[first + found.extra.astype(np.intp) - 1] = True
         iou[model] = dict(zip(found.true.tolist(), found.iou.tolist(), strict=True))
         true = found.true.size + found.missed.size
     shared = iou[SEGMENTER].keys() & iou[DETECTOR].keys()
-    gain = [iou[DETECTOR][cell] - iou[SEGMENTER][cell] for cell in shared]
-    return _Looked(both, judged_, real, true, gain)
+    gain = [iou[DETECTOR][label] - iou[SEGMENTER][label] for label in shared]
+    return _Looked(both, judged_, cell, true, gain)
 
 
 def _curve_of(looked: Sequence[_Looked], model: str) -> Curve | None:
     rows = [
-        (evidence(sight), look.real[row])
+        (evidence(sight), look.cell[row] > 0)
         for look in looked
         for row, sight in enumerate(look.both.sights)
         if sight.drawn_by == model and look.judged[row]
@@ -266,7 +268,9 @@ def _alone(model: str, looked: Sequence[_Looked]) -> _Count:
 
 def _count(looked: Sequence[_Looked], picks: Sequence[Flags]) -> _Count:
     judged_ = [pick & look.judged for look, pick in zip(looked, picks, strict=True)]
-    hits = sum(int(look.real[pick].sum()) for look, pick in zip(looked, judged_, strict=True))
+    # Two drawings of one true cell that do not exclude each other are one hit.
+    found = [np.unique(look.cell[pick]) for look, pick in zip(looked, judged_, strict=True)]
+    hits = sum(int((labels > 0).sum()) for labels in found)
     return _Count(hits, sum(int(pick.sum()) for pick in judged_), sum(look.true for look in looked))
 
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
 from inference import checkpoint
 from inference.checkpoint import ModelMeta
@@ -111,7 +112,26 @@ class PasteTests(unittest.TestCase):
         soft[:, :14] = 1
         pasted = paste(soft, np.array([0, 0, 56, 28], np.float32), (60, 60))
         self.assertTrue(pasted.mask[:, :28].all())
-        self.assertFalse(pasted.mask[:, 28:].any())
+        self.assertFalse(pasted.mask[:, 29:].any())
+
+    def test_what_the_training_is_shown_comes_back_where_it_was(self):
+        y, x = np.mgrid[:80, :90]
+        for cy, cx, ry, rx in ((30.3, 40.7, 12, 20), (25.5, 60.1, 9, 8), (50.2, 30.9, 22, 15)):
+            cell = ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
+            box = cell_geometry(cell.astype(np.uint8)).boxes.astype(np.float32)
+            shown = project_masks_on_boxes(
+                torch.from_numpy(cell[None].astype(np.float32)),
+                torch.from_numpy(box),
+                torch.zeros(1, dtype=torch.int64),
+                28,
+            )
+            pasted = paste(shown[0].numpy(), box[0], cell.shape)
+            drawn = np.zeros(cell.shape, bool)
+            drawn[pasted.place] = pasted.mask
+            self.assertGreater((drawn & cell).sum() / (drawn | cell).sum(), 0.96)
+            for axis in (0, 1):
+                off = np.nonzero(drawn)[axis].mean() - np.nonzero(cell)[axis].mean()
+                self.assertLess(abs(off), 0.15)
 
     def test_a_box_beyond_the_image_is_cut_at_its_edge(self):
         box = np.array([-10, -10, 10, 30], np.float32)

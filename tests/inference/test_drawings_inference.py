@@ -21,11 +21,12 @@ class Worth(FusionRule):
         return cell.segmenter_score if cell.drawn_by == SEGMENTER else cell.detector_score
 
 
-def drawn(ours, theirs, exclusive):
+def drawn(ours, theirs, exclusive, agreed=()):
     sights = [Sight(worth, None, None, (), committee=True) for worth in ours]
     sights += [Sight(None, worth, None, (), committee=True, drawn_by=DETECTOR) for worth in theirs]
     pairs = np.array(sorted(exclusive), np.intp).reshape(-1, 2)
-    return Drawings(NOWHERE, NOWHERE, np.arange(len(theirs)), sights, pairs)
+    alike = np.array(agreed, np.intp).reshape(-1, 2)
+    return Drawings(NOWHERE, NOWHERE, np.arange(len(theirs)), sights, pairs, alike)
 
 
 def value(worth, exclusive, pick, n):
@@ -56,6 +57,16 @@ class ChoiceTests(unittest.TestCase):
         pick = drawn(ours, theirs, exclusive).chosen(Worth(borders="neither"))
         got = value([*ours, *theirs], exclusive, pick, 300)
         self.assertGreater(got, max(ours.sum(), theirs.sum()))
+
+    def test_agreed_cells_of_a_knot_have_the_better_borders_where_nothing_chosen_forbids(self):
+        # The segmenter's 0 and the detector's 0 are one cell; the detector's also clashes with the
+        # segmenter's 1, which is worth little.
+        three = drawn([0.5, 0.1], [0.8], {(0, 0), (1, 0)}, [(0, 0)])
+        self.assertEqual(three.chosen(Worth(borders=SEGMENTER)).tolist(), [True, False, False])
+        self.assertEqual(three.chosen(Worth(borders=DETECTOR)).tolist(), [False, False, True])
+        # A second detection that stays stands against the segmenter's drawing.
+        held = drawn([0.5], [0.8, 0.4], {(0, 0), (0, 1)}, [(0, 0)])
+        self.assertEqual(held.chosen(Worth(borders=SEGMENTER)).tolist(), [False, True, True])
 
     def test_nothing_drawn_is_nothing_chosen(self):
         self.assertEqual(drawn([], [], set()).chosen(FusionRule()).size, 0)

@@ -55,6 +55,12 @@ class FusionTests(unittest.TestCase):
         self.assertIsNone(fused.cells[1].segmenter_score)
         self.assertIsNone(fused.cells[0].detector_score)
 
+    def test_a_speck_takes_no_cells_place(self):
+        rule = FusionRule(detector=Curve(1.0, 1.0, 1.0, 5.0), segmenter=Curve(1.0, 1.0, 1.0, 0.0))
+        fused = fuse(segmentation((10, 10, 5)), detections((11, 11, 3, 0.99)), IMAGE, None, rule)
+        self.assertEqual([cell.seen_by for cell in fused.cells], ["segmenter"])
+        self.assertEqual((fused.labels > 0).sum(), 25)
+
     def test_a_cell_the_detector_is_unsure_of_is_left_out(self):
         fused = fuse(segmentation((0, 0, 10)), detections((40, 30, 20, 0.3)), IMAGE, None)
         self.assertEqual(len(fused.cells), 1)

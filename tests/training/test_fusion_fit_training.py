@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from inference.detector import BoxMask, Detections
-from inference.drawings import drawings
+from inference.drawings import Drawings, drawings
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, Curve, FusionRule, logit
 from inference.segmenter import Segmentation
+from inference.uncertainty import Sight
 from training.dataset import SnapshotImage
 from training.errors import Cancelled
 from training.fusion_fit import (
@@ -20,6 +21,7 @@ from training.fusion_fit import (
     _alone,
     _fused,
     _look,
+    _Looked,
     fit_curve,
     fit_rule,
     measure_rule,
@@ -185,6 +187,15 @@ class FusionFitTests(unittest.TestCase):
         np.save(image.labels_file, labels)
         self.assertEqual(fit_rule(models, [half]), known)
         self.assertNotEqual(fit_rule(models, [image]), known)
+
+    def test_a_true_cell_drawn_twice_is_found_once(self):
+        sights = [Sight(0.9, None, None, (), committee=True)]
+        sights += [Sight(None, 0.9, None, (), committee=True, drawn_by=DETECTOR)]
+        none = np.zeros((1, 1), np.uint16)
+        both = Drawings(none, none, np.arange(1), sights, np.zeros((0, 2), np.intp))
+        look = _Looked(both, np.ones(2, bool), np.array([7, 7]), 1, [])
+        found = _fused(UNFITTED, [look])
+        self.assertEqual((found.hits, found.kept, found.ap), (1, 2, 0.5))
 
     def test_a_worker_told_to_leave_does(self):
         models = Flawed(self.folder)
