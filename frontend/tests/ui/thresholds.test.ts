@@ -100,6 +100,33 @@ it("a slider on its way asks once at a time, and in the end for where it stopped
   expect(preview.values.minSize).toBe(50);
 });
 
+it("an answer that never comes is said, and does not keep the slider waiting", async () => {
+  vi.useFakeTimers();
+  const asked = vi.fn(
+    (_: string, { signal }: RequestInit) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener("abort", () => {
+          reject(signal.reason as Error);
+        });
+      }),
+  );
+  vi.stubGlobal("fetch", asked);
+  const preview = new ThresholdPreview(editor);
+  preview.set({ minSize: 20 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([asked.mock.calls.length, preview.waiting]).toEqual([1, true]);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect([preview.waiting, preview.error]).toEqual([
+    false,
+    expect.stringContaining("cannot be reached"),
+  ]);
+  preview.set({ minSize: 30 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([asked.mock.calls.length, preview.waiting]).toEqual([2, true]);
+  preview.cancel();
+  vi.useRealTimers();
+});
+
 it("the values at the start are the picture itself, whatever a new decode would say", async () => {
   const preview = new ThresholdPreview(editor);
   await moved(preview);

@@ -18,6 +18,9 @@ export const DEFAULTS: Thresholds = { cellprobThreshold: 0, flowThreshold: 0.4, 
 /** ms a slider must rest before the server is asked; longer where it still has an answer to give. */
 const REST = 25;
 
+/** ms after which there is no answer any more: another question may be asked. */
+const PATIENCE = 20_000;
+
 function same(a: Thresholds, b: Thresholds): boolean {
   const keys = ["cellprobThreshold", "flowThreshold", "minSize"] as const;
   return keys.every((key) => Math.abs(a[key] - b[key]) < 1e-6);
@@ -127,6 +130,9 @@ export class ThresholdPreview {
     const calls = new AbortController();
     this.calls = calls;
     this.waiting = true;
+    const patience = setTimeout(() => {
+      calls.abort(new Error("no answer"));
+    }, PATIENCE);
     try {
       const { values } = await masksAt(this.editor.opened.image.id, wanted, calls.signal);
       if (!calls.signal.aborted) this.show(values, wanted);
@@ -134,6 +140,7 @@ export class ThresholdPreview {
     } catch (error) {
       if (!wasAborted(error)) this.error = messageOf(error);
     } finally {
+      clearTimeout(patience);
       if (this.calls === calls) {
         this.calls = null;
         this.waiting = false;
