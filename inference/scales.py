@@ -30,6 +30,8 @@ LADDER = (80.0, 40.0, 20.0, 10.0)  # px assumed in turn; real cells lie within a
 AGREED = 0.55  # quality at which no smaller size is tried: wrong octaves reach about 0.45
 _NEAR = 0.35  # octaves between the typical diameter and a rung that would only repeat it
 _SIDE = 448  # px of a probe's window at the network's scale: two to three tiles a side
+_WHOLE = 2.0  # times a window's pixels that an image may have to be looked at whole: if the size
+# told was right, as it mostly is, the second pass is saved, which costs more than the pixels do
 _STEP = 16  # px between those that show where a large image is busy
 _BAD_FLOW = 0.4  # cellpose's limit of a mask's flow error
 _HUGE = 4.0  # times the told diameter: no cell, and slow to judge
@@ -125,7 +127,7 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     Quality is the share of the foreground in masks that agree with the flow, discounted by how
     far their size is from the one assumed.
     """
-    window = busiest(planes, max(1, int(_SIDE * assumed / meta.diameter)))
+    window = _window(planes, _SIDE * assumed / meta.diameter)
     outputs, style = flows_at(window, assumed)
     look = Look(assumed, outputs, style) if window.shape == planes.shape else None
     flows, cellprob = outputs[:2], outputs[2]
@@ -143,6 +145,13 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
     octaves = np.log2(found / meta.diameter)
     trust = float(np.exp(-0.5 * (octaves / _OCTAVES) ** 2))
     return Probe(assumed, found * assumed / meta.diameter, min(1.0, covered) * trust, look)
+
+
+def _window(planes: Planes, side: float) -> Planes:
+    """``planes`` whole, or their busiest window of ``side`` px where they are much larger."""
+    if planes.shape[1] * planes.shape[2] <= _WHOLE * side**2:
+        return planes
+    return busiest(planes, max(1, int(side)))
 
 
 def _without_huge(labels: NDArray[Any], diameter: float) -> NDArray[Any]:
