@@ -8,7 +8,7 @@ many pixels cannot both be. Numpy and scipy only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +52,17 @@ class Drawings:
     exclusive: NDArray[np.intp]
     agreed: NDArray[np.intp] = field(default_factory=lambda: np.zeros((0, 2), np.intp))
 
-    def chosen(self, rule: FusionRule) -> NDArray[np.bool_]:
+    def chosen(self, rule: FusionRule, chances: Sequence[float] | None = None) -> NDArray[np.bool_]:
         """Which drawings (n + m,) have the greatest sum of worth, none excluding another.
 
         A drawing is worth its chance over what a cell must have to raise AP (``rule.worth``), and
         a little more where that settles a tie; where two drawings agree, the model with the better
         borders draws the cell, if its drawing excludes nothing else that was chosen.
+        ``chances`` (n + m,) saves asking ``rule.chance`` of each again.
         """
-        worth = np.array([_worth(rule, sight) for sight in self.sights], float)
+        known = chances if chances is not None else [None] * len(self.sights)
+        worths = [_worth(rule, sight, p) for sight, p in zip(self.sights, known, strict=True)]
+        worth = np.array(worths, float)
         pick = worth > 0
         # What is worth nothing is not chosen, whatever it excludes.
         rivals = self.exclusive[
@@ -98,8 +101,8 @@ class Drawings:
         return len(self.sights) - len(self.order)
 
 
-def _worth(rule: FusionRule, sight: Sight) -> float:
-    worth = rule.worth(sight)
+def _worth(rule: FusionRule, sight: Sight, chance: float | None) -> float:
+    worth = rule.worth(sight, chance)
     if sight.iou is not None:
         worth = max(worth, _SEEN_TWICE)
     return worth + (_BETTER if worth > 0 and sight.drawn_by == rule.borders else 0.0)

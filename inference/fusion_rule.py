@@ -77,10 +77,13 @@ class FusionRule:
         curve: Curve | None = getattr(self, cell.drawn_by) if cell.committee else None
         return existence_score(cell) if curve is None else float(curve(evidence(cell)))
 
-    def worth(self, cell: Sight) -> float:
-        """What choosing a drawing is worth, positive where it pays: its chance over ``least``."""
+    def worth(self, cell: Sight, chance: float | None = None) -> float:
+        """What choosing a drawing is worth, positive where it pays: its chance over ``least``.
+
+        ``chance`` saves asking ``self.chance`` again.
+        """
         if getattr(self, cell.drawn_by) is not None:
-            return self.chance(cell) - self.least
+            return (self.chance(cell) if chance is None else chance) - self.least
         if cell.drawn_by == SEGMENTER:
             return 1.0
         return _UNSEEN if (cell.detector_score or 0.0) >= SURE else -1.0

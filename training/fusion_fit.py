@@ -212,8 +212,10 @@ def _with_least(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     it is lowered until clearly fewer are missed, for at most half of what was gained in AP: a
     missed cell takes a person longer than one too many.
     """
+    # Only the least chance moves from here on.
+    chances = [[rule.chance(sight) for sight in look.both.sights] for look in looked]
     for _ in range(_ROUNDS):
-        ap = _fused(rule, looked).ap
+        ap = _fused(rule, looked, chances).ap
         if ap == 0:  # nothing true was found: it would keep everything
             break
         least = ap / (1 + ap)
@@ -221,13 +223,13 @@ def _with_least(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
             break
         rule = replace(rule, least=least)
     alone = [_alone(model, looked) for model in (SEGMENTER, DETECTOR)]
-    best = _fused(rule, looked)
+    best = _fused(rule, looked, chances)
     enough = max(each.hits for each in alone) + max(1, round(_CLEARLY * best.true))
     least_ap = (best.ap + max(each.ap for each in alone)) / 2
     hits = best.hits
     for least in np.arange(rule.least, _FLOOR, -_STEP).tolist():
         lower = replace(rule, least=least)
-        found = _fused(lower, looked)
+        found = _fused(lower, looked, chances)
         if hits >= enough or found.ap < least_ap:
             break
         # A lower chance that finds nothing more would only cost AP.
@@ -247,8 +249,11 @@ class _Count:
         return self.hits / max(1, self.true + self.kept - self.hits)
 
 
-def _fused(rule: FusionRule, looked: Sequence[_Looked]) -> _Count:
-    return _count(looked, [look.both.chosen(rule) for look in looked])
+def _fused(
+    rule: FusionRule, looked: Sequence[_Looked], chances: Sequence[Sequence[float]]
+) -> _Count:
+    picks = [look.both.chosen(rule, known) for look, known in zip(looked, chances, strict=True)]
+    return _count(looked, picks)
 
 
 def _alone(model: str, looked: Sequence[_Looked]) -> _Count:

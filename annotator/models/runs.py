@@ -106,6 +106,7 @@ class TrainingRun(models.Model):
     snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.RESTRICT, related_name="+")
     # Start weights: a version, else config["start"] ("scratch" or a built-in cellpose name).
     base = models.ForeignKey(ModelVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+    had_base = models.BooleanField(default=False, db_default=False)  # also when it is deleted
     candidate = models.OneToOneField(
         ModelVersion, null=True, on_delete=models.SET_NULL, related_name="run"
     )
@@ -146,6 +147,11 @@ class TrainingRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} ({self.family})"
+
+    @property
+    def lost_base(self) -> bool:
+        """Whether the version that it starts from was deleted."""
+        return self.had_base and self.base_id is None
 
 
 class RunEpoch(models.Model):

@@ -94,6 +94,7 @@ def run_create(*, request: RunRequest, wake: bool = True) -> TrainingRun:
 
 def run_queue(*, run: TrainingRun, wake: bool = True) -> TrainingRun:
     """Save a new ``run`` for a worker; ``Conflict`` when one of its family is live."""
+    run.had_base = run.base_id is not None
     try:
         with transaction.atomic():
             run.save()

@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.utils import timezone
 
 from annotator import storage
-from annotator.exceptions import CytoloopError
+from annotator.exceptions import CytoloopError, NotHere
 from annotator.models import ModelVersion, RunEpoch, RunStatus, Search, Snapshot, TrainingRun
 from annotator.selectors.versions import current_version
 from annotator.services.arrivals import arrivals_prune
@@ -218,6 +218,8 @@ def places() -> dict[str, str]:
 def _trained(
     run: TrainingRun, heart: RunHeart, snapshot: Path, on_epoch: OnEpoch | None
 ) -> ModelVersion:
+    if run.lost_base:
+        raise NotHere("The version that it was to start from was deleted. Start another run.")
     config = TrainConfig.for_family(run.family, run.config | places())
     base = version_folder(run.base) if run.base else None
     checkpoint_fetch(run, run_folder(run))

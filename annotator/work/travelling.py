@@ -7,7 +7,6 @@ They lie under ``checkpoints/RUN/EPOCH-CLAIM/``, written beside the training and
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import threading
@@ -24,7 +23,7 @@ from annotator import storage
 from annotator.exceptions import CytoloopError
 from annotator.models import RunStatus, TrainingRun
 from inference.errors import InferenceError
-from inference.files import whole
+from inference.files import linked_or_copied
 from training.kept import CHECKPOINT, HANDED_ON, newest_epoch
 
 log = logging.getLogger(__name__)
@@ -175,10 +174,5 @@ def _link(folder: Path, stage: Path) -> None:
     """The files as they are now under further names: the training replaces its own whole."""
     stage.mkdir()
     for name in HANDED_ON:
-        if not (folder / name).exists():
-            continue
-        try:
-            os.link(folder / name, stage / name)
-        except OSError:
-            with whole(stage / name, durable=False) as fresh:
-                shutil.copyfile(folder / name, fresh)
+        if (folder / name).exists():
+            linked_or_copied(folder / name, stage / name, durable=False)

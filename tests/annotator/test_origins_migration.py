@@ -1,4 +1,4 @@
-"""What migration 0009 tells of rows that an earlier release has written."""
+"""What migrations 0009 and 0010 tell of rows that an earlier release has written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from annotator.models import Search, SearchTrial, TrainingRun
 from tests.annotator.factories import make_dataset, make_version
 
 MIGRATION = import_module("annotator.migrations.0009_origins_that_outlive")
+LOST_BASE = import_module("annotator.migrations.0010_lost_base")
 
 
 class OriginsMigrationTest(TestCase):
@@ -32,6 +33,15 @@ class OriginsMigrationTest(TestCase):
         MIGRATION.remember(apps, None)
         found = [TrainingRun.objects.get(pk=run.pk).is_rebuild for run in runs]
         self.assertEqual(found, [True, True, False])
+
+    def test_runs_know_of_their_base(self) -> None:
+        runs = [
+            self.run_for("from a version", base=make_version(self.dataset)),
+            self.run_for("from scratch"),
+        ]
+        LOST_BASE.remember(apps, None)
+        found = [TrainingRun.objects.get(pk=run.pk).had_base for run in runs]
+        self.assertEqual(found, [True, False])
 
     def test_searches_know_of_their_base_and_trials_keep_schedules_apart(self) -> None:
         search = Search.objects.create(

@@ -24,6 +24,7 @@ from tests.annotator.factories import (
     make_dataset,
     make_image,
     make_revision,
+    make_version,
     square_labels,
 )
 from tests.annotator.trained import add_drawn, make_trainable
@@ -134,6 +135,17 @@ class WorkTest(TransactionTestCase):
             )
         self.assertEqual(run.status, RunStatus.FAILED)
         self.assertIn("/no/backbone.pt", run.message)
+        self.assertFalse(ModelVersion.objects.exists())
+
+    def test_a_run_whose_start_was_deleted_does_not_begin_elsewhere(self) -> None:
+        dataset = make_trainable()
+        start = make_version(dataset)
+        run = create(dataset, base=start.version)
+        start.delete()
+        with self.assertLogs("annotator.work.training", "WARNING"):
+            run = worked(run)
+        self.assertEqual(run.status, RunStatus.FAILED)
+        self.assertIn("was to start from was deleted", run.message)
         self.assertFalse(ModelVersion.objects.exists())
 
     def test_a_database_that_fails_every_time_ends_the_run(self) -> None:

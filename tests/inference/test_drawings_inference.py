@@ -17,7 +17,7 @@ NOWHERE = np.zeros((1, 1), np.uint16)
 class Worth(FusionRule):
     """Takes a drawing's own score for its worth."""
 
-    def worth(self, cell):
+    def worth(self, cell, chance=None):
         return cell.segmenter_score if cell.drawn_by == SEGMENTER else cell.detector_score
 
 
