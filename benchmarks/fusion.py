@@ -57,8 +57,10 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=60, help="images it is measured on")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    if given.known * given.repeats > 500:
+    if not given.train and given.known * given.repeats > 500:
         parser.error("More than 500 known images: some of them would be judged too.")
+    if given.train and (given.segmenter or given.detector):
+        parser.error("With --train both models are trained on its images; leave them out.")
     if bool(given.train) != bool(given.test):
         parser.error("--train and --test go together.")
     logging.disable(logging.WARNING)
@@ -94,11 +96,15 @@ def real(given: argparse.Namespace, minutes: list[float], folder: Path) -> Set:
     """Models trained on a folder's first images, the next ones, and another folder's."""
     images = list(from_folder(given.train))
     taught, others = images[: given.taught], images[given.taught :]
+    tests = list(from_folder(given.test))[: given.judged]
     if len(others) < given.known * given.repeats:
         raise SystemExit(
             f"{given.train} has {len(images)} images: too few for {given.taught} to train on and"
             f" {given.repeats} times {given.known} to fit a rule on."
         )
+    others = others[: given.known * given.repeats]
+    if len({planes.shape[0] for planes, _ in (*taught, *others, *tests)}) > 1:
+        raise SystemExit("Some of these images have one filled plane and some have two.")
     snapshot = written(taught, folder / "snapshot", channels_of(taught))
     folders = [folder / family for family in ALONE]
     # In processes of their own, as ``benchmarks.models`` trains.
@@ -106,7 +112,6 @@ def real(given: argparse.Namespace, minutes: list[float], folder: Path) -> Set:
         for family, time, run in zip(ALONE, minutes, folders, strict=True):
             pool.submit(taught_on, family, snapshot, time, run).result()
     known = [saved(folder, f"known {n}", *pair) for n, pair in enumerate(others)]
-    tests = list(from_folder(given.test))[: given.judged]
     judged = [saved(folder, f"test {n}", *pair) for n, pair in enumerate(tests)]
     return load_predictor(*folders), known, judged
 

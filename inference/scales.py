@@ -148,7 +148,7 @@ def probe(planes: Planes, flows_at: FlowsAt, meta: ModelMeta, assumed: float) ->
 
 
 def _window(planes: Planes, side: float) -> Planes:
-    """``planes`` whole, or their busiest window of ``side`` px where they are much larger."""
+    """``planes``, or where they have over ``_WHOLE`` as many pixels, their busiest ``side`` px."""
     if planes.shape[1] * planes.shape[2] <= _WHOLE * side**2:
         return planes
     return busiest(planes, max(1, int(side)))
@@ -161,7 +161,8 @@ def _without_huge(labels: NDArray[Any], diameter: float) -> NDArray[Any]:
 
 def busiest(planes: Planes, side: int) -> Planes:
     """The window of at most ``side`` px whose pixels vary most: where cells are, if anywhere."""
-    top, left = _busiest_corner(planes, side)
+    spread = _spread(planes, side)
+    top, left = (int(k) for k in np.unravel_index(int(spread.argmax()), spread.shape))
     return planes[:, top : top + side, left : left + side]
 
 
@@ -181,14 +182,6 @@ def busiest_windows(image: NDArray[Any], side: int, count: int) -> list[tuple[sl
         found.append((slice(None), slice(y, y + side), slice(x, x + side)))
         spread[max(0, top - small + 1) : top + small, max(0, left - small + 1) : left + small] = 0
     return found
-
-
-def _busiest_corner(planes: Planes, side: int) -> tuple[int, int]:
-    if side >= max(planes.shape[1:]):
-        return 0, 0
-    spread = _spread(planes, side)
-    top, left = np.unravel_index(int(spread.argmax()), spread.shape)
-    return int(top), int(left)
 
 
 def _spread(planes: Planes, side: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from annotator.services.preflight import preflight, preflight_body
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 
 DATASET = OpenApiParameter("dataset", int, description="Only this data set's")
+DELETED = "a deleted version"  # where something started that is gone
 
 
 class EpochOutput(serializers.Serializer[Any]):
@@ -72,7 +73,9 @@ class RunOutput(serializers.Serializer[TrainingRun]):
         return run.requested_by.get_username() if run.requested_by else None
 
     def get_base(self, run: TrainingRun) -> str | None:
-        """The version it starts from, "scratch", or the name of built-in weights."""
+        """The version it starts from, "a deleted version", "scratch", or built-in weights' name."""
+        if run.lost_base:
+            return DELETED
         return run.base.version if run.base else run.config.get("start")
 
     def get_candidate(self, run: TrainingRun) -> str | None:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for, require, user_of
-from annotator.api.runs import DATASET, asked_datasets
+from annotator.api.runs import DATASET, DELETED, asked_datasets
 from annotator.exceptions import NotHere
 from annotator.models import Family, Role, Search, SearchStatus, SearchTrial, TrialState
 from annotator.selectors.searches import curves, searches_of
@@ -81,7 +81,11 @@ class SearchOutput(serializers.Serializer[Search]):
         return search.requested_by.get_username() if search.requested_by else None
 
     def get_base(self, search: Search) -> str | None:
-        """The version that trials start from, "scratch", or the name of built-in weights."""
+        """The version that trials start from, "a deleted version", "scratch", or built-in weights'
+        name.
+        """
+        if search.lost_base:
+            return DELETED
         return search.base.version if search.base else search.config.get("start")
 
     def get_over(self, search: Search) -> int:

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from annotator.api.access import require
 from annotator.api.downloads import download
 from annotator.api.labels import AnyAccept
-from annotator.api.runs import DATASET, asked_datasets
+from annotator.api.runs import DATASET, DELETED, asked_datasets
 from annotator.exceptions import NotHere
 from annotator.models import Evaluation, Family, Fusion, ModelVersion, Role, Stage
 from annotator.selectors.versions import versions_of
@@ -109,6 +109,8 @@ class VersionOutput(serializers.Serializer[ModelVersion]):
         run = getattr(version, "run", None)
         if run is None:
             return "imported"
+        if version.parent is None and run.lost_base:
+            return DELETED
         return version.parent.version if version.parent else run.config.get("start", "scratch")
 
     @extend_schema_field(TaughtByOutput(allow_null=True))

@@ -253,6 +253,7 @@ def _run_of(dataset: Dataset, arrival: Arrival, reason: str) -> TrainingRun:
         reason=reason[:200],
         snapshot=arrival.snapshot,
         base=arrival.base,
+        had_base=arrival.base is not None,
         config=arrival.config,
         epoch=epochs,
         epochs=epochs,

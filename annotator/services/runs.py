@@ -25,6 +25,7 @@ from annotator.models import (
     ModelVersion,
     RunEpoch,
     RunStatus,
+    Search,
     TrainingRun,
 )
 from annotator.selectors.runs import (
@@ -40,6 +41,7 @@ from training.errors import TrainingError
 
 SCRATCH = "scratch"
 CURRENT = "current"
+LOST_BASE = "The version that it was to start from was deleted. Start another run."
 # What a first segmenter starts from when nobody says otherwise.
 FIRST_SEGMENTER = "cyto3"
 # Workers that a run may cost without an epoch: one that is too large for the memory kills them all.
@@ -295,8 +297,16 @@ def _status(run: TrainingRun) -> str:
     return run.status
 
 
+def _has_model(run: TrainingRun) -> bool:
+    """Whether no training is needed any more: its model is here, or a search has found it."""
+    found = Search.objects.filter(run=run, best__isnull=False).exclude(best__weights="")
+    return run.candidate_id is not None or bool(run.arrival) or found.exists()
+
+
 def run_resume(*, run: TrainingRun, wake: bool = True) -> TrainingRun:
     """Queue a failed or cancelled run again; it goes on from its last whole epoch."""
+    if run.lost_base and not _has_model(run):
+        raise Conflict(LOST_BASE)
     resumable = [RunStatus.FAILED, RunStatus.CANCELLED]
     try:
         with transaction.atomic():

@@ -284,6 +284,7 @@ def _run_of(search: Search, best: SearchTrial) -> TrainingRun:
         requested_by=search.requested_by,
         snapshot=search.snapshot,
         base=search.base,
+        had_base=search.had_base,
         config=search.config | (best.params or {}),
         epoch=len(best.epochs),
         epochs=len(best.epochs),

@@ -56,11 +56,13 @@ def version_create(
         # One at a time per data set, so that numbers have no gaps and no clashes.
         Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
         if run is not None:
-            run.refresh_from_db(fields=["candidate", "claim"])
+            run.refresh_from_db(fields=["candidate", "claim", "base"])
             if claim and run.claim != claim:
                 raise Conflict(f"Another worker has taken run {run.pk} over.")
             if run.candidate is not None:
                 return run.candidate
+            # Deleted since the training began, which has its weights already.
+            parent = None if run.lost_base else parent
         newest = ModelVersion.objects.filter(dataset=dataset, family=family).first()
         version = ModelVersion.objects.create(
             dataset=dataset,

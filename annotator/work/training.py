@@ -21,6 +21,7 @@ from annotator.services.arrivals import arrivals_prune
 from annotator.services.evaluations import candidate_settle, frozen_split
 from annotator.services.rebuilds import rebuild_check, rebuild_compare, rebuild_prepare
 from annotator.services.runs import (
+    LOST_BASE,
     Order,
     run_change,
     run_claim,
@@ -218,8 +219,9 @@ def places() -> dict[str, str]:
 def _trained(
     run: TrainingRun, heart: RunHeart, snapshot: Path, on_epoch: OnEpoch | None
 ) -> ModelVersion:
+    run.refresh_from_db(fields=["base"])  # preparing takes long
     if run.lost_base:
-        raise NotHere("The version that it was to start from was deleted. Start another run.")
+        raise NotHere(LOST_BASE)
     config = TrainConfig.for_family(run.family, run.config | places())
     base = version_folder(run.base) if run.base else None
     checkpoint_fetch(run, run_folder(run))

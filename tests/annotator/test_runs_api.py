@@ -95,6 +95,15 @@ class RunsTest(ApiCase):
         }
         self.assertEqual(row["epochs_log"], [point])
 
+    def test_a_start_that_was_deleted_is_told(self) -> None:
+        start = make_version(self.dataset)
+        pk = self.start(base=start.version).json()["id"]
+        told = self.alice.get(f"/api/v1/training-runs/{pk}/").json()
+        self.assertEqual(told["base"], start.version)
+        start.delete()
+        told = self.alice.get(f"/api/v1/training-runs/{pk}/").json()
+        self.assertEqual(told["base"], "a deleted version")
+
     def test_cancel_and_resume(self) -> None:
         pk = self.start().json()["id"]
         cancelled = self.alice.post(f"/api/v1/training-runs/{pk}/cancel/").json()

@@ -209,6 +209,16 @@ class EndTest(TestCase):
         self.assertEqual((run.status, run.cancel_requested), (RunStatus.QUEUED, False))
         self.assertIsNotNone(run_claim(run_id=run.pk))
 
+    def test_a_run_whose_start_was_deleted_cannot_be_resumed(self) -> None:
+        run_cancel(run=self.run_row)
+        start = make_version(self.dataset)
+        run = create(self.dataset, base=start.version)
+        run_cancel(run=run)
+        start.delete()
+        run.refresh_from_db()
+        with self.assertRaisesMessage(Conflict, "start from was deleted"):
+            run_resume(run=run)
+
     def test_a_live_or_finished_run_cannot_be_resumed(self) -> None:
         with self.assertRaisesMessage(Conflict, "only a failed or cancelled run"):
             run_resume(run=self.run_row)

@@ -6,6 +6,8 @@ import shutil
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -14,6 +16,7 @@ from django.test import TransactionTestCase, override_settings
 from django.utils import timezone
 from optuna.trial import FrozenTrial
 
+from annotator.exceptions import Conflict
 from annotator.models import (
     Dataset,
     ModelVersion,
@@ -25,7 +28,7 @@ from annotator.models import (
     TrialState,
 )
 from annotator.selectors.searches import waiting_searches
-from annotator.services.runs import RunRequest
+from annotator.services.runs import RunRequest, run_resume
 from annotator.services.searches import (
     SearchRequest,
     search_cancel,
@@ -34,9 +37,11 @@ from annotator.services.searches import (
     trial_weights_prune,
 )
 from annotator.services.snapshots import snapshot_folder, snapshot_folders_prune
+from annotator.work.importing import import_model
 from annotator.work.searching import search_folders_prune, trial_folder, work_on_search
 from annotator.work.study import study_storage
 from annotator.work.training import work_on_run
+from tests.annotator.elsewhere import make_model_file
 from tests.annotator.factories import is_stored, make_version
 from tests.annotator.trained import make_searchable
 
@@ -206,6 +211,25 @@ class SearchWorkTest(TransactionTestCase):
         self.assertEqual(search.status, SearchStatus.FAILED)
         self.assertIn("start from was deleted", search.message)
         self.assertEqual(set(search.trials.values_list("state", flat=True)), {"cancelled"})
+
+    def test_the_run_of_a_search_knows_when_its_start_was_deleted(self) -> None:
+        dataset = make_searchable()
+        folder = Path(self.enterContext(TemporaryDirectory()))
+        file = make_model_file(dataset, folder / "m.zip")
+        base = import_model(dataset=dataset, family="segmenter", file=file)
+        training = RunRequest(dataset, "segmenter", "a test", base=str(base), config={"epochs": 1})
+        search = worked(search_create(request=SearchRequest(training, 2, space=SPACE)))
+        base.delete()
+        run = TrainingRun.objects.get(search=search)
+        self.assertTrue(run.lost_base)
+        failed = {"status": RunStatus.FAILED, "finished_at": timezone.now()}
+        TrainingRun.objects.filter(pk=run.pk).update(**failed)
+        # The best trial's model is all that is needed; without it the start is.
+        self.assertEqual(run_resume(run=run).status, RunStatus.QUEUED)
+        TrainingRun.objects.filter(pk=run.pk).update(**failed)
+        search.trials.update(weights="")
+        with self.assertRaisesMessage(Conflict, "start from was deleted"):
+            run_resume(run=run)
 
     def test_schedules_that_minutes_bound_come_along_to_the_run(self) -> None:
         config = {"epochs": 3}

@@ -148,6 +148,15 @@ class WorkTest(TransactionTestCase):
         self.assertIn("was to start from was deleted", run.message)
         self.assertFalse(ModelVersion.objects.exists())
 
+    def test_a_start_that_is_deleted_during_the_training_costs_no_model(self) -> None:
+        dataset = make_trainable()
+        start = made(worked(create(dataset, config={"epochs": 1})))
+        run = create(dataset, base=start.version, config={"epochs": 1})
+        run = worked(run, on_epoch=lambda _: ModelVersion.objects.filter(pk=start.pk).delete())
+        self.assertEqual(run.status, RunStatus.DONE, run.message)
+        self.assertIsNone(made(run).parent)
+        self.assertTrue(run.lost_base)
+
     def test_a_database_that_fails_every_time_ends_the_run(self) -> None:
         run = create(make_trainable(train=1))
         broken = mock.patch(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from inference.drawings import Drawings
-from inference.fusion_rule import DETECTOR, SEGMENTER, FusionRule
+from inference.fusion_rule import DETECTOR, SEGMENTER, Curve, FusionRule
 from inference.uncertainty import Sight
 
 NOWHERE = np.zeros((1, 1), np.uint16)
@@ -67,6 +68,19 @@ class ChoiceTests(unittest.TestCase):
         # A second detection that stays stands against the segmenter's drawing.
         held = drawn([0.5], [0.8, 0.4], {(0, 0), (0, 1)}, [(0, 0)])
         self.assertEqual(held.chosen(Worth(borders=SEGMENTER)).tolist(), [False, True, True])
+
+    def test_known_chances_choose_what_the_rule_itself_would(self):
+        rng = np.random.default_rng(1)
+        curve = Curve(own=1.5, agreement=4.0, other=2.0, offset=-2.0)
+        rule = FusionRule(SEGMENTER, 0.6, curve, replace(curve, offset=-3.0))
+        for _ in range(50):
+            exclusive = {(a, b) for a in range(5) for b in range(4) if rng.random() < 0.3}
+            both = drawn(rng.random(5), rng.random(4), exclusive)
+            chances = [rule.chance(sight) for sight in both.sights]
+            pick = both.chosen(rule, chances)
+            self.assertEqual(pick.tolist(), both.chosen(rule).tolist())
+            other = both.chosen(rule, [1 - chance for chance in chances])
+            self.assertNotEqual(pick.tolist(), other.tolist())
 
     def test_nothing_drawn_is_nothing_chosen(self):
         self.assertEqual(drawn([], [], set()).chosen(FusionRule()).size, 0)
