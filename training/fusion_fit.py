@@ -18,6 +18,7 @@ from inference.detector import Detections
 from inference.drawings import Drawings, drawings
 from inference.fusion import fuse
 from inference.fusion_rule import DETECTOR, SEGMENTER, SURE, Curve, FusionRule, evidence
+from inference.labels import cell_ids, iou_pairs
 from inference.predictor import Predictor
 from inference.segmenter import Segmentation
 from training.answers import Answer, judged
@@ -26,7 +27,8 @@ from training.errors import Cancelled
 from training.large import is_large
 from training.metrics import Matching, TypedCells, calibration_error, match
 
-FEWEST = 10  # cells both models found below which it is not asked whose borders are better
+FEWEST = 10  # cells both models draw below which it is not asked whose borders are better
+HIT = 0.5  # IoU with a true cell from which it is found
 _ROUNDS = 20
 _STEP = 0.02  # of chance, in which the least one is lowered
 _FLOOR = 0.1  # chance under which nothing is a cell
@@ -52,7 +54,7 @@ class _Looked:
     judged: Flags  # (n + m,)
     cell: NDArray[np.int64]  # (n + m,) label of the true cell it is, 0: of none
     true: int  # cells there are
-    gain: list[float]  # IoU with the truth, detector's less segmenter's, of cells both found
+    gain: list[float]  # IoU with the truth, detector's less segmenter's, of cells both draw
 
 
 def fit_rule(
@@ -61,8 +63,9 @@ def fit_rule(
     """The rule under which the fused cells of ``images`` have a high AP at IoU 0.5, over all of
     them together, and clearly fewer are missed than by either model (``_with_least``).
 
-    Borders are those of the model whose masks have the higher mean IoU with the true cells both
-    found. Raises ``Cancelled`` when ``should_stop``, asked before each image, says so.
+    Borders are those of the model whose masks have the higher mean IoU with the true cells, over
+    the cells that both draw, also where one of them draws too badly to have found it. Raises
+    ``Cancelled`` when ``should_stop``, asked before each image, says so.
     """
     looked = [
         _look(image, drawings(segmentation, detections))
@@ -154,20 +157,22 @@ def _look(image: SnapshotImage, both: Drawings) -> _Looked:
     count = both.count
     judged_ = np.zeros(len(both.sights), bool)
     cell = np.zeros(len(both.sights), np.int64)
-    iou: dict[str, dict[int, float]] = {}
+    best = np.zeros(len(both.sights), np.float32)  # IoU with a true cell
     true = 0
-    for model, labels, first in ((SEGMENTER, both.labels, 0), (DETECTOR, both.drawn, count)):
+    for labels, first in ((both.labels, 0), (both.drawn, count)):
         truth, answer = judged(image, Answer(labels, {}, {}))
         found = match(truth.labels, answer.labels)
         hits = first + found.predicted.astype(np.intp) - 1
         cell[hits] = found.true
         judged_[hits] = True
         judged_[first + found.extra.astype(np.intp) - 1] = True
-        iou[model] = dict(zip(found.true.tolist(), found.iou.tolist(), strict=True))
+        _, drawn, iou = iou_pairs(truth.labels, answer.labels)
+        ids = cell_ids(answer.labels)[drawn].astype(np.intp)
+        np.maximum.at(best, first + ids - 1, iou)
         true = found.true.size + found.missed.size
-    shared = iou[SEGMENTER].keys() & iou[DETECTOR].keys()
-    gain = [iou[DETECTOR][label] - iou[SEGMENTER][label] for label in shared]
-    return _Looked(both, judged_, cell, true, gain)
+    ours, theirs = best[both.agreed[:, 0]], best[count + both.agreed[:, 1]]
+    found_by_one = np.maximum(ours, theirs) >= HIT
+    return _Looked(both, judged_, cell, true, (theirs - ours)[found_by_one].tolist())
 
 
 def _curve_of(looked: Sequence[_Looked], model: str) -> Curve | None:
@@ -251,9 +256,12 @@ class _Count:
 
 
 def _fused(
-    rule: FusionRule, looked: Sequence[_Looked], chances: Sequence[Sequence[float]]
+    rule: FusionRule,
+    looked: Sequence[_Looked],
+    chances: Sequence[Sequence[float] | None] | None = None,
 ) -> _Count:
-    picks = [look.both.chosen(rule, known) for look, known in zip(looked, chances, strict=True)]
+    known = chances if chances is not None else [None] * len(looked)
+    picks = [look.both.chosen(rule, each) for look, each in zip(looked, known, strict=True)]
     return _count(looked, picks)
 
 

@@ -12,8 +12,7 @@ from django.utils import timezone
 from annotator.models import Image, Prediction, PredictionAttempt
 from annotator.selectors.versions import Pair, current_pair
 from annotator.services.predictions import prediction_begin
-from tests.annotator.test_prediction_work import trained
-from tests.annotator.trained import add_drawn, make_trainable
+from tests.annotator.trained import add_drawn, make_current, make_trainable
 from tests.annotator.workers import Worker
 
 IMAGES = 40  # seconds of predicting, so that there is a middle to die in
@@ -24,7 +23,7 @@ class PredictionRecoveryTest(TransactionTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.enterContext(TemporaryDirectory()))
         self.dataset = make_trainable(train=2, test=1, retrain_after_cells=10**6)
-        trained(self.dataset, "segmenter")
+        make_current(self.dataset, "segmenter")
         for number in range(IMAGES):
             add_drawn(self.dataset, 500 + number, "train", kind="HEK", masked=False)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -20,31 +19,17 @@ from annotator.models import (
     PredictionAttempt,
     QueueItem,
     Snapshot,
-    TrainingRun,
 )
 from annotator.selectors.versions import current_pair, fusion_of
 from annotator.services.flows import prediction_flows
 from annotator.services.images import image_array
-from annotator.services.runs import RunRequest, run_create
-from annotator.services.versions import version_folder, version_promote
+from annotator.services.versions import version_folder
 from annotator.work.prediction import predict_pending
-from annotator.work.training import work_on_run
 from inference.fusion_rule import FusionRule
 from inference.predictor import load_predictor
 from tests.annotator.factories import make_dataset
-from tests.annotator.trained import add_drawn, make_trainable
+from tests.annotator.trained import add_drawn, make_current, make_trainable
 from tests.people import client_of, make_people
-
-
-def trained(dataset: Any, family: str) -> TrainingRun:
-    """A version of ``family`` that predicts, however badly."""
-    request = RunRequest(dataset, family, "a test", base="scratch")
-    run = run_create(request=request)
-    work_on_run(run.pk)
-    run.refresh_from_db()
-    assert run.candidate is not None, run.message
-    version_promote(version=run.candidate)
-    return run
 
 
 class PredictTest(TransactionTestCase):
@@ -52,7 +37,7 @@ class PredictTest(TransactionTestCase):
         self.dataset = make_trainable(train=2, test=1)
         for number in range(3):
             add_drawn(self.dataset, 200 + number, "train", kind="HEK", masked=False)
-        trained(self.dataset, "segmenter")
+        make_current(self.dataset, "segmenter")
 
     def test_every_image_gets_one_prediction_and_the_unlabelled_ones_are_queued(self) -> None:
         done = predict_pending(dataset=self.dataset)
@@ -110,7 +95,7 @@ class PredictTest(TransactionTestCase):
         self.assertIn("no memory", PredictionAttempt.objects.all()[0].message)
 
     def test_a_pairs_cells_are_fused_as_corrected_validation_images_ask_for(self) -> None:
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         predict_pending(dataset=self.dataset)
         self.assertFalse(Fusion.objects.exists(), "nothing to learn a rule from")
         for number in range(2):
@@ -139,7 +124,7 @@ class PredictTest(TransactionTestCase):
         self.assertEqual(Fusion.objects.get().created_at, fusion.created_at)
 
     def test_images_too_large_to_learn_a_rule_from_leave_no_snapshots(self) -> None:
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         add_drawn(self.dataset, 300, "validation")
         before = Snapshot.objects.count()
         with mock.patch("annotator.work.fusing.LARGE", 100):  # every image is large
@@ -152,7 +137,7 @@ class PredictTest(TransactionTestCase):
         self.assertEqual(Fusion.objects.get().images, 2)
 
     def test_a_damaged_rule_costs_the_rule_and_no_prediction(self) -> None:
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         pair = current_pair(self.dataset)
         assert pair is not None
         assert pair.detector is not None
@@ -170,7 +155,7 @@ class PredictTest(TransactionTestCase):
         self.assertIn("its rule cannot be read", logs.output[0])
 
     def test_a_worker_told_to_leave_leaves_in_the_midst_of_a_fit_and_of_a_large_image(self) -> None:
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         predict_pending(dataset=self.dataset)
         fresh = add_drawn(self.dataset, 300, "validation")
         with mock.patch("annotator.work.fusing.leaving", return_value=True):
@@ -188,7 +173,7 @@ class PredictTest(TransactionTestCase):
         self.assertEqual(Prediction.objects.get(image=fresh).flows_key, "")
 
     def test_a_validation_image_that_is_gone_stops_no_prediction(self) -> None:
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         storage.delete(add_drawn(self.dataset, 777, "validation").key)
         with self.assertLogs("annotator.work", "WARNING") as logs:
             done = predict_pending(dataset=self.dataset)
@@ -202,7 +187,7 @@ class PredictTest(TransactionTestCase):
 
     def test_a_detector_joins_and_all_images_are_predicted_again(self) -> None:
         predict_pending(dataset=self.dataset)
-        trained(self.dataset, "detector")
+        make_current(self.dataset, "detector")
         done = predict_pending(dataset=self.dataset)
         self.assertEqual(done.images, 6)
         self.assertTrue(all(row.detector for row in Prediction.objects.all()))

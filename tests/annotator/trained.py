@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotator.models import Dataset, Image
+from annotator.models import Dataset, Image, ModelVersion
+from annotator.services.runs import RunRequest, run_create
+from annotator.services.versions import version_create, version_folder, version_promote
+from annotator.work.training import work_on_run
 from tests.annotator.factories import make_dataset, make_image, make_revision
 from training.synthetic import draw_image
 
@@ -38,6 +44,33 @@ def make_searchable() -> Dataset:
     dataset = make_trainable()
     add_drawn(dataset, 50, "validation")
     return dataset
+
+
+# Model folders that this process has trained, by what must be alike for a data set to take them.
+_TRAINED: dict[tuple[Any, ...], TemporaryDirectory[str]] = {}
+
+
+def make_current(dataset: Dataset, family: str) -> ModelVersion:
+    """The current ``family`` of a trainable data set: it predicts, however badly.
+
+    Trained by a run on the first such data set, taken from there by the later ones.
+    """
+    types = dataset.types.values_list("name", flat=True)
+    key = (family, *dataset.channels, *types)
+    if key in _TRAINED:
+        folder = Path(_TRAINED[key].name)
+        version = version_create(dataset=dataset, family=family, folder=folder / "model")
+    else:
+        run = run_create(request=RunRequest(dataset, family, "a test", base="scratch"))
+        work_on_run(run.pk)
+        run.refresh_from_db()
+        assert run.candidate is not None, run.message
+        version = run.candidate
+        kept = TemporaryDirectory()
+        shutil.copytree(version_folder(version), Path(kept.name) / "model")
+        _TRAINED[key] = kept
+    version_promote(version=version)
+    return version
 
 
 def add_drawn(

@@ -120,6 +120,29 @@ class FusionFitTests(unittest.TestCase):
             images = [models.image(seed) for seed in range(2)]
             self.assertEqual(fit_rule(models, images).borders, better)
 
+    def test_who_draws_some_cells_too_badly_to_find_them_has_not_the_better_borders(self):
+        # The segmenter's cells are exact but every third, which is too small; the detector's are
+        # all a little too small.
+        truth, drawn = np.zeros((2, SIDE, SIDE), np.uint16)
+        masks = []
+        for number, (y, x) in enumerate(GRID[:30], 1):
+            truth[y : y + CELL, x : x + CELL] = number
+            drawn[y : y + (6 if number % 3 == 0 else CELL), x : x + CELL] = number
+            masks.append(BoxMask(x, y, np.ones((CELL - 2, CELL), bool)))
+        np.save(self.folder / "labels.npy", truth)
+        np.save(self.folder / "pixels.npy", np.zeros((1, SIDE, SIDE), np.uint16))
+        files = self.folder / "pixels.npy", self.folder / "labels.npy"
+        image = SnapshotImage("1", "1", "validation", "1", *files)
+        cellprob = np.where(drawn > 0, 4, -4).astype(np.float32)
+        flows, style = np.zeros((2, SIDE, SIDE), np.float32), np.zeros(8, np.float32)
+        segmentation = Segmentation(drawn, cellprob, flows, CELL, style)
+        boxes = np.array([[m.x0, m.y0, m.x0 + CELL, m.y0 + CELL - 2] for m in masks], np.float32)
+        detections = Detections(boxes, np.full(30, 0.9, np.float32), masks)
+        look = _look(image, drawings(segmentation, detections))
+        self.assertEqual(len(look.gain), 30)
+        self.assertGreater(np.mean(look.gain), 0)
+        self.assertLess(np.median(look.gain), 0)
+
     def test_only_cells_in_complete_regions_teach(self):
         models = Flawed(self.folder)
         image = models.image(1)
