@@ -71,9 +71,20 @@ class CellBatch:
 
 
 def weak_weight(images: Sequence[SnapshotImage]) -> float:
-    """The weight of predicted labels, which fades as cells that people typed grow in number."""
-    typed = sum(len(image.cell_types) for image in images if image.source != "prediction")
-    return WEAK_WEIGHT / (1 + typed / FADE_CELLS)
+    """The weight of each image of predicted labels, where a corrected one weighs 1.
+
+    It fades as cells that people typed grow in number, and so does the share that all predicted
+    images together may have of what is shown: 1 / (1 + typed / ``FADE_CELLS``), however many they
+    are.
+    """
+    people = [image for image in images if image.source != "prediction"]
+    predicted = sum(image.weight for image in images if image.source == "prediction")
+    typed = sum(len(image.cell_types) for image in people)
+    fading = WEAK_WEIGHT / (1 + typed / FADE_CELLS)
+    if not typed or not predicted:
+        return fading
+    theirs = sum(image.weight for image in people)
+    return min(fading, theirs * FADE_CELLS / typed / predicted)
 
 
 def prepare(

@@ -261,21 +261,18 @@ class Training:
         with torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.learner.loss(batch)
         own = float(loss.detach())
-        if not math.isfinite(own):
-            self._keep(batch)
         value = self.team.mean(own)
         if not math.isfinite(value):
-            images = self.learner.describe(batch) if not math.isfinite(own) else "another GPU"
-            raise TrainingError(
-                f"The loss stopped being finite in epoch {self.epoch} on the batch of {images}"
-                f" (kept in the run's folder as {BAD_BATCH}); lower the learning rate or check"
-                " these images."
-            )
+            raise self._not_finite("loss", batch, mine=not math.isfinite(own))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.team.average_gradients(self.learner.model)
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip)
+        # One step by a gradient that is not finite, and no weight is: the next batch's loss would
+        # be blamed, and the checkpoint be of no more use.
+        most = self.config.clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.learner.model.parameters(), most)
+        if not math.isfinite(float(norm)):
+            raise self._not_finite("gradient", batch)
         self.optimizer.step()
         self.step += 1
         if self.config.ema:
@@ -284,8 +281,19 @@ class Training:
             average(self.averaged, self.learner.model, decay)
         return value
 
+    def _not_finite(self, what: str, batch: Any, mine: bool = True) -> TrainingError:
+        """The error of a batch on which ``what`` is not finite, once it is kept if it is mine."""
+        if mine:
+            self._keep(batch)
+        images = self.learner.describe(batch) if mine else "another GPU"
+        return TrainingError(
+            f"The {what} stopped being finite in epoch {self.epoch} on the batch of {images}"
+            f" (kept in the run's folder as {BAD_BATCH}); lower the learning rate or check"
+            " these images."
+        )
+
     def _keep(self, batch: Any) -> None:
-        """Save a batch that the loss is not finite on, for people."""
+        """Save a batch that the loss or its gradient is not finite on, for people."""
         # A full disk is not what is wrong here.
         with suppress(OSError, RuntimeError, InferenceError), whole(self.run / BAD_BATCH) as fresh:
             torch.save(vars(batch), fresh)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
-BAD_BATCH = "bad_batch.pt"  # what a loss was not finite on: tensors and names
+BAD_BATCH = "bad_batch.pt"  # what a loss or its gradient was not finite on: tensors and names
 HANDED_ON = (WEIGHTS, META, METRICS, CHECKPOINT)  # what a training is made up again from
 
 
@@ -95,6 +95,8 @@ def taken_over(parent: Path, mine: str) -> Path:
                 (folder / name).unlink(missing_ok=True)
                 linked_or_copied(best / name, folder / name)
     for each in left:
+        if (each / BAD_BATCH).exists():  # for people, who look after a run that failed
+            (each / BAD_BATCH).replace(folder / BAD_BATCH)
         if each == parent:
             for name in HANDED_ON:
                 (each / name).unlink(missing_ok=True)

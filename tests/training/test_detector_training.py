@@ -213,6 +213,11 @@ class SampleTests(TemporaryFolder):
 
         self.assertEqual(weight(0), WEAK_WEIGHT)
         self.assertAlmostEqual(weight(FADE_CELLS), WEAK_WEIGHT / 2)
+        types = {str(label): "HEK" for label in range(1, FADE_CELLS + 1)}
+        many = [drawn("HEK", seed, source="prediction") for seed in range(6, 18)]
+        corrected = drawn("mixed", 5, cell_types=types)
+        few = open_snapshot(self.snapshot(corrected, *many)).images
+        self.assertAlmostEqual(12 * weak_weight(few), 1.0)  # half of what is shown
         held = drawn("mixed", 7, split="validation")
         predicted = drawn("HEK", 6, source="prediction")
         learner = self.learner(self.snapshot(drawn("mixed", 5), predicted, held))

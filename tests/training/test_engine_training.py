@@ -17,7 +17,8 @@ from inference.checkpoint import ModelMeta
 from training.batches import Waiting
 from training.config import SCHEDULE, TrainConfig
 from training.engine import Training, Validation, Watch
-from training.kept import CHECKPOINT
+from training.errors import TrainingError
+from training.kept import BAD_BATCH, CHECKPOINT
 
 
 class Line:
@@ -69,6 +70,32 @@ class EngineTest(unittest.TestCase):
         training = self.trained(Line(scores), patience=0.3)
         self.assertEqual((training.epoch, training.best_epoch, training.finished), (6, 2, True))
         self.assertEqual(training.reports[-1].seconds_left, 0.0)
+
+    def test_a_gradient_that_is_not_finite_spoils_no_weight_and_keeps_its_batch(self):
+        class Steep(Line):
+            """Its loss is 0 and finite in the last step of the second epoch, its slope is not."""
+
+            asked = 0
+
+            def loss(self, batch):
+                self.asked += 1
+                if self.asked == 8:
+                    return (self.model(batch.x) * 0).abs().sqrt().sum()
+                return super().loss(batch)
+
+        for clip in (0.0, 1.0):
+            self.folder = self.folder / "next"
+            self.folder.mkdir()
+            learner = Steep([1.0] * 10)
+            with self.assertRaisesRegex(TrainingError, "gradient stopped .* epoch 2 .* of one "):
+                self.trained(learner, clip=clip)
+            kept = torch.load(self.folder / BAD_BATCH, weights_only=True)
+            self.assertEqual(kept["names"], ("one",))
+            self.assertTrue(all(p.isfinite().all() for p in learner.model.parameters()))
+            state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+            self.assertEqual(state["epoch"], 1)
+            # Resumed, it goes on from there.
+            self.assertEqual(self.trained(Line([1.0] * 10), clip=clip, patience=0.0).epoch, 10)
 
     def test_it_goes_on_while_epochs_get_better_and_when_patience_is_off(self):
         self.assertEqual(self.trained(Line(list(range(10))), patience=0.3).epoch, 10)

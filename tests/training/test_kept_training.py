@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from training import kept
-from training.kept import CHECKPOINT, METRICS, taken_over, write_checkpoint
+from training.kept import BAD_BATCH, CHECKPOINT, METRICS, taken_over, write_checkpoint
 
 
 class TakenOverTest(unittest.TestCase):
@@ -31,6 +31,15 @@ class TakenOverTest(unittest.TestCase):
         self.assertEqual(kept.newest_epoch(self.parent), 5)
         self.assertEqual((folder / METRICS).read_text(), '{"epoch": 5}\n')
         self.assertEqual([each.name for each in self.parent.iterdir()], ["mine"])
+
+    def test_a_batch_that_was_kept_for_people_stays(self):
+        self.left("first", 2)
+        self.left("second", 1)
+        (self.parent / "second" / BAD_BATCH).write_bytes(b"tensors")
+        folder = taken_over(self.parent, "mine")
+        self.assertEqual((folder / BAD_BATCH).read_bytes(), b"tensors")
+        again = taken_over(self.parent, "next")
+        self.assertEqual((again / BAD_BATCH).read_bytes(), b"tensors")
 
     def test_without_a_checkpoint_the_folder_is_empty(self):
         (self.parent / "begun").mkdir()
