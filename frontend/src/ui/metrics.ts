@@ -45,6 +45,12 @@ const COLUMNS: readonly MetricColumn[] = [
     better: "high",
   },
   {
+    key: "macro_f1",
+    name: "Macro F1",
+    about: "Mean F1 of the types: of cells found and told right, rare types counting as frequent ones",
+    better: "high",
+  },
+  {
     key: "type_accuracy_mixed",
     name: "Mixed acc.",
     about: "Share of matched cells of mixed cultures whose type is right",

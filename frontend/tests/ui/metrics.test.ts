@@ -48,6 +48,17 @@ describe("compare", () => {
     expect(columns.map(({ key }) => key)).toEqual(["ap50"]);
     expect(rows[0]?.evaluation).toBe(old);
   });
+  it("shows the types' mean F1 beside their accuracy", () => {
+    const at = "2026-02-01T00:00:00Z";
+    const metrics = { ap50: 0.9, type_accuracy: 0.95, macro_f1: 0.7, count_error: 0.1 };
+    const { columns } = compare([version(1, [evaluation("h", at, metrics)])]);
+    expect(columns.map(({ name }) => name)).toEqual([
+      "AP@0.5",
+      "Type acc.",
+      "Macro F1",
+      "Count error",
+    ]);
+  });
   it("has room for versions that were never evaluated", () => {
     const { rows, images } = compare([version(1, [])]);
     expect(rows).toMatchObject([{ evaluation: null, stale: false }]);
