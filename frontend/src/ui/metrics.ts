@@ -47,7 +47,8 @@ const COLUMNS: readonly MetricColumn[] = [
   {
     key: "macro_f1",
     name: "Macro F1",
-    about: "Mean F1 of the types: of cells found and told right, rare types counting as frequent ones",
+    about:
+      "Mean F1 of the types: of cells found and told right, rare types counting as frequent ones",
     better: "high",
   },
   {
