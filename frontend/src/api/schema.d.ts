@@ -1590,7 +1590,7 @@ export interface components {
             message: string;
             /** @description The user's name; null when the policy started it. */
             readonly requested_by: string | null;
-            /** @description The version it starts from, "scratch", or the name of built-in weights. */
+            /** @description The version it starts from, "a deleted version", "scratch", or built-in weights' name. */
             readonly base: string | null;
             /** @description The version it made. */
             readonly candidate: string | null;
@@ -1626,7 +1626,7 @@ export interface components {
             message: string;
             /** @description The user's name; null when the policy started it. */
             readonly requested_by: string | null;
-            /** @description The version it starts from, "scratch", or the name of built-in weights. */
+            /** @description The version it starts from, "a deleted version", "scratch", or built-in weights' name. */
             readonly base: string | null;
             /** @description The version it made. */
             readonly candidate: string | null;
@@ -1663,7 +1663,10 @@ export interface components {
             message: string;
             /** @description The user's name; null for one that the command line started. */
             readonly requested_by: string | null;
-            /** @description The version that trials start from, "scratch", or the name of built-in weights. */
+            /**
+             * @description The version that trials start from, "a deleted version", "scratch", or built-in weights'
+             *     name.
+             */
             readonly base: string | null;
             wanted: number;
             /** @description How many of its trials are over. */
@@ -1707,7 +1710,10 @@ export interface components {
             message: string;
             /** @description The user's name; null for one that the command line started. */
             readonly requested_by: string | null;
-            /** @description The version that trials start from, "scratch", or the name of built-in weights. */
+            /**
+             * @description The version that trials start from, "a deleted version", "scratch", or built-in weights'
+             *     name.
+             */
             readonly base: string | null;
             wanted: number;
             /** @description How many of its trials are over. */
