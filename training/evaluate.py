@@ -28,7 +28,7 @@ from training.metrics import (
     count_error,
     panoptic_quality,
 )
-from training.type_figures import TypedImage, type_figures
+from training.type_figures import TypedImage, image_figures, type_figures
 
 
 def evaluate(
@@ -84,6 +84,8 @@ def evaluate(
     if family == "detector":
         types = _known_types(opened.types, [each.true for each in answered])
         result.update(type_figures(answered, types))
+        for row, each in zip(per_image, answered, strict=True):
+            row.update(image_figures(each, types))
     result["per_image"] = per_image
     return result
 

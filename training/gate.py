@@ -1,10 +1,10 @@
 """The promotion gate: may a candidate replace the current model? Numpy only.
 
-Both were measured on the same images, so images are compared one by one: the mean difference of AP
-is resampled over images (paired bootstrap; Efron & Tibshirani 1993, chapter 13), which tells a real
-loss from luck. What chance cannot explain stays out, and so does a loss that is too large to be
-waved through, or one of a single type that the others hide. Resamples of a few images hardly differ
-from each other, so there only a large loss counts.
+Both were measured on the same images, so images are compared one by one: the difference of AP, of
+mAP and of the types' accuracy is resampled over images (paired bootstrap; Efron & Tibshirani 1993,
+chapter 13), which tells a real loss from luck. What chance cannot explain stays out, and so does a
+loss that is too large to be waved through, or one of a single type that the others hide. Resamples
+of a few images hardly differ from each other, so there only a large loss counts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLACK = 0.005  # by which equal models scatter in figures that have no value per image
-MOST = 0.02  # loss of mean AP that chance does not excuse
+MOST = 0.02  # loss of a figure that chance does not excuse
 FEWEST = 8  # images below which resampling calls one equal model in four to fifteen worse
-MOST_OF_A_TYPE = 0.05  # loss of one type's F1
+MARGIN = 0.05  # loss of one type's F1, where a data set names no other
 _RESAMPLES = 4000
 _TAILS = (2.5, 97.5)  # percentiles
 
 Figures = Mapping[str, Any]
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,36 @@ class Measured:
     per_image: Sequence[Figures] = field(default_factory=tuple)
 
 
-def not_worse(candidate: Measured, current: Measured | None) -> tuple[bool, str]:
-    """Whether ``candidate`` may replace ``current``, and why, in one sentence."""
+@dataclass(frozen=True)
+class _Figure:
+    """One that is compared: over all images, and what of it each image has."""
+
+    key: str  # in the metrics
+    name: str
+    part: str  # in ``per_image``: an image's value, or its share of a sum …
+    of: str | None = None  # … over that of this one
+
+
+_FIGURES = (
+    _Figure("ap50", "AP at IoU 0.5", "ap50"),
+    _Figure("map", "mAP", "map"),
+    _Figure("type_accuracy", "type accuracy", "typed_right", "typed"),
+)
+
+
+def not_worse(
+    candidate: Measured, current: Measured | None, margin: float = MARGIN
+) -> tuple[bool, str]:
+    """Whether ``candidate`` may replace ``current``, and why, in one sentence.
+
+    ``margin``, 0 … 1, is what a single type may lose of its F1.
+    """
     if current is None:
         return True, "There is no current model to compare with."
+    verdicts = [_compared(figure, candidate, current) for figure in _FIGURES]
     told: list[str] = []
     worse: list[str] = []
-    for verdict in (_overall(candidate, current), *_others(candidate, current)):
+    for verdict in (*verdicts, *_types(candidate, current, margin)):
         if verdict is not None:
             told.append(verdict.words)
             worse += [verdict.words] * verdict.worse
@@ -57,61 +81,66 @@ class _Verdict:
     worse: bool
 
 
-def _overall(candidate: Measured, current: Measured) -> _Verdict | None:
-    """AP at IoU 0.5, image by image where both have the same images."""
-    pair = _pair(candidate, current, "ap50")
-    if pair is None:
+def _compared(figure: _Figure, candidate: Measured, current: Measured) -> _Verdict | None:
+    """Image by image where both have the same images; None when one has no such figure."""
+    old, new = (each.metrics.get(figure.key) for each in (current, candidate))
+    if old is None or new is None:
         return None
-    old, new = pair
-    words = f"AP at IoU 0.5 {old:.3f} → {new:.3f}"
-    differences = paired_differences(candidate.per_image, current.per_image, "ap50")
-    if not differences.size:
+    words = f"{figure.name} {old:.3f} → {new:.3f}"
+    rows = paired(candidate.per_image, current.per_image, figure.part)
+    if not rows:
         return _Verdict(words, new < old - SLACK)
-    if differences.size < FEWEST:
+    if len(rows) < FEWEST:
         return _Verdict(words, new < old - MOST)
-    low, high = bootstrap_interval(differences)
+    low, high = bootstrap_interval(*(_ratio(each, figure) for each in zip(*rows, strict=True)))
     words += f" (by resampling images {low:+.3f} to {high:+.3f})"
     return _Verdict(words, high < 0 or new < old - MOST)
 
 
-def _others(candidate: Measured, current: Measured) -> list[_Verdict | None]:
-    names = {"map": "mAP", "type_accuracy": "type accuracy"}
-    found: list[_Verdict | None] = []
-    for key, name in names.items():
-        pair = _pair(candidate, current, key)
-        if pair is not None:
-            old, new = pair
-            found.append(_Verdict(f"{name} {old:.3f} → {new:.3f}", new < old - SLACK))
+def _types(candidate: Measured, current: Measured, margin: float) -> list[_Verdict]:
+    found = []
     for kind, figures in (candidate.metrics.get("per_type") or {}).items():
         before = ((current.metrics.get("per_type") or {}).get(kind) or {}).get("f1")
         after = figures.get("f1")
-        if before is not None and after is not None and after < before - MOST_OF_A_TYPE:
+        if before is not None and after is not None and after < before - margin:
             found.append(_Verdict(f"F1 of {kind} {before:.3f} → {after:.3f}", worse=True))
     return found
 
 
-def _pair(candidate: Measured, current: Measured, key: str) -> tuple[float, float] | None:
-    """(current's, candidate's) figure, if both have it."""
-    old, new = current.metrics.get(key), candidate.metrics.get(key)
-    return None if old is None or new is None else (float(old), float(new))
-
-
-def paired_differences(
+def paired(
     candidate: Sequence[Figures], current: Sequence[Figures], key: str
-) -> NDArray[np.float64]:
-    """Candidate's minus current's ``key`` (n,) on the images that both were measured on."""
-    before = {row["image"]: float(row[key]) for row in current if row.get(key) is not None}
-    values = [
-        float(row[key]) - before[row["image"]]
+) -> list[tuple[Figures, Figures]]:
+    """Rows of the images for which both were measured by ``key``, the candidate's first."""
+    before = {row["image"]: row for row in current if row.get(key) is not None}
+    return [
+        (row, before[row["image"]])
         for row in candidate
         if row.get(key) is not None and row["image"] in before
     ]
-    return np.array(values)
 
 
-def bootstrap_interval(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """Between which values the mean of (n,) differences lies in 95 % of resamples of the images."""
+def _ratio(rows: Sequence[Figures], figure: _Figure) -> tuple[Values, Values]:
+    """Parts (n,) and what they are parts of (n,)."""
+    parts = np.array([float(row[figure.part]) for row in rows])
+    whole = [float(row[figure.of]) if figure.of else 1.0 for row in rows]
+    return parts, np.array(whole)
+
+
+def bootstrap_interval(
+    new: tuple[Values, Values], old: tuple[Values, Values], seed: int = 0
+) -> tuple[float, float]:
+    """Between which values new minus old lies in 95 % of resamples of the images.
+
+    Each is a ratio of sums over images: parts (n,) and what they are parts of (n,), ones for a
+    mean.
+    """
     rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, len(differences), (_RESAMPLES, len(differences)))
-    low, high = np.percentile(differences[chosen].mean(axis=1), _TAILS)
+    count = len(new[0])
+    chosen = rng.integers(0, count, (_RESAMPLES, count))
+
+    def figure(parts: Values, whole: Values) -> Values:
+        total = whole[chosen].sum(axis=1)
+        return np.asarray(parts[chosen].sum(axis=1) / np.maximum(total, 1e-12))
+
+    low, high = np.percentile(figure(*new) - figure(*old), _TAILS)
     return float(low), float(high)

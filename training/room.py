@@ -1,8 +1,11 @@
-"""How much memory a training needs, and whether the machine has it. No torch."""
+"""How much memory and disk a training needs, and whether the machine has them. No torch."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
 
 from training.config import TrainConfig
 from training.errors import TrainingError
@@ -20,12 +23,30 @@ def memory_needed_mb(config: TrainConfig) -> int:
     return round(_PROCESS_MB + pixels * _BYTES_PER_PIXEL[config.family] / 1e6)
 
 
+# Where Linux tells a container's limit: control groups of version 2 and 1.
+_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
 def machine_memory_mb() -> float:
-    """Memory of this machine, MB; infinite where the system does not tell it."""
+    """Memory of this machine or, if that is less, of the container it is used from, MB; infinite
+    where the system does not tell it.
+    """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
     except (AttributeError, ValueError, OSError):
-        return float("inf")
+        whole = float("inf")
+    return min([whole, *_container_limits_mb()])
+
+
+def _container_limits_mb() -> list[float]:
+    found = []
+    for file in _LIMITS:
+        with suppress(OSError, ValueError):  # no such group, or "max"
+            found.append(int(file.read_text()) / 1e6)
+    return found
 
 
 def check_image_memory(name: str, shape: tuple[int, int]) -> None:
@@ -49,3 +70,22 @@ def check_memory(config: TrainConfig) -> None:
             f" {there / 1000:.0f} GB: lower batch_size ({config.batch_size}), crop ({config.crop})"
             f" or width ({config.width})."
         )
+
+
+def check_disk(folder: Path, needed_mb: float) -> None:
+    """``TrainingError`` when the disk of ``folder`` has less than ``needed_mb`` left."""
+    left = shutil.disk_usage(folder).free / 1e6
+    if needed_mb > left:
+        raise TrainingError(
+            f"Preparing this training takes up to {needed_mb / 1000:.1f} GB of disk in {folder},"
+            f" where {left / 1000:.1f} GB are left: free some, or keep the folder on a larger disk."
+        )
+
+
+def folder_mb(folder: Path) -> float:
+    """Size of all files under ``folder``, MB."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            total += file.lstat().st_size
+    return total / 1e6

@@ -16,6 +16,7 @@ from training.metrics import (
     calibration_error,
     match,
     mean_average_precision,
+    type_confusion,
     type_metrics,
     type_shares,
 )
@@ -66,6 +67,22 @@ def type_figures(images: Sequence[TypedImage], types: Sequence[str]) -> dict[str
     figures.update(_gap(images, types))
     figures["per_batch"] = _per_batch(images, types)
     return figures
+
+
+def image_figures(each: TypedImage, types: Sequence[str]) -> dict[str, Any]:
+    """What one image adds to "map" and "type_accuracy": {"map"?, "typed"?, "typed_right"?}.
+
+    "map" is None where the image has no true cell or some cells without a type.
+    """
+    known = each.whole or not types
+    found: dict[str, Any] = {
+        "map": mean_average_precision([each.true], [each.scored], types) if known else None
+    }
+    if types:
+        pairs, _, _ = type_confusion([each.true], [each.predicted])
+        found["typed"] = sum(pairs.values())
+        found["typed_right"] = sum(n for (a, b), n in pairs.items() if a == b)
+    return found
 
 
 def _per_batch(images: Sequence[TypedImage], types: Sequence[str]) -> list[dict[str, Any]]:

@@ -43,6 +43,9 @@ class DatasetOutput(serializers.Serializer[Any]):
     retrain_after_cells = serializers.IntegerField()
     retrain_every_hours = serializers.IntegerField(allow_null=True)
     auto_promote = serializers.BooleanField()
+    type_margin = serializers.FloatField(
+        help_text="what a single type may lose of its F1 in a promotion, 0 … 1"
+    )
     lease_minutes = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     counts = inline_serializer(
@@ -82,6 +85,7 @@ class DatasetChange(serializers.Serializer[Any]):
         required=False, allow_null=True, min_value=1, max_value=10**6
     )
     auto_promote = serializers.BooleanField(required=False)
+    type_margin = serializers.FloatField(required=False, min_value=0, max_value=1)
     lease_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10**5)
     channels = serializers.ListField(
         child=serializers.CharField(max_length=20), required=False, max_length=8

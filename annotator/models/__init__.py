@@ -1,14 +1,20 @@
 """Rows of the loop, one module per stage. Fields, constraints and indexes; no I/O."""
 
 from annotator.models.annotations import Cell, Revision, TypeSource
-from annotator.models.datasets import CellType, Dataset
+from annotator.models.datasets import Asking, CellType, Dataset
 from annotator.models.drafts import Draft, Preference
 from annotator.models.exports import Export, ExportStatus
 from annotator.models.flags import Flag
 from annotator.models.images import Image, Split
 from annotator.models.people import Membership, Role
-from annotator.models.predictions import PredictedCell, Prediction, PredictionAttempt
-from annotator.models.queue import Outcome, QueueItem
+from annotator.models.predictions import (
+    CellQuestion,
+    PredictedCell,
+    Prediction,
+    PredictionAttempt,
+    Verdict,
+)
+from annotator.models.queue import Check, Kind, Outcome, QueueItem
 from annotator.models.runs import (
     Evaluation,
     Family,
@@ -23,8 +29,11 @@ from annotator.models.runs import (
 from annotator.models.searches import Search, SearchStatus, SearchTrial, TrialState
 
 __all__ = [
+    "Asking",
     "Cell",
+    "CellQuestion",
     "CellType",
+    "Check",
     "Dataset",
     "Draft",
     "Evaluation",
@@ -34,6 +43,7 @@ __all__ = [
     "Flag",
     "Fusion",
     "Image",
+    "Kind",
     "Membership",
     "ModelVersion",
     "Outcome",
@@ -55,4 +65,5 @@ __all__ = [
     "TrainingRun",
     "TrialState",
     "TypeSource",
+    "Verdict",
 ]

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+
+class Asking(models.TextChoices):
+    """What an annotator is handed at a time."""
+
+    IMAGE = "image"
+    REGION = "region"  # a window of an image, of some minutes' work
+    CELL = "cell"  # single cells, to accept, retype or reject
 
 
 def default_channels() -> list[str]:
@@ -27,6 +35,22 @@ class Dataset(models.Model):
     )
     # A later version that is not worse is promoted by itself; a family's first always is.
     auto_promote = models.BooleanField(default=False)
+    # What a single type may lose of its F1 on the test images in a promotion, 0 … 1.
+    type_margin = models.FloatField(
+        default=0.05, db_default=0.05, validators=[MinValueValidator(0), MaxValueValidator(1)]
+    )
+    asking = models.CharField(
+        max_length=10, choices=Asking.choices, default=Asking.IMAGE, db_default=Asking.IMAGE
+    )
+    # Of inference.acquisition.STRATEGIES, for training images.
+    strategy = models.CharField(max_length=40, default="uncertainty", db_default="uncertainty")
+    region_minutes = models.PositiveIntegerField(
+        default=3, db_default=3, validators=[MinValueValidator(1)]
+    )
+    # Of so many asks of a person one is an image whose truth is known, and one of the person's own
+    # again; 0: never.
+    gold_every = models.PositiveIntegerField(default=0, db_default=0)
+    repeat_every = models.PositiveIntegerField(default=0, db_default=0)
     lease_minutes = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1)])
     # Overrides of training.config.TrainConfig per family: {"segmenter": {...}, "detector": {...}}
     training = models.JSONField(default=dict, blank=True)

@@ -38,6 +38,8 @@ class Image(models.Model):
     batch = models.CharField(max_length=60, blank=True)
     well = models.CharField(max_length=60, blank=True)
     field = models.CharField(max_length=60, blank=True)
+    # Its head revision is the truth that annotators are measured by.
+    gold = models.BooleanField(default=False, db_default=False)
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -24,6 +25,11 @@ class Prediction(models.Model):
     flows_key = models.CharField(max_length=200, blank=True)
     cell_count = models.PositiveIntegerField()
     uncertainty = models.FloatField()  # 0 … 1, of the whole image
+    missed = models.FloatField(default=0.0, db_default=0.0)  # cells expected that no mask shows
+    # [[x, y, cells], …] px: where
+    missed_at = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    # The segmenter's style vector, float16 little-endian; null: made by an older release.
+    style = models.BinaryField(null=True)
     reasons = models.JSONField(default=list)  # [{"code", "text", "value"}]
     diameter = models.FloatField()  # px, used or estimated
     seconds = models.FloatField()
@@ -54,7 +60,8 @@ class PredictedCell(models.Model):
     score = models.FloatField()  # 0 … 1, that the cell exists
     probabilities = models.JSONField(default=dict)  # {type name: probability}
     uncertainty = models.FloatField()  # 0 … 1, combined
-    terms = models.JSONField(default=dict)  # {"existence", "border", "type"}: 0 … 1 each
+    terms = models.JSONField(default=dict)  # of inference.uncertainty: 0 … 1 each
+    embedding = models.BinaryField(null=True)  # (64,) float16 little-endian, of unit length
     seen_by = models.CharField(max_length=10)  # both, segmenter, detector
     bbox = models.JSONField()  # [x0, y0, x1, y1], px, half-open
     area = models.PositiveIntegerField()  # px²
@@ -68,6 +75,29 @@ class PredictedCell(models.Model):
 
     def __str__(self) -> str:
         return f"cell {self.label} of {self.prediction}"
+
+
+class Verdict(models.TextChoices):
+    ACCEPTED = "accepted"
+    RETYPED = "retyped"
+    REJECTED = "rejected"  # it is no cell
+
+
+class CellQuestion(models.Model):
+    """A predicted cell that somebody was asked about. Its lease is a time, as a queue item's."""
+
+    cell = models.OneToOneField(PredictedCell, on_delete=models.CASCADE, related_name="question")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    leased_until = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    seconds_spent = models.FloatField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.verdict or 'asked'}"
 
 
 class PredictionAttempt(models.Model):

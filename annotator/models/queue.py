@@ -15,6 +15,12 @@ class Outcome(models.TextChoices):
     STALE = "stale"  # a newer prediction or a revision made the item moot
 
 
+class Kind(models.TextChoices):
+    ASK = "ask"
+    GOLD = "gold"  # the truth is known: it measures who answers
+    REPEAT = "repeat"  # answered before by the same person: measures how alike the answers are
+
+
 class QueueItem(models.Model):
     """An image to correct. Open while ``closed_at`` is null; leased while leased_until > now."""
 
@@ -22,6 +28,11 @@ class QueueItem(models.Model):
     prediction = models.ForeignKey(
         "annotator.Prediction", null=True, on_delete=models.SET_NULL, related_name="+"
     )
+    kind = models.CharField(
+        max_length=10, choices=Kind.choices, default=Kind.ASK, db_default=Kind.ASK
+    )
+    region = models.JSONField(null=True, blank=True)  # [x0, y0, x1, y1] px; null: the whole image
+    minutes = models.FloatField(null=True)  # that the work is expected to take
     score = models.FloatField()  # higher is asked first
     reasons = models.JSONField(default=list)  # [{"code", "text", "value"}]
     annotator = models.ForeignKey(
@@ -36,8 +47,15 @@ class QueueItem(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["image"], condition=Q(closed_at__isnull=True), name="queueitem_open_once"
-            )
+                fields=["image"],
+                condition=Q(closed_at__isnull=True, kind="ask"),
+                name="queueitem_open_once",
+            ),
+            models.UniqueConstraint(
+                fields=["image", "annotator"],
+                condition=Q(closed_at__isnull=True) & ~Q(kind="ask"),
+                name="queueitem_check_once",
+            ),
         ]
         indexes = [
             models.Index(
@@ -49,3 +67,25 @@ class QueueItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.image} ({self.score:.2f})"
+
+
+class Check(models.Model):
+    """What a gold or repeated item said of who answered it; the image's revisions stay."""
+
+    item = models.OneToOneField(QueueItem, on_delete=models.CASCADE, related_name="check_result")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="checks"
+    )
+    # What it was compared with: the truth, or the person's own earlier answer.
+    reference = models.ForeignKey("annotator.Revision", on_delete=models.CASCADE, related_name="+")
+    labels_key = models.CharField(max_length=200)
+    types = models.JSONField(default=dict)  # {label: type name}
+    figures = models.JSONField()  # {"ap50", "pq", "type_agreement", "count_error", "cells"}
+    seconds_spent = models.FloatField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.annotator} on {self.item}"

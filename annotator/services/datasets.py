@@ -26,6 +26,7 @@ SETTINGS = (
     "retrain_after_cells",
     "retrain_every_hours",
     "auto_promote",
+    "type_margin",
     "lease_minutes",
 )
 MOST_TYPES = 100

@@ -87,7 +87,11 @@ def candidate_settle(
     None when another version has become current since: compare with that one.
     """
     version = candidate.version
-    good, why = not_worse(_measured(candidate), _measured(current) if current else None)
+    good, why = not_worse(
+        _measured(candidate),
+        _measured(current) if current else None,
+        version.dataset.type_margin,
+    )
     where = _where(frozen)
     if not candidate.metrics.get("ap50"):
         _judge(version, False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count
 
 from annotator.exceptions import BadInput, NotReady
@@ -16,7 +18,8 @@ from annotator.readers import model_channels
 from annotator.services.runs import RunRequest, run_preflight, start_of
 from annotator.services.snapshots import MIN_TRAIN_MASKS, snapshot_entries
 from training.config import TrainConfig
-from training.room import memory_needed_mb
+from training.errors import TrainingError
+from training.room import check_disk, check_memory, folder_mb, memory_needed_mb
 
 FEW_CELLS = 50  # of one type: below, a detector hardly learns it
 LOPSIDED = 10  # times as many cells of one type as of another: weights cannot make up for more
@@ -56,6 +59,7 @@ def preflight(*, request: RunRequest) -> Preflight:
     entries = _as_taught(entries)
     train = [entry for entry in entries if entry["split"] == Split.TRAIN]
     types = _cells_per_type(dataset, train)
+    disk = disk_needed_mb(dataset, family, entries)
     return Preflight(
         family=family,
         start=start,
@@ -64,6 +68,7 @@ def preflight(*, request: RunRequest) -> Preflight:
             *_split_warnings(entries),
             *(_type_warnings(types) if family == Family.DETECTOR else []),
             *_skipped_warnings(skipped),
+            *_room_warnings(config, disk),
         ],
         images={split: sum(e["split"] == split for e in entries) for split in Split.values},
         cells={
@@ -73,7 +78,7 @@ def preflight(*, request: RunRequest) -> Preflight:
         cells_per_image=_spread([entry["cells"] for entry in train]),
         weak_images=sum("prediction" in entry for entry in train),
         skipped=skipped,
-        disk_mb=_disk_mb(dataset, family, entries),
+        disk_mb=disk,
         memory_mb=memory_needed_mb(config),
     )
 
@@ -200,13 +205,25 @@ def _skipped_warnings(skipped: list[str]) -> list[str]:
     return [f"Skipped for having fewer than {MIN_TRAIN_MASKS} masks: {_listed(skipped)}."]
 
 
+def _room_warnings(config: TrainConfig, disk_mb: int) -> list[str]:
+    """What this machine lacks: a worker elsewhere may have it, and refuses if it has not."""
+    try:
+        check_memory(config)
+        snapshots = Path(settings.SNAPSHOTS_DIR)
+        if snapshots.is_dir():
+            check_disk(snapshots, disk_mb - folder_mb(snapshots))
+    except TrainingError as error:
+        return [f"{error.message} A worker on a larger machine can do it."]
+    return []
+
+
 def _listed(names: list[str]) -> str:
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _disk_mb(dataset: Dataset, family: str, entries: Iterable[Entry]) -> int:
-    """Pixels and labels as arrays, and what is prepared of them."""
+def disk_needed_mb(dataset: Dataset, family: str, entries: Iterable[Entry]) -> int:
+    """MB of pixels and labels as arrays, and of what is prepared of them."""
     channels = len(model_channels(dataset.channels))
     ids = [entry["image"] for entry in entries]
     prepared = 2 * channels + (4 if family == Family.SEGMENTER else 2)

@@ -19,6 +19,7 @@ from annotator.models import ModelVersion, RunEpoch, RunStatus, Search, Snapshot
 from annotator.selectors.versions import current_version
 from annotator.services.arrivals import arrivals_prune
 from annotator.services.evaluations import candidate_settle, frozen_split
+from annotator.services.preflight import disk_needed_mb
 from annotator.services.rebuilds import rebuild_check, rebuild_compare, rebuild_prepare
 from annotator.services.runs import (
     LOST_BASE,
@@ -55,6 +56,7 @@ from training.config import TrainConfig
 from training.dataset import PREPARED
 from training.errors import Cancelled, TrainingError
 from training.kept import CHECKPOINT, taken_over
+from training.room import check_disk, folder_mb
 from training.smoke import smoke_test
 from training.train import EpochReport, train
 
@@ -194,7 +196,19 @@ def _prepared(run: TrainingRun, heart: RunHeart) -> tuple[Snapshot, Path]:
         run_preflight(dataset=run.dataset, family=run.family)
         run.snapshot = snapshot_create(dataset=run.dataset, family=run.family)
         _step(heart, snapshot=run.snapshot)
+    _check_room(run.snapshot)
     return run.snapshot, snapshot_write(snapshot=run.snapshot, on_image=heart.check)
+
+
+def _check_room(snapshot: Snapshot) -> None:
+    """Refuse at once what would break off in an hour with a full disk.
+
+    What lies there of earlier runs may be used again, so it counts as room.
+    """
+    folder = Path(settings.SNAPSHOTS_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = disk_needed_mb(snapshot.dataset, snapshot.family, snapshot.entries)
+    check_disk(folder, needed - folder_mb(folder))
 
 
 def _found(run: TrainingRun, claim: str) -> ModelVersion | None:

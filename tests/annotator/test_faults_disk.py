@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest import mock
 
 from django.conf import settings
 from django.test import TransactionTestCase, override_settings
 
 from annotator import storage
 from annotator.exceptions import Unavailable
-from annotator.models import ModelVersion, Revision, RunStatus, TrainingRun
+from annotator.models import Image, ModelVersion, Revision, RunStatus, TrainingRun
 from annotator.services.runs import run_resume
 from annotator.work.training import run_folder, work_on_run
 from inference import checkpoint
@@ -49,8 +50,20 @@ class DiskTest(TransactionTestCase):
         """Halves of files, which would keep the space that the others need."""
         return [file.name for file in self.disk.rglob(".*") if file.is_file()]
 
+    def test_a_disk_that_is_too_small_refuses_the_run_at_once(self) -> None:
+        Image.objects.update(width=4000, height=3000)
+        run = worked(self.run_row)
+        self.assertEqual(run.status, RunStatus.FAILED)
+        self.assertRegex(
+            run.message,
+            r"^Preparing this training takes up to 0\.\d GB of disk in .*, where 0\.0 GB are left",
+        )
+        self.assertEqual(list((self.disk / "snapshots").iterdir()), [])
+
     def test_a_disk_that_fills_while_a_snapshot_is_written(self) -> None:
         revisions = Revision.objects.count()
+        # The look before sees room: the disk fills after it.
+        self.enterContext(mock.patch("annotator.work.training.check_disk"))
         for leave in (0, 70_000, 150_000):  # nothing, a part, and nearly all of the arrays
             with self.subTest(leave=leave), filled(self.disk, leave):
                 self.assert_full(worked(self.run_row), self.disk / "snapshots")

@@ -24,6 +24,7 @@ export function dataset(counts: Partial<DatasetCounts> = {}, over: Partial<Datas
     retrain_after_cells: 200,
     retrain_every_hours: null,
     auto_promote: true,
+    type_margin: 0.05,
     lease_minutes: 30,
     created_at: AT,
     counts: {
