@@ -22,10 +22,10 @@ def softmax(logits: Floats) -> NDArray[np.float64]:
 
 
 def calibrated(logits: Floats, temperatures: Floats) -> NDArray[np.float64]:
-    """Probabilities (n, T) of logits (n, T); each row cooled by its winning type's temperature."""
+    """Probabilities (…, T) of logits (…, T); each row cooled by its winning type's temperature."""
     if not logits.size:
         return np.zeros(logits.shape)
-    return softmax(logits / np.asarray(temperatures)[logits.argmax(axis=1)][:, None])
+    return softmax(logits / np.asarray(temperatures)[logits.argmax(axis=-1)][..., None])
 
 
 def fit_temperatures(logits: Floats, truth: NDArray[np.integer]) -> NDArray[np.float64]:

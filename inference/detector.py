@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from inference import calibration, checkpoint
+from inference import calibration, checkpoint, embeddings, uncertainty
 from inference.checkpoint import ModelMeta
 from inference.detector_network import DetectorNetwork
 from inference.devices import fast_in_bfloat16, pick_device
@@ -93,6 +93,16 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if count < 2:
         return mask
     return np.asarray(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
+
+
+@dataclass(frozen=True)
+class TypedCells:
+    """What a detector's type head says of given instances."""
+
+    ids: NDArray[np.int64]  # (n,) ascending
+    probabilities: Floats  # (n, T) calibrated
+    views: NDArray[np.float64]  # (n,) 0 … 1, what mirrored views disagree on
+    embeddings: Floats  # (n, 64) of unit length: near ones look alike; zeros without types
 
 
 class Detector:
@@ -199,13 +209,27 @@ class Detector:
         self, planes: Floats, labels: NDArray[Any], diameter: float | None = None
     ) -> tuple[NDArray[np.int64], Floats]:
         """``classify`` on planes (C, H, W) that ``normalize`` gave."""
+        typed = self.typed_planes(planes, labels, diameter)
+        return typed.ids, typed.probabilities
+
+    def typed_planes(
+        self, planes: Floats, labels: NDArray[Any], diameter: float | None = None
+    ) -> TypedCells:
+        """Everything the type head says of the cells of ``labels`` (H, W)."""
         validate(labels, (planes.shape[1], planes.shape[2]))
         if self._own_scale and not diameter:
             diameter = median_diameter(labels)
-        ids, logits = type_logits(self.network, planes, labels, self.zoom(diameter))
+        seen = type_views(self.network, planes, labels, self.zoom(diameter))
         ones = np.ones(len(self.meta.types))
         temperatures = np.asarray(self.meta.calibration.get("temperatures", ones))
-        return ids, calibration.calibrated(logits, temperatures).astype(np.float32)
+        votes = calibration.calibrated(seen.logits, temperatures)
+        mean = calibration.calibrated(seen.logits.mean(axis=1), temperatures)
+        return TypedCells(
+            seen.ids,
+            mean.astype(np.float32),
+            uncertainty.disagreement(votes),
+            embeddings.unit(embeddings.projected(seen.features)),
+        )
 
     def _detect_tile(self, planes: Tensor, tile: _Tile) -> tuple[Floats, Floats, Floats]:
         """Boxes, scores and soft masks of the cells whose centre lies in the tile's own part."""
@@ -225,27 +249,48 @@ class Detector:
         return boxes[own], answer["scores"].float().cpu().numpy()[own], masks[own]
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class TypeViews:
+    """What a type head sees in the four mirrorings of each cell."""
+
+    ids: NDArray[np.int64]  # (n,) ascending
+    logits: Floats  # (n, 4, T) uncalibrated
+    features: Floats  # (n, F) before the last layer; F = 0 without types
+
+
 def type_logits(
     network: DetectorNetwork, planes: Floats, labels: NDArray[Any], zoom: float
 ) -> tuple[NDArray[np.int64], Floats]:
     """Ids (n,) and uncalibrated logits (n, T) of the cells of ``labels`` on normalised planes."""
+    seen = type_views(network, planes, labels, zoom)
+    return seen.ids, seen.logits.mean(axis=1)
+
+
+@torch.no_grad()
+def type_views(
+    network: DetectorNetwork, planes: Floats, labels: NDArray[Any], zoom: float
+) -> TypeViews:
+    """How the cells of ``labels`` (H, W) look on normalised planes."""
     geometry = cell_geometry(labels)
     if network.types is None or not geometry.labels.size:
-        types = network.types.name.out_features if network.types is not None else 0
-        return geometry.labels, np.zeros((geometry.labels.size, types), np.float32)
+        name = network.types.name if network.types is not None else None
+        types, size = (name.out_features, name.in_features) if name is not None else (0, 0)
+        count = geometry.labels.size
+        nothing = np.zeros((count, 4, types), np.float32)
+        return TypeViews(geometry.labels, nothing, np.zeros((count, size), np.float32))
     device = next(network.parameters()).device
     image = torch.from_numpy(planes).to(device)
     owners = torch.from_numpy(labels.astype(np.int64)).to(device)
     ids = torch.from_numpy(geometry.labels).to(device)
     centres = torch.from_numpy(cell_centres(geometry, device)).to(device)
-    logits = []
+    found = []
     for start in range(0, len(ids), WINDOWS_AT_ONCE):
         part = slice(start, start + WINDOWS_AT_ONCE)
         pixels, places = cell_windows(image, owners, ids[part], centres[part], zoom)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_in_bfloat16(device)):
-            logits.append(network.types.flipped(pixels, places).float().cpu().numpy())
-    return geometry.labels, np.concatenate(logits)
+            found.append(network.types.views(pixels, places))
+    logits, features = (torch.cat(each).float().cpu().numpy() for each in zip(*found, strict=True))
+    return TypeViews(geometry.labels, logits, features)
 
 
 def cell_centres(geometry: CellGeometry, device: torch.device) -> NDArray[np.floating[Any]]:

@@ -6,9 +6,12 @@ They are kept as float16: a cell's takes 128 bytes, and a hundred thousand cells
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inference.labels import cell_geometry
 
 SIZE = 64  # numbers in a cell's
 _STORED = np.dtype("<f2")
@@ -54,3 +57,27 @@ def projected(vectors: NDArray[np.floating], size: int = SIZE) -> Vectors:
     """
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (vectors.shape[1], size))
     return np.asarray(vectors @ signs / np.sqrt(size), np.float32)
+
+
+def measured(planes: NDArray[np.float32], labels: NDArray[Any]) -> Vectors:
+    """(n, ``SIZE``) of unit length from what can be measured of the cells of ``labels`` (H, W):
+    size, shape, and mean and spread of each normalised plane (C, H, W) within.
+    """
+    geometry = cell_geometry(labels)
+    if not geometry.labels.size:
+        return np.zeros((0, SIZE), np.float32)
+    boxes = geometry.boxes.astype(float)
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    area = geometry.areas.astype(float)
+    columns = [np.log(area / 700.0), 2 * np.abs(np.log(width / height)), area / (width * height)]
+    owner = np.searchsorted(geometry.labels, labels.ravel())
+    inside = labels.ravel() > 0
+    owner, count = owner[inside], geometry.labels.size
+    for plane in planes:
+        values = plane.ravel()[inside].astype(float)
+        mean = np.bincount(owner, values, minlength=count) / area
+        square = np.bincount(owner, values**2, minlength=count) / area
+        columns += [2 * mean, 4 * np.sqrt(np.maximum(square - mean**2, 0))]
+    # The one keeps lengths apart when vectors are scaled to unit length.
+    features = np.column_stack([*columns, np.ones(count)])
+    return unit(projected(features))

@@ -10,19 +10,21 @@ head on the final instances.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.detector import BoxMask, Detections, Detector, largest_piece
+from inference import embeddings
+from inference.detector import BoxMask, Detections, Detector, TypedCells, largest_piece
 from inference.drawings import SMALLEST, drawings, mean_probability
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule, seen_by
 from inference.labels import relabel
+from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from inference.segmenter import Segmentation
-from inference.uncertainty import Sight
+from inference.uncertainty import NOT_LOOKED, Look, Sight
 
 LEFT = 0.4  # share of a chosen drawing that the other chosen ones must leave
 
@@ -38,22 +40,28 @@ class FusedCell:
     iou: float | None  # of the two models' masks, for cells both see
     chance: float  # 0 … 1, that the cell is there
     probabilities: tuple[float, ...]  # over the detector's types; () without a detector
+    look: Look = NOT_LOOKED
+    embedding: bytes = b""  # as ``embeddings.pack`` writes it
 
 
 @dataclass(frozen=True)
 class Fused:
-    """``labels`` (H, W), 1 … n without gaps, and one ``FusedCell`` per label in order."""
+    """``labels`` (H, W), 1 … n without gaps, and one ``FusedCell`` per label in order.
+
+    ``missed``: (x, y, cells) px of what looks like cells that no mask shows.
+    """
 
     labels: NDArray[Any]
     cells: list[FusedCell]
+    missed: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 class Typist(Protocol):
     """Names the types of given instances: a ``Detector``."""
 
-    def classify_planes(
+    def typed_planes(
         self, planes: NDArray[np.float32], labels: NDArray[Any], diameter: float | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    ) -> TypedCells: ...
 
 
 def fuse(
@@ -68,9 +76,15 @@ def fuse(
     ``planes`` (C, H, W) are the image as ``normalize`` gives it.
     """
     labels, sights = merge(segmentation, detections, rule)
-    types = np.zeros((len(sights), 0), np.float32)
+    evidence = mask_evidence(labels, segmentation.cellprob, segmentation.flows)
+    typed = None
     if detector is not None:
-        _, types = detector.classify_planes(planes, labels, segmentation.diameter)
+        typed = detector.typed_planes(planes, labels, segmentation.diameter)
+    if typed is not None and typed.probabilities.shape[1]:
+        vectors = typed.embeddings
+    else:  # nothing has learnt what tells these cells apart: what can be measured must do
+        vectors = embeddings.measured(planes, labels)
+    packed = embeddings.pack(vectors)
     cells = [
         FusedCell(
             label=label,
@@ -79,11 +93,27 @@ def fuse(
             detector_score=sight.detector_score,
             iou=sight.iou,
             chance=rule.chance(sight),
-            probabilities=tuple(float(p) for p in types[label - 1]),
+            probabilities=_types(typed, label - 1),
+            look=_look(evidence, typed, label - 1),
+            embedding=packed[label - 1],
         )
         for label, sight in enumerate(sights, 1)
     ]
-    return Fused(labels, cells)
+    missed = missed_cells(labels, segmentation.cellprob, segmentation.diameter)
+    return Fused(labels, cells, missed)
+
+
+def _types(typed: TypedCells | None, row: int) -> tuple[float, ...]:
+    return tuple(float(p) for p in typed.probabilities[row]) if typed is not None else ()
+
+
+def _look(evidence: MaskEvidence, typed: TypedCells | None, row: int) -> Look:
+    return Look(
+        inside=float(evidence.inside[row]),
+        flow_error=float(evidence.flow_errors[row]),
+        sharpness=float(evidence.sharpness[row]),
+        views=float(typed.views[row]) if typed is not None else 0.0,
+    )
 
 
 def merge(

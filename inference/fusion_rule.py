@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.doubt import USUAL, DoubtRule
 from inference.uncertainty import Sight, existence_score
 
 BOTH, SEGMENTER, DETECTOR = "both", "segmenter", "detector"
@@ -71,6 +72,7 @@ class FusionRule:
     least: float = 0.5
     segmenter: Curve | None = None
     detector: Curve | None = None
+    doubt: DoubtRule = USUAL
 
     def chance(self, cell: Sight) -> float:
         """The chance, 0 … 1, that ``cell`` is there as it is drawn."""
@@ -99,7 +101,9 @@ class FusionRule:
             name: Curve(**document[name]) if document.get(name) else None
             for name in (SEGMENTER, DETECTOR)
         }
-        return cls(borders=document["borders"], least=document["least"], **curves)
+        told = document.get("doubt")  # not in rules of older releases
+        doubt = DoubtRule.from_dict(told) if told else USUAL
+        return cls(document["borders"], document["least"], **curves, doubt=doubt)
 
 
 UNFITTED = FusionRule()

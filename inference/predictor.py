@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference import uncertainty
+from inference import embeddings, uncertainty
 from inference.detector import Detections, Detector
+from inference.doubt import DoubtRule
 from inference.errors import InferenceError
 from inference.flow_cache import pack
 from inference.fusion import Fused, FusedCell, fuse
@@ -35,12 +36,13 @@ class CellPrediction:
     type: str | None
     score: float  # 0 … 1, that the cell exists
     probabilities: dict[str, float]
-    uncertainty: float  # 0 … 1
-    terms: dict[str, float]  # "existence", "border", "type": 0 … 1 each
+    uncertainty: float  # 0 … 1, the chance that it is wrong
+    terms: dict[str, float]  # of ``inference.doubt``, 0 … 1 each
     seen_by: str  # "both" | "segmenter" | "detector"
     bbox: tuple[int, int, int, int]  # x0, y0, x1, y1 px, half-open
     area: int  # px²
     centroid: tuple[float, float]  # x, y px
+    embedding: bytes = b""  # as ``embeddings.pack`` writes it
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,15 @@ class ImagePrediction:
 
     labels: NDArray[Any]  # (H, W) uint16 | uint32, 1 … n
     cells: tuple[CellPrediction, ...]
-    uncertainty: float  # 0 … 1
+    uncertainty: float  # 0 … 1, the share of its cells that are likely wrong or missed
     reasons: tuple[dict[str, Any], ...]  # {"code", "text", "value"}
     diameter: float  # px
     seconds: float
     flows: bytes = b""  # of the segmenter, as ``flow_cache.pack`` writes them; of no large image
+    missed: tuple[
+        tuple[float, float, float], ...
+    ] = ()  # x, y px and how many cells seem to be there
+    style: bytes = b""  # of the segmenter, as ``embeddings.pack`` writes it; of no large image
 
 
 class Predictor:
@@ -73,8 +79,11 @@ class Predictor:
         image: NDArray[Any],
         rule: FusionRule = UNFITTED,
         on_window: Callable[[], None] | None = None,
+        type_known: bool = False,
     ) -> ImagePrediction:
         """Typed cells of ``image`` (C, H, W), channels as the models' meta says.
+
+        With ``type_known``, as in a single-type culture, no cell's type is in doubt.
 
         An image larger than ``windows.LARGE`` is seen in windows, before each of which
         ``on_window`` is called; its flows are not kept.
@@ -84,14 +93,22 @@ class Predictor:
             check_image(image, self.segmenter.meta.channels)
             with self.segmenter.sparing():
                 seen = see_in_windows(self, image, rule, on_window=on_window)
-            fused = Fused(seen.labels, seen.cells)
-            return self._described(fused, seen.geometry, seen.diameter, b"", began)
+            fused = Fused(seen.labels, seen.cells, seen.missed)
+            doubt = _Doubt(rule.doubt, type_known)
+            found = self._described(fused, seen.geometry, doubt)
+            return replace(found, diameter=seen.diameter, seconds=time.perf_counter() - began)
         planes = self.planes(image)
         segmentation, detections = self.seen_planes(planes)
         fused = fuse(segmentation, detections, planes, self.detector, rule)
-        flows = pack(segmentation.flows, segmentation.cellprob, segmentation.niter)
         geometry = cell_geometry(fused.labels)
-        return self._described(fused, geometry, segmentation.diameter, flows, began)
+        found = self._described(fused, geometry, _Doubt(rule.doubt, type_known))
+        return replace(
+            found,
+            diameter=float(segmentation.diameter),
+            flows=pack(segmentation.flows, segmentation.cellprob, segmentation.niter),
+            style=embeddings.pack(segmentation.style[None])[0],
+            seconds=time.perf_counter() - began,
+        )
 
     def planes(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """``image`` (C, H, W), checked and normalised."""
@@ -112,46 +129,59 @@ class Predictor:
         zoom = self.detector.zoom(segmentation.diameter)
         return segmentation, self.detector.detect_planes(planes, zoom)
 
-    def _described(
-        self, fused: Fused, geometry: CellGeometry, diameter: float, flows: bytes, began: float
-    ) -> ImagePrediction:
-        cells = tuple(self._cell(cell, geometry, index) for index, cell in enumerate(fused.cells))
-        doubts = uncertainty.reasons(
-            [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None
+    def _described(self, fused: Fused, geometry: CellGeometry, doubt: _Doubt) -> ImagePrediction:
+        cells = tuple(
+            self._cell(cell, geometry, index, doubt) for index, cell in enumerate(fused.cells)
+        )
+        missed = doubt.rule.missed * sum(count for _, _, count in fused.missed)
+        reasons = uncertainty.reasons(
+            [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None, missed
         )
         return ImagePrediction(
             labels=fused.labels,
             cells=cells,
-            uncertainty=uncertainty.image_uncertainty([c.uncertainty for c in cells]),
-            reasons=tuple(doubts),
-            diameter=float(diameter),
-            flows=flows,
-            seconds=time.perf_counter() - began,
+            uncertainty=uncertainty.image_uncertainty([c.uncertainty for c in cells], missed),
+            reasons=tuple(reasons),
+            diameter=0.0,
+            seconds=0.0,
+            missed=tuple((x, y, doubt.rule.missed * count) for x, y, count in fused.missed),
         )
 
-    def _cell(self, cell: FusedCell, geometry: CellGeometry, index: int) -> CellPrediction:
+    def _cell(
+        self, cell: FusedCell, geometry: CellGeometry, index: int, doubt: _Doubt
+    ) -> CellPrediction:
         types = self.detector.meta.types if self.detector is not None else ()
-        sight = Sight(
-            cell.segmenter_score,
-            cell.detector_score,
-            cell.iou,
-            cell.probabilities,
-            committee=self.detector is not None,
-        )
-        terms = uncertainty.cell_terms(sight, cell.chance)
+        terms = fused_terms(cell, self.detector is not None, doubt.type_known)
         x0, y0, x1, y1 = (int(v) for v in geometry.boxes[index])
         return CellPrediction(
             label=cell.label,
             type=types[int(np.argmax(cell.probabilities))] if cell.probabilities else None,
             score=cell.chance,
             probabilities=dict(zip(types, cell.probabilities, strict=True)),
-            uncertainty=uncertainty.combined(terms),
+            uncertainty=doubt.rule.wrong(terms),
             terms=terms,
             seen_by=cell.seen_by,
             bbox=(x0, y0, x1, y1),
             area=int(geometry.areas[index]),
             centroid=(float(geometry.centroids[index, 0]), float(geometry.centroids[index, 1])),
+            embedding=cell.embedding,
         )
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """How doubt is judged of one image."""
+
+    rule: DoubtRule
+    type_known: bool
+
+
+def fused_terms(cell: FusedCell, committee: bool, type_known: bool = False) -> dict[str, float]:
+    """The terms of ``inference.doubt`` of a fused cell; ``committee``: a detector was asked."""
+    sight = Sight(
+        cell.segmenter_score, cell.detector_score, cell.iou, cell.probabilities, committee=committee
+    )
+    return uncertainty.cell_terms(sight, cell.chance, cell.look, type_known)
 
 
 @lru_cache(maxsize=PAIRS_KEPT)

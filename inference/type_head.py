@@ -85,18 +85,25 @@ class TypeHead(nn.Module):
 
     def forward(self, pixels: Tensor, places: Tensor) -> Tensor:
         """Logits (n, T) in float32."""
-        return self._named(standardised(pixels, places))
+        return self._named(self._pooled(standardised(pixels, places)))
 
-    def _named(self, seen: Tensor) -> Tensor:
-        """Logits (n, T) for the answer of ``standardised``."""
+    def _pooled(self, seen: Tensor) -> Tensor:
+        """What the steps make of the answer of ``standardised``: (n, F) in float32."""
         features = seen.contiguous(memory_format=torch.channels_last)
         features = self.steps(torch.relu(self.stem(features))).float()
-        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+        return torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+
+    def _named(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.name(self.drop(pooled))
         return logits.float()
 
-    def flipped(self, pixels: Tensor, places: Tensor) -> Tensor:
-        """Logits averaged over the four mirrorings: a cell's type has no direction."""
+    def views(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, 4, T) of the four mirrorings, and the mean of what was seen in them (n, F).
+
+        A cell's type has no direction: the logits' mean is a better one's than each, and what they
+        differ by tells how sure the head is.
+        """
         seen = standardised(pixels, places)
-        votes = [self._named(seen.flip(axes)) for axes in ((), (2,), (3,), (2, 3))]
-        return torch.stack(votes).mean(0)
+        pooled = [self._pooled(seen.flip(axes)) for axes in ((), (2,), (3,), (2, 3))]
+        votes = torch.stack([self._named(each) for each in pooled], 1)
+        return votes, torch.stack(pooled).mean(0)

@@ -1,17 +1,8 @@
-"""How unsure the models are of each cell and of each image, and why, in words. Numpy only.
+"""What speaks against each predicted cell, how much of an image is likely wrong, and why, in words.
 
-Three terms per cell, each 0 (sure) … 1:
-
-* existence: 1 − |2p − 1| for p = the chance that the cell is there at all. Where both models see
-  it, p = 1 − (1 − s)(1 − d) of their scores; where one alone does, its score is halved, for the
-  other's silence is half of the evidence. Where a ``FusionRule`` was fitted on validation images,
-  p is its calibrated chance.
-* border: 1 − IoU of the two models' masks (0 where only one model drew it).
-* type: the entropy of the type probabilities over its maximum, log T.
-
-Combined as independent grounds for doubt (noisy or): 1 − Π (1 − wᵢ tᵢ). An image's uncertainty is
-the root mean square over its cells, so a few hopeless cells count more than a general haze. An
-image in which nothing was found counts as quite uncertain, since images are taken of cells.
+The terms are those of ``inference.doubt``, whose rule makes of them the chance that a cell is
+wrong. An image's uncertainty is the share of its cells, seen and missed, that are likely wrong. One
+in which nothing was found counts as quite uncertain, since images are taken of cells. Numpy only.
 """
 
 from __future__ import annotations
@@ -21,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-WEIGHTS = {"existence": 0.9, "border": 0.7, "type": 0.9}
 DOUBTFUL = {"existence": 0.5, "border": 0.4, "type": 0.7}  # from which a term is told in words
 NOTHING_FOUND = 0.75
+MISSED = 0.5  # expected missed cells from which they are told
 
 
 @dataclass(frozen=True)
@@ -50,17 +42,50 @@ def existence_score(cell: Sight) -> float:
     return (alone or 0.0) * (0.5 if cell.committee else 1.0)
 
 
-def cell_terms(cell: Sight, chance: float | None = None) -> dict[str, float]:
-    """The terms "existence", "border", "type", 0 … 1 each.
+@dataclass(frozen=True)
+class Look:
+    """What the networks say of a cell's final mask; None where nobody looked."""
+
+    inside: float | None = None  # 0 … 1, the segmenter's mean cell probability
+    flow_error: float | None = None  # mean squared, of unit flows
+    sharpness: float | None = None  # 0 … 1, fall of the cell probability across the border
+    views: float = 0.0  # 0 … 1, what mirrored views disagree on about the type
+
+
+NOT_LOOKED = Look()
+
+
+def cell_terms(
+    cell: Sight, chance: float | None = None, look: Look = NOT_LOOKED, type_known: bool = False
+) -> dict[str, float]:
+    """The terms of ``inference.doubt``, 0 … 1 each.
 
     ``chance`` that the cell is there, 0 … 1, is ``existence_score`` where nobody knows better.
+    Where the type is known, as of a single-type culture, nothing speaks against it.
     """
     p = existence_score(cell) if chance is None else chance
-    return {
-        "existence": 1 - abs(2 * p - 1),
+    seen_once = cell.segmenter_score is None or cell.detector_score is None
+    terms = {
+        "existence": min(1.0, 2 * (1 - p)),
+        "alone": float(cell.committee and seen_once),
+        "inside": 0.0 if look.inside is None else 1 - look.inside,
         "border": 0.0 if cell.iou is None else 1 - cell.iou,
-        "type": normalised_entropy(cell.probabilities),
+        "flow": min(1.0, look.flow_error or 0.0),
+        "edge": 0.0 if look.sharpness is None else 1 - look.sharpness,
+        "type": 0.0,
+        "margin": 0.0,
+        "views": 0.0,
     }
+    if not type_known and len(cell.probabilities) > 1:
+        terms["type"] = normalised_entropy(cell.probabilities)
+        terms["margin"] = 1 - _margin(cell.probabilities)
+        terms["views"] = look.views
+    return terms
+
+
+def _margin(probabilities: Sequence[float]) -> float:
+    second, first = np.sort(np.asarray(probabilities, float))[-2:]
+    return float(first - second)
 
 
 def normalised_entropy(probabilities: Sequence[float]) -> float:
@@ -72,29 +97,44 @@ def normalised_entropy(probabilities: Sequence[float]) -> float:
     return float(np.clip(-(p * np.log(p)).sum() / np.log(len(probabilities)), 0, 1))
 
 
-def combined(terms: Mapping[str, float]) -> float:
-    """One number per cell, 0 … 1: independent grounds for doubt."""
-    sure = 1.0
-    for name, weight in WEIGHTS.items():
-        sure *= 1 - weight * terms[name]
-    return float(1 - sure)
+def disagreement(votes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mutual information (n,) of type and view, over its maximum log T: how far views differ.
+
+    ``votes`` (n, v, T): type probabilities of v views of each cell.
+    """
+    count, _, types = votes.shape
+    if types < 2:
+        return np.zeros(count)
+    of_mean = _entropy(votes.mean(axis=1))
+    return np.asarray(np.clip((of_mean - _entropy(votes).mean(axis=1)) / np.log(types), 0, 1))
 
 
-def image_uncertainty(cells: Sequence[float]) -> float:
-    """Root mean square of the cells' uncertainties, 0 … 1."""
-    if not len(cells):
+def _entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    p = np.clip(np.asarray(p, float), 1e-12, 1)
+    return np.asarray(-(p * np.log(p)).sum(axis=-1))
+
+
+def image_uncertainty(wrong: Sequence[float], missed: float = 0.0) -> float:
+    """The share, 0 … 1, of an image's cells that are likely wrong or missed.
+
+    ``wrong``: of each cell, the chance that it is; ``missed``: how many no mask shows.
+    """
+    if not len(wrong) and missed < MISSED:
         return NOTHING_FOUND
-    return float(np.sqrt(np.mean(np.square(cells))))
+    return float((np.sum(wrong) + missed) / (len(wrong) + missed))
 
 
 def reasons(
-    terms: Sequence[Mapping[str, float]], seen_by: Sequence[str], committee: bool
+    terms: Sequence[Mapping[str, float]],
+    seen_by: Sequence[str],
+    committee: bool,
+    missed: float = 0.0,
 ) -> list[dict[str, Any]]:
     """[{"code", "text", "value"}] with ``value`` the number of cells concerned, most first.
 
     A cell that one of two models alone sees is told as that, not as one of doubtful existence.
     """
-    if not terms:
+    if not terms and missed < MISSED:
         return [{"code": "empty", "text": "no cell was found", "value": 0}]
     counts = dict.fromkeys(_TEXTS, 0)
     for cell, seen in zip(terms, seen_by, strict=True):
@@ -104,6 +144,7 @@ def reasons(
         counts["detector_only"] += seen == "detector"
         counts["segmenter_only"] += alone and seen == "segmenter"
         counts["existence"] += not alone and cell["existence"] >= DOUBTFUL["existence"]
+    counts["missed"] = max(1, round(missed)) if missed >= MISSED else 0
     found = [
         {"code": code, "text": _TEXTS[code](count), "value": count}
         for code, count in counts.items()
@@ -122,4 +163,5 @@ _TEXTS: dict[str, Callable[[int], str]] = {
     "segmenter_only": lambda n: f"{_cells(n)} only the segmenter sees",
     "detector_only": lambda n: f"{_cells(n)} only the detector sees",
     "existence": lambda n: f"{_cells(n)} may not be there",
+    "missed": lambda n: f"about {_cells(n)} may be missing",
 }

@@ -14,7 +14,7 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from tempfile import TemporaryFile, gettempdir
 from typing import Any, Protocol
@@ -78,6 +78,7 @@ class Mosaic:
     cells: list[FusedCell]
     geometry: CellGeometry
     diameter: float  # px
+    missed: list[tuple[float, float, float]] = field(default_factory=list)  # as ``Fused`` has them
 
 
 def see_in_windows(
@@ -110,7 +111,7 @@ def see_in_windows(
             mosaic.rest()
             # A third of a gigabyte that the allocator would keep for windows of other shapes.
             memory.give_back()
-    return Mosaic(mosaic.labels, mosaic.cells, mosaic.geometry(), diameter)
+    return Mosaic(mosaic.labels, mosaic.cells, mosaic.geometry(), diameter, mosaic.missed)
 
 
 def _diameter(eyes: Eyes, image: NDArray[Any], scales: Scaling, side: int) -> float:
@@ -178,12 +179,15 @@ class _Growing:
         self._map = mmap.mmap(self._file.fileno(), 0)
         self.labels: NDArray[np.uint32] = np.ndarray(shape, np.uint32, buffer=self._map)
         self.cells: list[FusedCell] = []
+        self.missed: list[tuple[float, float, float]] = []
         self._boxes: list[tuple[int, int, int, int]] = []
         self._areas: list[int] = []
         self._middles: list[tuple[float, float]] = []
 
     def add(self, window: Window, fused: Fused) -> None:
         """Draw the cells that ``window`` answers for, where nobody has drawn them yet."""
+        spots = ((x + window.x0, y + window.y0, cells) for x, y, cells in fused.missed)
+        self.missed += [spot for spot in spots if window.owns(spot[0], spot[1], 0)]
         middles = cell_geometry(fused.labels).centroids + np.array([window.x0, window.y0])
         for cell, place in zip(fused.cells, ndimage.find_objects(fused.labels), strict=True):
             x, y = middles[cell.label - 1]

@@ -12,24 +12,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from inference.detector import Detections
 from inference.drawings import Drawings, drawings
-from inference.fusion import fuse
+from inference.fusion import Fused, fuse
 from inference.fusion_rule import DETECTOR, SEGMENTER, SURE, Curve, FusionRule, evidence
 from inference.labels import cell_ids, iou_pairs
 from inference.predictor import Predictor
 from inference.segmenter import Segmentation
 from training.answers import Answer, judged
 from training.dataset import SnapshotImage
+from training.doubt_fit import Doubted, doubted, fit_doubt, measure_doubt
 from training.errors import Cancelled
 from training.large import is_large
+from training.logistic import fit_logistic
 from training.metrics import Matching, TypedCells, calibration_error, match
 
 FEWEST = 10  # cells both models draw below which it is not asked whose borders are better
 HIT = 0.5  # IoU with a true cell from which it is found
 _ROUNDS = 20
+_DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
 _STEP = 0.02  # of chance, in which the least one is lowered
 _FLOOR = 0.1  # chance under which nothing is a cell
 _CLEARLY = 0.01  # of the true cells that are to be missed less
@@ -40,7 +42,6 @@ USUAL = {
     SEGMENTER: Curve(own=1.5, agreement=4.5, other=2.0, offset=-2.0),
     DETECTOR: Curve(own=1.8, agreement=5.5, other=3.0, offset=-3.5),
 }
-_PRIOR = 1.0  # precision of each weight
 Stop = Callable[[], bool] | None
 Planes = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -67,15 +68,18 @@ def fit_rule(
     the cells that both draw, also where one of them draws too badly to have found it. Raises
     ``Cancelled`` when ``should_stop``, asked before each image, says so.
     """
-    looked = [
-        _look(image, drawings(segmentation, detections))
-        for image, _, segmentation, detections in _looks(predictor, images, should_stop)
-        if detections is not None
-    ]
+    looked, kept = [], []
+    for seen in _looks(predictor, images, should_stop):
+        if seen.detections is not None:
+            looked.append(_look(seen.image, drawings(seen.segmentation, seen.detections)))
+            if len(kept) < _DOUBTED:
+                kept.append(seen)
     gains = [gain for look in looked for gain in look.gain]
     better = DETECTOR if len(gains) >= FEWEST and np.mean(gains) > 0 else SEGMENTER
     segmenter, detector = (_curve_of(looked, model) for model in (SEGMENTER, DETECTOR))
-    return _with_least(FusionRule(better, 0.5, segmenter, detector), looked)
+    rule = _with_least(FusionRule(better, 0.5, segmenter, detector), looked)
+    doubts = [_doubted(predictor, rule, seen) for seen in kept]
+    return replace(rule, doubt=fit_doubt(doubts))
 
 
 def measure_rule(
@@ -87,22 +91,24 @@ def measure_rule(
     """The fused cells of ``images`` beside each model's alone.
 
     {"images", "cells", "ap50": {"fused", "segmenter", "detector"}, "missed": {…}, "extra": {…},
-    "existence_error", "type_error"}: AP in cellpose's sense, mean over images; shares of the true
-    cells that are missed and, per true cell, how many too many are found; expected calibration
-    errors of the chance that a fused cell is there and of the types of matched cells (None without
-    types).
+    "existence_error", "type_error", "doubt"}: AP in cellpose's sense, mean over images; shares of
+    the true cells that are missed and, per true cell, how many too many are found; expected
+    calibration errors of the chance that a fused cell is there and of the types of matched cells
+    (None without types); ``doubt_fit.measure_doubt``.
     """
     tallies = {who: _Tally() for who in ("fused", "segmenter", "detector")}
     chances: list[tuple[float, bool]] = []
     types: list[tuple[float, bool]] = []
-    names = predictor.detector.meta.types if predictor.detector is not None else ()
-    for image, planes, segmentation, detections in _looks(predictor, images, should_stop):
-        shape = (planes.shape[1], planes.shape[2])
-        tallies["segmenter"].add(image, segmentation.labels)
-        if detections is not None:
-            tallies["detector"].add(image, detections.sure().to_labels(shape)[0])
-        fused = fuse(segmentation, detections, planes, predictor.detector, rule)
+    names = _names(predictor)
+    doubts: list[Doubted] = []
+    for seen in _looks(predictor, images, should_stop):
+        image, shape = seen.image, (seen.planes.shape[1], seen.planes.shape[2])
+        tallies["segmenter"].add(image, seen.segmentation.labels)
+        if seen.detections is not None:
+            tallies["detector"].add(image, seen.detections.sure().to_labels(shape)[0])
+        fused = seen.fused(predictor, rule)
         true, found = tallies["fused"].add(image, fused.labels)
+        doubts.append(doubted(image, fused, names, seen.detections is not None))
         chances += [(fused.cells[n - 1].chance, True) for n in found.predicted.tolist()]
         chances += [(fused.cells[n - 1].chance, False) for n in found.extra.tolist()]
         for cell, n in zip(found.true.tolist(), found.predicted.tolist(), strict=True):
@@ -118,6 +124,7 @@ def measure_rule(
         "extra": {who: tally.extra / max(1, cells) for who, tally in tallies.items()},
         "existence_error": _error(chances),
         "type_error": _error(types),
+        "doubt": measure_doubt(rule.doubt, doubts),
     }
 
 
@@ -141,16 +148,38 @@ class _Tally:
         return true, found
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What both models see of an image."""
+
+    image: SnapshotImage
+    planes: Planes
+    segmentation: Segmentation
+    detections: Detections | None
+
+    def fused(self, predictor: Predictor, rule: FusionRule) -> Fused:
+        return fuse(self.segmentation, self.detections, self.planes, predictor.detector, rule)
+
+
+def _doubted(predictor: Predictor, rule: FusionRule, seen: _Seen) -> Doubted:
+    fused = seen.fused(predictor, rule)
+    return doubted(seen.image, fused, _names(predictor), seen.detections is not None)
+
+
+def _names(predictor: Predictor) -> tuple[str, ...]:
+    return predictor.detector.meta.types if predictor.detector is not None else ()
+
+
 def _looks(
     predictor: Predictor, images: Sequence[SnapshotImage], should_stop: Stop
-) -> Iterator[tuple[SnapshotImage, Planes, Segmentation, Detections | None]]:
+) -> Iterator[_Seen]:
     """What both models see of each image; those that only windows could show are left out."""
     for image in images:
         if should_stop is not None and should_stop():
             raise Cancelled
         if not is_large(image):
             planes = predictor.planes(image.pixels())
-            yield image, planes, *predictor.seen_planes(planes)
+            yield _Seen(image, planes, *predictor.seen_planes(planes))
 
 
 def _look(image: SnapshotImage, both: Drawings) -> _Looked:
@@ -189,24 +218,8 @@ def _curve_of(looked: Sequence[_Looked], model: str) -> Curve | None:
 
 
 def fit_curve(seen: NDArray[np.floating], real: Flags, usual: Curve) -> Curve:
-    """The most probable logistic curve of ``seen`` (n, 3) ``evidence`` and what is ``real`` (n,).
-
-    A Gaussian prior around the ``usual`` curve (MacKay, "The evidence framework applied to
-    classification networks", 1992) keeps a few cells from deciding, and a faultless set from
-    asking for certainty. A curve never falls: more evidence is no less of a cell.
-    """
-    x = np.column_stack([np.asarray(seen, float), np.ones(len(seen))])
-    middle = np.array(astuple(usual))
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = x @ weights
-        off = weights - middle
-        slope = x.T @ (1 / (1 + np.exp(-z)) - real) + _PRIOR * off
-        return float((np.logaddexp(0, z) - real * z).sum() + _PRIOR / 2 * off @ off), slope
-
-    bounds = [(0, None)] * 3 + [(None, None)]
-    best = minimize(loss, middle, method="L-BFGS-B", jac=True, bounds=bounds)
-    return Curve(*(float(weight) for weight in best.x))
+    """The most probable curve of ``seen`` (n, 3) ``evidence`` and what is ``real`` (n,)."""
+    return Curve(*fit_logistic(seen, real, np.array(astuple(usual))).tolist())
 
 
 def _with_least(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:

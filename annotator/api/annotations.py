@@ -31,6 +31,7 @@ from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput, NoBaseRevision, NotHere, TooLarge, UnusableLabels
 from annotator.models import Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
+from annotator.selectors.queue import held_check
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
 from inference.strict import strict_json
 
@@ -248,6 +249,13 @@ def _wants_minimal(request: Request) -> bool:
     return found is not None and found[1].lower() == "minimal"
 
 
+def _shown_head(request: Request, image: Image) -> Revision | None:
+    """The head revision, unless the caller is being measured by it."""
+    if held_check(image, user_of(request)) is not None:
+        return None
+    return head_revision(image)
+
+
 class Annotation(LimitedUploads, APIView):
     """The head revision of an image."""
 
@@ -256,7 +264,7 @@ class Annotation(LimitedUploads, APIView):
     @extend_schema(responses=AnnotationOutput)
     def get(self, request: Request, pk: int) -> Response:
         """The head revision with its cells; revision 0 when nobody has annotated the image."""
-        head = head_revision(image_for(request.user, pk))
+        head = _shown_head(request, image_for(request.user, pk))
         return Response(annotation_body(head), headers={"ETag": etag(head.number if head else 0)})
 
     @extend_schema(
@@ -294,7 +302,7 @@ class AnnotationLabels(APIView):
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Raw little-endian bytes (X-Shape, X-Dtype), or TIFF or PNG by Accept."""
         image = image_for(request.user, pk)
-        revision = image.revisions.order_by("-number").first()
+        revision = _shown_head(request, image)
         if revision is None:
             raise NotHere(f"{image.name} has no annotation yet.")
         response = labels_response(request, storage.labels_get(revision.labels_key), image.name)
@@ -334,7 +342,8 @@ class AnnotationHistory(APIView):
     @extend_schema(responses=RevisionOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """Newest first, without cells."""
-        revisions = history_of(image_for(request.user, pk))
+        image = image_for(request.user, pk)
+        revisions = history_of(image) if _shown_head(request, image) else ()
         return Response([revision_body(revision) for revision in revisions])
 
 

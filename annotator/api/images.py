@@ -21,7 +21,14 @@ from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput
 from annotator.models import Image, Role, Split
 from annotator.readers import model_channels
-from annotator.selectors.images import STATUSES, image_with_state, images_of, neighbours_of
+from annotator.selectors.images import (
+    STATUSES,
+    hide_revisions,
+    image_with_state,
+    images_of,
+    neighbours_of,
+)
+from annotator.selectors.queue import held_check
 from annotator.services.images import image_array, image_delete, image_thumbnail
 from annotator.services.imports import ImportFile, ImportReport, images_import
 
@@ -199,7 +206,10 @@ class ImageDetail(APIView):
     def get(self, request: Request, pk: int) -> Response:
         """The image with its state."""
         image_for(request.user, pk)
-        return Response(ImageDetailOutput(image_with_state(pk)).data)
+        image = image_with_state(pk)
+        if held_check(image, user_of(request)) is not None:
+            hide_revisions(image)
+        return Response(ImageDetailOutput(image).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:

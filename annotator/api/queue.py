@@ -20,6 +20,7 @@ from annotator.api.annotations import (
     IF_MATCH,
     PREFER,
     DocumentInput,
+    Submission,
     WrittenOutput,
     base_number,
     etag,
@@ -31,11 +32,12 @@ from annotator.api.pagination import CheckedCursor, is_number
 from annotator.api.parsers import StrictJSONParser
 from annotator.api.predictions import ReasonOutput
 from annotator.api.uploads import LimitedUploads
-from annotator.exceptions import NotHere
-from annotator.models import Draft, Image, Outcome, QueueItem, Role
-from annotator.selectors.images import with_state
+from annotator.exceptions import NotHere, StaleRevision
+from annotator.models import Draft, Image, Kind, Outcome, QueueItem, Revision, Role
+from annotator.selectors.images import hide_revisions, with_state
 from annotator.selectors.queue import open_items
-from annotator.services.annotations import revision_submit
+from annotator.services.annotations import checked_types, revision_submit
+from annotator.services.checks import check_submit
 from annotator.services.queue import (
     queue_heartbeat,
     queue_next,
@@ -89,6 +91,8 @@ def item_bodies(items: Sequence[QueueItem]) -> list[dict[str, Any]]:
 
 
 def _body(item: QueueItem, image: Image, drafted: bool) -> dict[str, Any]:
+    if item.kind != Kind.ASK:
+        hide_revisions(image)
     left = None
     if item.closed_at is None and item.leased_until is not None:
         left = (item.leased_until - timezone.now()).total_seconds()
@@ -214,6 +218,8 @@ class QueueSubmit(LimitedUploads, APIView):
         item = item_for(request, pk)
         number = base_number(request)
         sent = submission_of(request, item.image)
+        if item.kind != Kind.ASK:
+            return self._measured(request, item, sent, number)
         if not _submitted_by(item, user_of(request)):
             # Holds the image while the labels are stored, and refuses who does not hold it.
             queue_heartbeat(item=item, annotator=user_of(request))
@@ -226,6 +232,32 @@ class QueueSubmit(LimitedUploads, APIView):
             details=sent.details,
         )
         item.refresh_from_db()
+        return written_response(request, revision, item=item_bodies([item])[0])
+
+    def _measured(
+        self, request: Request, item: QueueItem, sent: Submission, number: int
+    ) -> Response:
+        """Keep it as a measure of the annotator, who is answered as always."""
+        user = user_of(request)
+        if number != 0:
+            raise StaleRevision(f"Your answer began with revision {number}; load the image again.")
+        types = checked_types(image=item.image, labels=sent.labels, cell_types=sent.cell_types)
+        check_submit(
+            item=item,
+            annotator=user,
+            labels=sent.labels,
+            types=types,
+            seconds=sent.details.seconds_spent,
+        )
+        item.refresh_from_db()
+        revision = Revision(
+            image=item.image,
+            number=1,
+            author=user,
+            source=sent.details.source,
+            complete_regions=sent.details.complete_regions,
+            created_at=timezone.now(),
+        )
         return written_response(request, revision, item=item_bodies([item])[0])
 
 

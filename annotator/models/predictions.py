@@ -28,6 +28,8 @@ class Prediction(models.Model):
     missed = models.FloatField(default=0.0, db_default=0.0)  # cells expected that no mask shows
     # [[x, y, cells], …] px: where
     missed_at = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    # Over its cells: {"wrong": cells expected to be, "committee", "views": means, "types": {…}}
+    summary = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     # The segmenter's style vector, float16 little-endian; null: made by an older release.
     style = models.BinaryField(null=True)
     reasons = models.JSONField(default=list)  # [{"code", "text", "value"}]

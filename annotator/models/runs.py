@@ -205,8 +205,6 @@ class Fusion(models.Model):
     images = models.PositiveIntegerField()  # validation images it was fitted on
     split = models.CharField(max_length=10)  # that ``figures`` are of
     figures = models.JSONField()  # of training.fusion_fit.measure_rule
-    # inference.doubt.DoubtRule as JSON; {}: fitted by an older release.
-    doubt = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -6,10 +6,13 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from annotator.models import (
+    Asking,
     Dataset,
     Image,
+    Kind,
     Outcome,
     Prediction,
     PredictionAttempt,
@@ -27,9 +30,9 @@ def is_free(now: datetime) -> Q:
 
 
 def open_items(dataset: Dataset) -> QuerySet[QueueItem]:
-    """Items waiting for or held by an annotator, best first."""
+    """Items waiting for or held by an annotator, best first; without what measures annotators."""
     return (
-        QueueItem.objects.filter(image__dataset=dataset, closed_at__isnull=True)
+        QueueItem.objects.filter(image__dataset=dataset, closed_at__isnull=True, kind=Kind.ASK)
         .select_related("image", "annotator")
         .order_by("-score", "id")
     )
@@ -46,23 +49,42 @@ def is_measuring() -> Q:
 
 
 def lease_of(dataset: Dataset, annotator: User, now: datetime) -> QueueItem | None:
-    """The item that ``annotator`` holds in ``dataset`` now."""
+    """The item that ``annotator`` holds in ``dataset`` now, of any kind."""
     return (
-        open_items(dataset)
-        .filter(annotator=annotator, leased_until__gt=now)
+        QueueItem.objects.filter(
+            image__dataset=dataset,
+            closed_at__isnull=True,
+            annotator=annotator,
+            leased_until__gt=now,
+        )
+        .select_related("image", "annotator")
         .order_by("leased_until")
         .first()
     )
 
 
 def _open_item() -> Q:
-    return Q(Exists(QueueItem.objects.filter(image=OuterRef("pk"), closed_at__isnull=True)))
+    return Q(
+        Exists(
+            QueueItem.objects.filter(image=OuterRef("pk"), closed_at__isnull=True, kind=Kind.ASK)
+        )
+    )
+
+
+def _answered(dataset: Dataset, image: str) -> Exists:
+    """The condition that nothing is left to ask of the image that ``image`` names.
+
+    Where regions are asked, a head that is complete in parts only leaves the rest.
+    """
+    revisions = Revision.objects.filter(image=OuterRef(image))
+    if dataset.asking == Asking.REGION:
+        newer = Revision.objects.filter(image=OuterRef("image"), number__gt=OuterRef("number"))
+        revisions = revisions.filter(~Exists(newer), complete_regions__isnull=True)
+    return Exists(revisions)
 
 
 def _unrevised(dataset: Dataset) -> QuerySet[Image]:
-    return Image.objects.filter(
-        ~Exists(Revision.objects.filter(image=OuterRef("pk"))), dataset=dataset
-    )
+    return Image.objects.filter(~_answered(dataset, "pk"), dataset=dataset)
 
 
 def _skipped() -> Q:
@@ -87,16 +109,15 @@ def new_predictions(dataset: Dataset, pair: Pair) -> QuerySet[Prediction]:
 
     A skipped image comes back only with a prediction made after it was skipped.
     """
-    of_image = QueueItem.objects.filter(image=OuterRef("image"))
+    of_image = QueueItem.objects.filter(image=OuterRef("image"), kind=Kind.ASK)
     shown = of_image.filter(closed_at__isnull=True, prediction=OuterRef("pk"))
     skipped = of_image.filter(outcome=Outcome.SKIPPED, closed_at__gte=OuterRef("created_at"))
-    revised = Revision.objects.filter(image=OuterRef("image"))
     return (
         Prediction.objects.filter(
             of_pair(pair),
             ~Exists(shown),
             ~Exists(skipped),
-            ~Exists(revised),
+            ~_answered(dataset, "image"),
             image__dataset=dataset,
         )
         .select_related("image")
@@ -104,7 +125,34 @@ def new_predictions(dataset: Dataset, pair: Pair) -> QuerySet[Prediction]:
     )
 
 
+def shown_predictions(dataset: Dataset, pair: Pair, now: datetime) -> QuerySet[Prediction]:
+    """Predictions of ``pair`` that a free item of a training image shows."""
+    shown = free_items(dataset, now).filter(image__split=Split.TRAIN, prediction=OuterRef("pk"))
+    return (
+        Prediction.objects.filter(of_pair(pair), Exists(shown.order_by()), image__dataset=dataset)
+        .select_related("image")
+        .order_by("id")
+    )
+
+
 def moot_items(dataset: Dataset, now: datetime) -> QuerySet[QueueItem]:
     """Open items that nobody holds and whose image has got a revision since."""
-    revised = Revision.objects.filter(image=OuterRef("image"))
-    return free_items(dataset, now).filter(Exists(revised))
+    since = Revision.objects.filter(image=OuterRef("image"), created_at__gt=OuterRef("created_at"))
+    return free_items(dataset, now).filter(_answered(dataset, "image") | Exists(since))
+
+
+def abandoned_checks(dataset: Dataset, now: datetime) -> QuerySet[QueueItem]:
+    """What measures an annotator who has let the lease run out: it is asked of nobody else."""
+    checks = QueueItem.objects.filter(image__dataset=dataset, closed_at__isnull=True)
+    return checks.exclude(kind=Kind.ASK).filter(is_free(now))
+
+
+def held_check(image: Image, user: User) -> QueueItem | None:
+    """The item by which ``user`` is measured on ``image`` now: its revisions are hidden then."""
+    return (
+        QueueItem.objects.filter(
+            image=image, annotator=user, closed_at__isnull=True, leased_until__gt=timezone.now()
+        )
+        .exclude(kind=Kind.ASK)
+        .first()
+    )

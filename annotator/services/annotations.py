@@ -139,6 +139,16 @@ def revision_submit(
     return appended
 
 
+def checked_types(*, image: Image, labels: Labels, cell_types: CellTypes) -> dict[int, str | None]:
+    """{label: type name} that a revision of these labels would have. Raises UnusableLabels."""
+    _check_fits(image, labels)
+    ids = label_images.cell_ids(labels)
+    _check_cells(image, ids)
+    types = _checked_types(image, ids.tolist(), cell_types)
+    kinds = {label: kind or image.culture_type for label, kind in types.items()}
+    return {label: kind.name if kind else None for label, kind in kinds.items()}
+
+
 @transaction.atomic
 def _append(revision: Revision, cells: Sequence[_Row]) -> Revision:
     revision.save(force_insert=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
@@ -78,6 +78,10 @@ def prediction_store(
                 labels_key=objects.labels_key,
                 flows_key=objects.flows_key,
                 cell_count=len(result.cells),
+                summary=_summary(result),
+                missed=sum(count for _, _, count in result.missed),
+                missed_at=[list(spot) for spot in result.missed],
+                style=result.style or None,
                 uncertainty=result.uncertainty,
                 reasons=list(result.reasons),
                 diameter=result.diameter,
@@ -99,6 +103,23 @@ def prediction_store(
         raise
     predictions_prune(image=image)
     return prediction
+
+
+def _summary(result: ImagePrediction) -> dict[str, Any]:
+    """What choosing images needs of the cells, lest it read millions of them."""
+    cells = result.cells
+    types: dict[str, float] = {}
+    for cell in cells:
+        for name, p in cell.probabilities.items():
+            types[name] = types.get(name, 0.0) + float(p)
+    count = max(1, len(cells))
+    apart = sum(max(c.terms.get("border", 0.0), c.terms.get("alone", 0.0)) for c in cells)
+    return {
+        "wrong": float(sum(c.uncertainty for c in cells)),
+        "committee": float(apart / count),
+        "views": float(sum(c.terms.get("views", 0.0) for c in cells) / count),
+        "types": types,
+    }
 
 
 def _flows_put(raw: bytes) -> str:
@@ -140,6 +161,7 @@ def _store_cells(prediction: Prediction, result: ImagePrediction, renamed: dict[
                 },
                 uncertainty=float(cell.uncertainty),
                 terms={name: float(value) for name, value in cell.terms.items()},
+                embedding=cell.embedding or None,
                 seen_by=cell.seen_by,
                 bbox=[int(edge) for edge in cell.bbox],
                 area=int(cell.area),

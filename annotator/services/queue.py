@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from annotator.exceptions import BadInput, Conflict
-from annotator.models import Dataset, Image, Outcome, Prediction, QueueItem, Split
+from annotator.models import Dataset, Image, Kind, Outcome, QueueItem
 from annotator.selectors import queue as reads
-from annotator.selectors.versions import current_pair
-from inference import acquisition
-from inference.acquisition import Candidate
+from annotator.selectors.versions import Pair, current_pair
+from annotator.services.asking import asks
+from annotator.services.asking import draw as draw_lot
+from annotator.services.checks import check_open
 
 # Of all asks, the share answered with a validation or test image (while there are any): enough
 # that the test set grows with the loop, few enough that most work teaches the models.
 MEASURING_SHARE = 0.2
-_STRATEGY = "uncertainty"  # of inference.acquisition, for training images
+_SAME = 1e-6  # difference of scores that is none
 _TRIES = 8  # items tried per look: as many rivals may be faster before we look again
 
-MEASURING = {
-    "code": "measuring",
-    "text": "chosen at random to measure the models",
-    "value": None,
-}
 NO_MODEL = {"code": "no_model", "text": "no model yet: chosen at random", "value": None}
 
 
@@ -46,63 +42,50 @@ def queue_refresh(*, dataset: Dataset) -> int:
     """
     now = timezone.now()
     changed = reads.moot_items(dataset, now).update(closed_at=now, outcome=Outcome.STALE)
+    changed += reads.abandoned_checks(dataset, now).update(closed_at=now, outcome=Outcome.STALE)
     pair = current_pair(dataset)
     if pair is None:
         return changed + _open_at_random(reads.images_without_model(dataset))
-    changed += _show_predictions(reads.new_predictions(dataset, pair), now)
+    changed += _show_predictions(dataset, pair, now)
     failed = reads.images_that_failed(dataset, pair).select_related("prediction_attempt")
     return changed + _open(
-        QueueItem(image=image, score=_draw(image), reasons=[_failure(image)]) for image in failed
+        QueueItem(image=image, score=draw_lot(image), reasons=[_failure(image)]) for image in failed
     )
 
 
-def _show_predictions(predictions: QuerySet[Prediction], now: datetime) -> int:
-    """Open an item for each prediction, or let the image's open item show it."""
-    found = list(predictions)
-    opened = dict(
-        QueueItem.objects.filter(
-            image__in=[prediction.image_id for prediction in found], closed_at__isnull=True
-        ).values_list("image", "pk")
-    )
-    fresh, changed = [], 0
-    for prediction, (score, reasons) in zip(found, _ranked(found), strict=True):
-        shown = {"prediction": prediction, "score": score, "reasons": reasons}
-        if prediction.image_id in opened:
+def _show_predictions(dataset: Dataset, pair: Pair, now: datetime) -> int:
+    """Open an item for each new prediction, or let the image's open item show it.
+
+    What is asked first depends on all that could be asked: where something is new, the free items'
+    scores are brought up to date too.
+    """
+    fresh = list(reads.new_predictions(dataset, pair))
+    if not fresh:
+        return 0
+    shown = list(reads.shown_predictions(dataset, pair, now))
+    opened = {
+        item.image_id: item
+        for item in QueueItem.objects.filter(
+            image__in=[prediction.image_id for prediction in (*fresh, *shown)],
+            closed_at__isnull=True,
+            kind=Kind.ASK,
+        )
+    }
+    items, moved, changed = [], [], 0
+    for ask in asks(dataset=dataset, predictions=[*fresh, *shown]):
+        item = opened.get(ask.prediction.image_id)
+        if item is None:
+            items.append(QueueItem(image=ask.prediction.image, **ask.columns()))
+        elif item.prediction_id != ask.prediction.pk:
             # An item in somebody's hands keeps the prediction that this annotator began with.
             changed += QueueItem.objects.filter(
-                reads.is_free(now), pk=opened[prediction.image_id], closed_at__isnull=True
-            ).update(**shown)
-        else:
-            fresh.append(QueueItem(image=prediction.image, **shown))
-    return changed + _open(fresh)
-
-
-def _ranked(predictions: Sequence[Prediction]) -> list[tuple[float, list[dict[str, Any]]]]:
-    """Score and reasons: validation and test images by lot, lest they be only the hard ones."""
-    candidates = [
-        Candidate(prediction.image_id, prediction.uncertainty, prediction.cell_count)
-        for prediction in predictions
-    ]
-    scores = acquisition.score(_STRATEGY, candidates).tolist() if candidates else []
-    return [
-        (score, prediction.reasons or [_little_doubt(prediction)])
-        if prediction.image.split == Split.TRAIN
-        else (_draw(prediction.image), [MEASURING])
-        for prediction, score in zip(predictions, scores, strict=True)
-    ]
-
-
-def _little_doubt(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "code": "uncertainty",
-        "text": "no doubt stands out: the next by overall uncertainty",
-        "value": prediction.uncertainty,
-    }
-
-
-def _draw(image: Image) -> float:
-    """A lot in [0, 1) that stays with the image, so that refreshing does not reshuffle."""
-    return int(image.sha256[:12], 16) / 16**12
+                reads.is_free(now), pk=item.pk, closed_at__isnull=True
+            ).update(**ask.columns())
+        elif abs(item.score - ask.score) > _SAME:
+            item.score = ask.score
+            moved.append(item)
+    QueueItem.objects.bulk_update(moved, ["score"], batch_size=500)
+    return changed + len(moved) + _open(items)
 
 
 def _failure(image: Image) -> dict[str, Any]:
@@ -115,13 +98,15 @@ def _failure(image: Image) -> dict[str, Any]:
 
 
 def _open_at_random(images: Iterable[Image]) -> int:
-    """Items before any model: by lot, the cultures taking turns so that all are seen early."""
-    seen: Counter[str] = Counter()
+    """Items before any model: by lot, cultures and batches taking turns so that all are seen
+    early.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
     items = []
-    for image in sorted(images, key=_draw):
-        turn = seen[image.culture]
-        seen[image.culture] += 1
-        score = 1 / (1 + turn + _draw(image))
+    for image in sorted(images, key=draw_lot):
+        turn = seen[image.culture, image.batch]
+        seen[image.culture, image.batch] += 1
+        score = 1 / (1 + turn + draw_lot(image))
         items.append(QueueItem(image=image, score=score, reasons=[NO_MODEL]))
     return _open(items)
 
@@ -160,6 +145,9 @@ def _lease(dataset: Dataset, annotator: User, draw: Callable[[], float]) -> Queu
     held = reads.lease_of(dataset, annotator, timezone.now())
     if held is not None:
         return _renewed(held, dataset, annotator)
+    check = check_open(dataset=dataset, annotator=annotator, draw=draw)
+    if check is not None:
+        return check
     measuring_first = draw() < MEASURING_SHARE
     for measuring in (measuring_first, not measuring_first):
         kind = reads.is_measuring() if measuring else ~reads.is_measuring()
@@ -210,6 +198,15 @@ def queue_release(*, item: QueueItem, annotator: User) -> None:
 
     The same request may so be repeated. ``Conflict`` when it is closed or another's.
     """
+    if item.kind != Kind.ASK:  # nobody else is to be asked
+        _hold(
+            item,
+            annotator,
+            closed_at=timezone.now(),
+            outcome=Outcome.STALE,
+            leased_until=None,
+        )
+        return
     free = QueueItem.objects.filter(pk=item.pk, annotator=None, closed_at__isnull=True)
     if not free.exists():
         _hold(item, annotator, annotator=None, leased_until=None)
@@ -240,7 +237,7 @@ def queue_skip(*, item: QueueItem, annotator: User, reason: str) -> None:
 
 def queue_item_close(*, image: Image, outcome: str) -> None:
     """Close the image's open item, whoever holds it."""
-    QueueItem.objects.filter(image=image, closed_at__isnull=True).update(
+    QueueItem.objects.filter(image=image, closed_at__isnull=True, kind=Kind.ASK).update(
         closed_at=timezone.now(), outcome=outcome, leased_until=None
     )
 

@@ -208,7 +208,9 @@ def _given_back_on_interrupt(image: Image) -> Iterator[None]:
 
 def _predict(predictor: Predictor, rule: FusionRule, image: Image) -> Predict:
     on_window = partial(_between_windows, image)
-    return partial(predictor.predict, rule=rule, on_window=on_window)
+    # The name of a single-type culture's file tells the type: nobody is to be asked for it.
+    known = image.culture_type_id is not None
+    return partial(predictor.predict, rule=rule, on_window=on_window, type_known=known)
 
 
 def _between_windows(image: Image) -> None:

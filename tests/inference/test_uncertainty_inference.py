@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import unittest
 
+import numpy as np
+
+from inference.doubt import MASK, TYPE, USUAL, DoubtRule
 from inference.uncertainty import (
+    Look,
     Sight,
     cell_terms,
-    combined,
+    disagreement,
     existence_score,
     image_uncertainty,
     reasons,
 )
+
+NONE = dict.fromkeys((*MASK, *TYPE), 0.0)
 
 
 def sight(segmenter=0.9, detector=0.9, iou=0.9, probabilities=(1.0, 0.0), committee=True):
@@ -24,7 +30,7 @@ class CellTests(unittest.TestCase):
         self.assertLess(terms["existence"], 0.05)
         self.assertAlmostEqual(terms["border"], 0.1)
         self.assertEqual(terms["type"], 0.0)
-        self.assertLess(combined(terms), 0.15)
+        self.assertLess(USUAL.wrong(terms), 0.1)
 
     def test_a_cell_one_model_alone_sees_is_doubtful(self):
         for alone in (sight(detector=None, iou=None), sight(segmenter=None, iou=None)):
@@ -41,17 +47,62 @@ class CellTests(unittest.TestCase):
         self.assertAlmostEqual(cell_terms(sight(probabilities=(1 / 3,) * 3))["type"], 1.0)
         self.assertEqual(cell_terms(sight(probabilities=(1.0,)))["type"], 0.0)
 
-    def test_every_term_raises_the_whole_and_the_whole_stays_below_one(self):
-        none = {"existence": 0.0, "border": 0.0, "type": 0.0}
-        self.assertEqual(combined(none), 0.0)
-        for name in none:
-            self.assertGreater(combined({**none, name: 0.5}), 0.3)
-        self.assertLess(combined(dict.fromkeys(none, 1.0)), 1.0)
+    def test_every_term_raises_the_chance_of_an_error_and_only_all_together_make_it_sure(self):
+        least = USUAL.wrong(NONE)
+        self.assertLess(least, 0.02)
+        for name in NONE:
+            self.assertGreater(USUAL.wrong({**NONE, name: 1.0}), 1.2 * least, name)
+        worst = USUAL.wrong(dict.fromkeys(NONE, 1.0))
+        self.assertGreater(worst, 0.99)
+        self.assertLess(worst, 1.0)
+
+    def test_what_the_networks_say_of_the_mask_is_kept_apart(self):
+        look = Look(inside=0.7, flow_error=0.2, sharpness=0.6, views=0.4)
+        terms = cell_terms(sight(probabilities=(0.6, 0.4)), 0.9, look)
+        expected = {
+            "existence": 0.2,
+            "alone": 0.0,
+            "inside": 0.3,
+            "border": 0.1,
+            "flow": 0.2,
+            "edge": 0.4,
+            "margin": 0.8,
+            "views": 0.4,
+        }
+        for name, value in expected.items():
+            self.assertAlmostEqual(terms[name], value, msg=name)
+
+    def test_a_type_that_the_file_name_tells_is_not_in_doubt(self):
+        tie = sight(probabilities=(0.5, 0.5))
+        asked, known = (cell_terms(tie, 0.99, type_known=known) for known in (False, True))
+        self.assertGreater(USUAL.wrong(asked), 3 * USUAL.wrong(known))
+        self.assertEqual([known[name] for name in TYPE], [0.0] * 3)
+
+    def test_a_wrong_mask_or_a_wrong_type_makes_a_wrong_cell(self):
+        flat = {"offset": 0.0}
+        rule = DoubtRule(mask=flat, type=flat)
+        self.assertAlmostEqual(rule.wrong({**NONE, "type": 0.1}), 0.75)
+        self.assertAlmostEqual(rule.wrong(NONE), 0.5)
+        self.assertEqual(DoubtRule.from_dict(rule.to_dict()), rule)
+
+    def test_views_that_agree_on_a_tie_disagree_on_nothing(self):
+        alike = np.full((1, 4, 2), 0.5)
+        split = np.array([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])
+        np.testing.assert_allclose(disagreement(np.concatenate([alike, split])), [0, 1], atol=1e-9)
+        self.assertEqual(disagreement(np.zeros((3, 4, 0))).tolist(), [0, 0, 0])
 
 
 class ImageTests(unittest.TestCase):
-    def test_few_hopeless_cells_count_more_than_a_general_haze(self):
-        self.assertGreater(image_uncertainty([1.0, 0.0, 0.0, 0.0]), image_uncertainty([0.25] * 4))
+    def test_an_image_is_as_uncertain_as_the_share_of_it_that_is_likely_wrong(self):
+        self.assertAlmostEqual(image_uncertainty([0.5, 0.1, 0.0]), 0.2)
+        self.assertAlmostEqual(image_uncertainty([0.0, 0.0, 0.0], missed=1.0), 0.25)
+        self.assertAlmostEqual(image_uncertainty([], missed=2.0), 1.0)
+
+    def test_cells_that_seem_to_be_missing_are_told(self):
+        told = reasons([NONE] * 3, ["both"] * 3, True, missed=2.2)
+        self.assertEqual(told[0]["text"], "about 2 cells may be missing")
+        self.assertEqual(reasons([NONE] * 3, ["both"] * 3, True, missed=0.3), [])
+        self.assertEqual(reasons([], [], True, missed=1.0)[0]["code"], "missed")
 
     def test_an_image_in_which_nothing_was_found_is_uncertain_and_says_so(self):
         self.assertGreater(image_uncertainty([]), 0.5)

@@ -1,0 +1,191 @@
+"""Measuring annotators: gold images, whose truth is known, and their own images again.
+
+Whoever is measured is not told: such an item looks like any other, and the image's revisions stay
+hidden while it is held. What is handed in becomes a ``Check``, never a revision.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from annotator import storage
+from annotator.exceptions import Conflict, NotHere
+from annotator.models import (
+    Check,
+    Dataset,
+    Image,
+    Kind,
+    Outcome,
+    Prediction,
+    QueueItem,
+    Revision,
+    Split,
+)
+from annotator.selectors.predictions import newest_prediction
+from annotator.services.asking import MEASURING
+from training.metrics import average_precision, count_error, match, panoptic_quality
+
+_REST = timedelta(hours=12)  # before anybody is shown an own image again
+
+Labels = NDArray[Any]
+
+
+def check_open(
+    *,
+    dataset: Dataset,
+    annotator: User,
+    draw: Callable[[], float] = random.random,
+) -> QueueItem | None:
+    """Lease a gold or repeated image to ``annotator`` when its turn has come; else None.
+
+    ``draw`` gives a number in [0, 1): one ask in ``dataset.gold_every`` is a gold image, one in
+    ``repeat_every`` the person's own.
+    """
+    lot = draw()
+    gold = 1 / dataset.gold_every if dataset.gold_every else 0.0
+    repeat = 1 / dataset.repeat_every if dataset.repeat_every else 0.0
+    if lot < gold:
+        return _lease(_gold_images(dataset, annotator), Kind.GOLD, annotator)
+    if lot < gold + repeat:
+        return _lease(_own_images(dataset, annotator), Kind.REPEAT, annotator)
+    return None
+
+
+def _unasked(dataset: Dataset, annotator: User) -> QuerySet[Image]:
+    """Predicted images by which ``annotator`` was not measured yet and that nobody holds."""
+    items = QueueItem.objects.filter(image=OuterRef("pk"))
+    checked = items.filter(annotator=annotator).exclude(kind=Kind.ASK)
+    held = items.filter(closed_at__isnull=True, leased_until__gt=timezone.now())
+    predicted = Prediction.objects.filter(image=OuterRef("pk"))
+    return Image.objects.filter(
+        ~Exists(checked), ~Exists(held), Exists(predicted), dataset=dataset
+    ).order_by("?")
+
+
+def _gold_images(dataset: Dataset, annotator: User) -> QuerySet[Image]:
+    """Gold ones, wholly annotated, and not by ``annotator``: who made the truth knows it."""
+    own = Revision.objects.filter(image=OuterRef("pk"), author=annotator)
+    whole = Revision.objects.filter(image=OuterRef("pk"), complete_regions__isnull=True)
+    return _unasked(dataset, annotator).filter(Exists(whole), ~Exists(own), gold=True)
+
+
+def _own_images(dataset: Dataset, annotator: User) -> QuerySet[Image]:
+    """Those that ``annotator`` annotated a while ago."""
+    own = Revision.objects.filter(
+        image=OuterRef("pk"),
+        author=annotator,
+        complete_regions__isnull=True,
+        created_at__lt=timezone.now() - _REST,
+    ).exclude(source="import")
+    return _unasked(dataset, annotator).filter(Exists(own))
+
+
+def _lease(images: QuerySet[Image], kind: str, annotator: User) -> QueueItem | None:
+    image = images.select_related("dataset").first()
+    if image is None:
+        return None
+    prediction = newest_prediction(image)
+    reasons = [MEASURING]
+    if image.split == Split.TRAIN and prediction is not None and prediction.reasons:
+        reasons = prediction.reasons
+    try:
+        with transaction.atomic():
+            return QueueItem.objects.create(
+                image=image,
+                prediction=prediction,
+                kind=kind,
+                score=0.0,
+                reasons=reasons,
+                annotator=annotator,
+                leased_until=_until(image.dataset),
+            )
+    except IntegrityError:  # another tab's ask was faster
+        return None
+
+
+def _until(dataset: Dataset) -> datetime:
+    return timezone.now() + timedelta(minutes=dataset.lease_minutes)
+
+
+def check_submit(
+    *,
+    item: QueueItem,
+    annotator: User,
+    labels: Labels,
+    types: Mapping[int, str | None],
+    seconds: float | None = None,
+) -> Check:
+    """Measure what ``annotator`` handed in for ``item`` and close it.
+
+    The same submission sent again gives the same answer. Raises ``Conflict`` when the item is not
+    the annotator's any more, and ``NotHere`` when what it is measured by was deleted.
+    """
+    known = Check.objects.filter(item=item, annotator=annotator).first()
+    if known is not None:
+        return known
+    reference = _reference(item, annotator)
+    figures = agreement(labels, types, storage.labels_get(reference.labels_key), _types(reference))
+    key = storage.labels_put(labels)
+    with transaction.atomic():
+        mine = QueueItem.objects.filter(pk=item.pk, annotator=annotator, closed_at__isnull=True)
+        closed = mine.update(closed_at=timezone.now(), outcome=Outcome.SUBMITTED, leased_until=None)
+        if closed != 1:
+            raise Conflict(f"You do not hold {item.image.name} any more; ask for the next image.")
+        return Check.objects.create(
+            item=item,
+            annotator=annotator,
+            reference=reference,
+            labels_key=key,
+            types={str(label): name for label, name in types.items() if name},
+            figures=figures,
+            seconds_spent=seconds,
+        )
+
+
+def _reference(item: QueueItem, annotator: User) -> Revision:
+    """The truth of a gold image: its head. Of a repeated one: the person's last answer."""
+    found = item.image.revisions.filter(complete_regions__isnull=True)
+    if item.kind == Kind.REPEAT:
+        found = found.filter(author=annotator)
+    reference = found.order_by("-number").first()
+    if reference is None:
+        raise NotHere(f"What {item.image.name} is measured by was deleted; ask for the next image.")
+    return reference
+
+
+def _types(revision: Revision) -> dict[int, str]:
+    typed = revision.cells.filter(type__isnull=False)
+    return dict(typed.values_list("label", "type__name"))
+
+
+def agreement(
+    labels: Labels, types: Mapping[int, str | None], known: Labels, known_types: Mapping[int, str]
+) -> dict[str, float | int | None]:
+    """{"cells", "ap50", "pq", "count_error", "type_agreement"} of an answer beside what is known.
+
+    ``type_agreement``: share of the cells that both have and that are typed in both; None without.
+    """
+    known, labels = known.astype(np.int64), labels.astype(np.int64)
+    matching = match(known, labels)
+    pairs = [
+        (known_types[cell], types[other])
+        for cell, other in zip(matching.true.tolist(), matching.predicted.tolist(), strict=True)
+        if known_types.get(cell) and types.get(other)
+    ]
+    return {
+        "cells": int(matching.true.size + matching.missed.size),
+        "ap50": float(average_precision([known], [labels], [0.5])[0, 0]),
+        "pq": panoptic_quality(known, labels),
+        "count_error": count_error(known, labels),
+        "type_agreement": sum(a == b for a, b in pairs) / len(pairs) if pairs else None,
+    }
