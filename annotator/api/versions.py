@@ -41,6 +41,21 @@ class SharesOutput(serializers.Serializer[Any]):
     detector = serializers.FloatField()
 
 
+class DoubtFiguresOutput(serializers.Serializer[Any]):
+    """How well doubt predicts which fused cells are wrong: area under the ROC curve, also of each
+    term alone; the share of wrong ones (``risk``) among the surest (``coverage``), and its mean.
+    """
+
+    cells = serializers.IntegerField()
+    wrong = serializers.IntegerField()
+    expected = serializers.FloatField(help_text="wrong cells, by the sum of their chances")
+    auroc = serializers.FloatField(allow_null=True)
+    aurc = serializers.FloatField(allow_null=True)
+    coverage = serializers.ListField(child=serializers.FloatField())
+    risk = serializers.ListField(child=serializers.FloatField())
+    terms = serializers.DictField(child=serializers.FloatField(allow_null=True))
+
+
 class FusionFiguresOutput(serializers.Serializer[Any]):
     """Measured on ``images`` of ``split``: mean AP, and cells missed and too many per true cell;
     expected calibration errors of the chance that a cell is there and of its type.
@@ -53,6 +68,7 @@ class FusionFiguresOutput(serializers.Serializer[Any]):
     extra = SharesOutput()
     existence_error = serializers.FloatField(allow_null=True)
     type_error = serializers.FloatField(allow_null=True)
+    doubt = DoubtFiguresOutput(required=False, help_text="absent from fits of older releases")
 
 
 class FusionOutput(serializers.Serializer[Fusion]):

@@ -40,6 +40,18 @@ _REST = timedelta(hours=12)  # before anybody is shown an own image again
 Labels = NDArray[Any]
 
 
+def gold_set(*, image: Image, gold: bool) -> Image:
+    """Make ``image`` a gold one, or no longer. ``Conflict`` unless its head is complete."""
+    head = image.revisions.order_by("-number").first()
+    if gold and (head is None or head.complete_regions is not None):
+        raise Conflict(
+            f"{image.name} cannot measure annotators: annotate it as a whole first, with care."
+        )
+    image.gold = gold
+    image.save(update_fields=["gold"])
+    return image
+
+
 def check_open(
     *,
     dataset: Dataset,

@@ -110,6 +110,9 @@ export type ModelVersion = But<Said["VersionOutput"], { evaluations: Evaluation[
 
 export type Fusion = Said["FusionOutput"];
 
+export type GoldImage = Said["GoldOutput"];
+export type Agreement = Said["AgreementOutput"];
+
 export type Composition = Said["CompositionOutput"];
 export type CurvePoint = Said["PointOutput"];
 

@@ -19,7 +19,7 @@ export function percent(share: number): string {
 /** Why a cell is uncertain, strongest first; empty when nothing stands out. */
 export function doubts(evidence: Evidence): string[] {
   const found: { weight: number; text: string }[] = [];
-  const { existence = 0, border = 0, type = 0 } = evidence.terms;
+  const { existence = 0, border = 0, type = 0, flow = 0 } = evidence.terms;
   if (evidence.seenBy === "detector" || evidence.seenBy === "segmenter") {
     found.push({
       weight: Math.max(existence, NOTABLE),
@@ -29,6 +29,7 @@ export function doubts(evidence: Evidence): string[] {
     found.push({ weight: existence, text: `may not be a cell (score ${percent(evidence.score)})` });
   }
   if (border >= NOTABLE) found.push({ weight: border, text: "the models disagree on the border" });
+  if (flow >= NOTABLE) found.push({ weight: flow, text: "its outline does not fit what was seen" });
   if (type >= NOTABLE) found.push({ weight: type, text: typeDoubt(evidence.probabilities) });
   return found.sort((a, b) => b.weight - a.weight).map(({ text }) => text);
 }
