@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--share", type=float, default=0.18, help="of cellpose's time, for ours")
+    parser.add_argument("--share", type=float, default=0.11, help="of cellpose's time, for ours")
     parser.add_argument("--judged", type=int, default=50, help="test images")
     parser.add_argument("--detector-epochs", type=int, default=10)
     given = parser.parse_args()

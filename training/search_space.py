@@ -46,7 +46,7 @@ SPACES: dict[str, Space] = {
         **_BOTH,
         "ema": Range(0.9, 0.999),
         "clip": Range(0.1, 10.0, log=True),
-        "batch_size": Choice((4, 8, 16)),
+        "batch_size": Choice((2, 4, 8)),
         "crop": Range(160, 288, step=32),
         "scale_low": Range(0.5, 1.0),
         "scale_high": Range(1.0, 2.0),

@@ -27,7 +27,7 @@ class RoomTest(unittest.TestCase):
         self.limits(max="2000000000\n")
         self.assertEqual(room.machine_memory_mb(), 2000)
         config = TrainConfig.for_family("segmenter", {"batch_size": 64})
-        with self.assertRaisesRegex(TrainingError, r"needs about 20 GB .* has 2 GB: lower batch"):
+        with self.assertRaisesRegex(TrainingError, r"needs about 11 GB .* has 2 GB: lower batch"):
             room.check_memory(config)
         room.check_memory(TrainConfig.for_family("segmenter", {"batch_size": 2}))
 
