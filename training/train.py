@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from training.parallel import Share, device_of, leading, team_size
 from training.room import check_memory
 
 __all__ = ["EpochReport", "TrainResult", "train"]
+
+# That make weights what they are: a training made again with others may differ.
+_PACKAGES = ("torch", "torchvision", "cellpose", "numpy", "numba", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def described(
         config=asdict(config),
         devices=share.of,  # that really shared each batch
     )
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "cellpose")}
-    return replace(
-        meta, lineage=lineage, versions={"python": platform.python_version(), **versions}
-    )
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return replace(meta, lineage=lineage, versions=versions)
