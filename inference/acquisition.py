@@ -17,6 +17,7 @@ Scores = NDArray[np.float64]
 
 GREEDY = 200  # candidates chosen one after the other; the rest follow by their own score
 ALIKE = 0.05  # of the median distance of candidates: nearer ones are near-duplicates
+_NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
 _MIXED_SHARE = 0.5  # of what is asked, from mixed cultures, where there are both
 
 
@@ -168,12 +169,15 @@ def _doubt(candidate: Candidate) -> float:
 
 
 def _features(candidates: Candidates) -> NDArray[np.float32] | None:
-    """(n, d), columns of equal spread; None unless all have features of one size."""
+    """(n, d), columns of like spread; None unless all have features of one size."""
     looks = [each.features for each in candidates if each.features is not None]
     if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
         return None
     table = np.stack(looks).astype(np.float32)
-    return (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-6)
+    spread = table.std(axis=0)
+    # What hardly varies is noise, and would count as much as what does.
+    floor = max(_NOISE * float(spread.max(initial=0)), 1e-6)
+    return (table - table.mean(axis=0)) / np.maximum(spread, floor)
 
 
 def _farthest(candidates: Candidates, weight: Scores) -> list[int]:

@@ -87,5 +87,5 @@ def folder_mb(folder: Path) -> float:
     total = 0
     for file in folder.rglob("*"):
         with suppress(OSError):  # removed meanwhile
-            total += file.lstat().st_size
+            total += file.lstat().st_size if file.is_file() else 0
     return total / 1e6

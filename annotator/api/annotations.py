@@ -228,15 +228,20 @@ def annotation_body(revision: Revision | None) -> dict[str, Any]:
     }
 
 
-def written_response(request: Request, revision: Revision, **beside: Any) -> Response:
+def written_response(
+    request: Request, revision: Revision, cells: list[Any] | None = None, **beside: Any
+) -> Response:
     """The answer to a write: the revision, or ``{"annotation": revision, **beside}``.
 
-    Without the cells, which the writer knows, where ``Prefer: return=minimal`` says so.
+    ``cells`` where the revision has no rows. Without the cells, which the writer knows, where
+    ``Prefer: return=minimal`` says so.
     """
     headers = {"ETag": etag(revision.number)}
     if _wants_minimal(request):
         body = revision_body(revision)
         headers["Preference-Applied"] = "return=minimal"
+    elif cells is not None:
+        body = revision_body(revision) | {"cells": cells}
     else:
         body = annotation_body(revision)
     return Response({"annotation": body, **beside} if beside else body, 201, headers=headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -44,6 +44,7 @@ from annotator.services.queue import (
     queue_release,
     queue_skip,
 )
+from inference.labels import cell_geometry
 
 
 class QueueItemOutput(serializers.Serializer[QueueItem]):
@@ -258,7 +259,24 @@ class QueueSubmit(LimitedUploads, APIView):
             complete_regions=sent.details.complete_regions,
             created_at=timezone.now(),
         )
-        return written_response(request, revision, item=item_bodies([item])[0])
+        cells = _told_cells(sent, types)
+        return written_response(request, revision, cells, item=item_bodies([item])[0])
+
+
+def _told_cells(sent: Submission, types: Mapping[int, str | None]) -> list[dict[str, Any]]:
+    """The cells of a submission as a revision's would be told."""
+    geometry = cell_geometry(sent.labels)
+    return [
+        {
+            "label": label,
+            "type": types[label],
+            "type_source": "human" if types[label] else "",
+            "bbox": geometry.boxes[row].tolist(),
+            "area": int(geometry.areas[row]),
+            "centroid": geometry.centroids[row].round(2).tolist(),
+        }
+        for row, label in enumerate(geometry.labels.tolist())
+    ]
 
 
 def _submitted_by(item: QueueItem, user: User) -> bool:

@@ -89,13 +89,13 @@ class RegionTest(TestCase):
             split="train",
         )
         self.image = Image.objects.get(pk=image.pk)
-        self.labels = square_labels(400, (400, 400), 14)
+        self.labels = square_labels(625, (400, 400), 14)
         self.prediction = make_prediction(self.image, labels=self.labels, diameter=14.0)
         self.cells(bad=lambda x, y: x > 250 and y > 250)
 
     def cells(self, bad: Any) -> None:
         rows = []
-        for label in range(1, 401):
+        for label in range(1, 626):
             y, x = (int(v) for v in np.argwhere(self.labels == label).mean(axis=0))
             box = [x - 7, y - 7, x + 7, y + 7]
             wrong = 0.8 if bad(x, y) else 0.01
