@@ -18,6 +18,7 @@ _STORED = np.dtype("<f2")
 _FAR = 65504.0  # the largest float16
 
 Vectors = NDArray[np.float32]
+Raw = bytes | memoryview  # as one database or another gives it
 
 
 def pack(vectors: NDArray[np.floating]) -> list[bytes]:
@@ -26,12 +27,12 @@ def pack(vectors: NDArray[np.floating]) -> list[bytes]:
     return [row.tobytes() for row in rows]
 
 
-def unpack(raw: bytes) -> Vectors:
+def unpack(raw: Raw) -> Vectors:
     """What ``pack`` made of a row: (d,)."""
     return np.frombuffer(raw, _STORED).astype(np.float32)
 
 
-def unpack_many(raw: Sequence[bytes]) -> Vectors:
+def unpack_many(raw: Sequence[Raw]) -> Vectors:
     """(n, d) of rows that ``pack`` made, all of one size; (0, ``SIZE``) of none.
 
     Raises ``ValueError`` when they differ in size.

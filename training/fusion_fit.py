@@ -68,7 +68,8 @@ def fit_rule(
     the cells that both draw, also where one of them draws too badly to have found it. Raises
     ``Cancelled`` when ``should_stop``, asked before each image, says so.
     """
-    looked, kept = [], []
+    looked: list[_Looked] = []
+    kept: list[_Seen] = []
     for seen in _looks(predictor, images, should_stop):
         if seen.detections is not None:
             looked.append(_look(seen.image, drawings(seen.segmentation, seen.detections)))

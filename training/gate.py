@@ -92,7 +92,8 @@ def _compared(figure: _Figure, candidate: Measured, current: Measured) -> _Verdi
         return _Verdict(words, new < old - SLACK)
     if len(rows) < FEWEST:
         return _Verdict(words, new < old - MOST)
-    low, high = bootstrap_interval(*(_ratio(each, figure) for each in zip(*rows, strict=True)))
+    new_rows, old_rows = zip(*rows, strict=True)
+    low, high = bootstrap_interval(_ratio(new_rows, figure), _ratio(old_rows, figure))
     words += f" (by resampling images {low:+.3f} to {high:+.3f})"
     return _Verdict(words, high < 0 or new < old - MOST)
 

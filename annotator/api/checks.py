@@ -70,7 +70,7 @@ class GoldImages(APIView):
     def get(self, request: Request, pk: int) -> Response:
         """For managers: annotators are not to know them."""
         dataset = dataset_for(request.user, pk, Role.MANAGER)
-        return Response(GoldOutput(gold_images(dataset), many=True).data)
+        return Response([GoldOutput(image).data for image in gold_images(dataset)])
 
 
 class Agreement(APIView):

@@ -18,7 +18,7 @@ def effort_of(dataset: Dataset) -> Effort:
         image__dataset=dataset, seconds_spent__gt=0, complete_regions__isnull=True
     ).order_by("-id")
     rows = timed.values_list("cell_count", "corrected_cells", "seconds_spent")[:_LATEST]
-    return fit_effort(list(rows))
+    return fit_effort([(cells, changed, seconds or 0.0) for cells, changed, seconds in rows])
 
 
 def heads(image_ids: Iterable[int]) -> QuerySet[Revision]:
@@ -30,4 +30,5 @@ def heads(image_ids: Iterable[int]) -> QuerySet[Revision]:
 def complete_regions(image_ids: Iterable[int]) -> dict[int, list[list[int]]]:
     """The regions that are complete, by image; of images whose head is complete in parts."""
     partial = heads(image_ids).filter(complete_regions__isnull=False)
-    return dict(partial.values_list("image", "complete_regions"))
+    rows = partial.values_list("image", "complete_regions")
+    return {image: regions or [] for image, regions in rows}
