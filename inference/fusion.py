@@ -1,10 +1,10 @@
 """Two models' instances → one typed label image, and how far the two agree on each cell.
 
 Instances are matched by IoU. Cells on which both agree have the mask of the model that draws the
-better borders; what one alone sees stays or goes by its calibrated chance, and where one draws a
-cell and the other two, the more probable drawing is taken (``Drawings.chosen``). A cell that
-overlaps others a little gets the pixels no other cell holds. Types come from the detector's type
-head on the final instances.
+better borders, or the likelier of the two; what one alone sees stays or goes by its calibrated
+chance, and where one draws a cell and the other two, the more probable drawing is taken
+(``Drawings.chosen``). A cell that overlaps others a little gets the pixels no other cell holds. Types
+come from the detector's type head on the final instances.
 """
 
 from __future__ import annotations

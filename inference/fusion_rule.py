@@ -18,6 +18,7 @@ from inference.doubt import USUAL, DoubtRule
 from inference.uncertainty import Sight, existence_score
 
 BOTH, SEGMENTER, DETECTOR = "both", "segmenter", "detector"
+LIKELIER = "likelier"  # whose drawing has the higher chance, cell by cell
 FREE = 0.6  # share of the smaller of two drawings that must be free of the other, or they clash
 SURE = 0.5  # detector's score from which a detection counts as a cell where no rule was fitted
 _CLIP = 1e-4  # scores are this far from 0 and 1 at least
@@ -63,7 +64,8 @@ def logit(score: Any) -> Any:
 class FusionRule:
     """How a segmenter's and a detector's drawings become one label image.
 
-    ``borders`` names the model whose masks are taken for cells on which both agree; ``least`` is
+    ``borders`` names the model whose masks are taken for cells on which both agree, or says that
+    the likelier of the two drawings is; ``least`` is
     the chance from which a drawing pays; the curves make chances of what both models say of a
     segmenter's and of a detector's drawing, None where no drawing of validation images was judged.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inference.detector import Detections
 from inference.drawings import Drawings, drawings
 from inference.fusion import Fused, fuse
-from inference.fusion_rule import DETECTOR, SEGMENTER, SURE, Curve, FusionRule, evidence
+from inference.fusion_rule import DETECTOR, LIKELIER, SEGMENTER, SURE, Curve, FusionRule, evidence
 from inference.labels import cell_ids, iou_pairs
 from inference.predictor import Predictor
 from inference.segmenter import Segmentation
@@ -30,11 +30,9 @@ from training.metrics import Matching, TypedCells, calibration_error, match
 
 FEWEST = 10  # cells both models draw below which it is not asked whose borders are better
 HIT = 0.5  # IoU with a true cell from which it is found
-_ROUNDS = 20
+_STEP = 0.02  # of the chances tried, from …
+_LOWEST, _HIGHEST = 0.25, 0.61  # lower ones follow single cells of the few images there are
 _DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
-_STEP = 0.02  # of chance, in which the least one is lowered
-_FLOOR = 0.1  # chance under which nothing is a cell
-_CLEARLY = 0.01  # of the true cells that are to be missed less
 # What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
 # outweigh it. Between the curves of pairs that were trained on synthetic images for one to four
 # minutes: the better the segmenter, the less a cell is worth that the detector alone sees.
@@ -61,12 +59,12 @@ class _Looked:
 def fit_rule(
     predictor: Predictor, images: Sequence[SnapshotImage], should_stop: Stop = None
 ) -> FusionRule:
-    """The rule under which the fused cells of ``images`` have a high AP at IoU 0.5, over all of
-    them together, and clearly fewer are missed than by either model (``_with_least``).
+    """The rule under which few of the fused cells of ``images`` are wrong and few are missed.
 
-    Borders are those of the model whose masks have the higher mean IoU with the true cells, over
-    the cells that both draw, also where one of them draws too badly to have found it. Raises
-    ``Cancelled`` when ``should_stop``, asked before each image, says so.
+    Borders are the segmenter's, the detector's or those of the likelier drawing, and a drawing
+    stays from some chance on: of all such rules the one with the highest sum of AP at IoU 0.5
+    (mean over images) and recall (``_best_rule``). Raises ``Cancelled`` when ``should_stop``, asked
+    before each image, says so.
     """
     looked: list[_Looked] = []
     kept: list[_Seen] = []
@@ -75,10 +73,8 @@ def fit_rule(
             looked.append(_look(seen.image, drawings(seen.segmentation, seen.detections)))
             if len(kept) < _DOUBTED:
                 kept.append(seen)
-    gains = [gain for look in looked for gain in look.gain]
-    better = DETECTOR if len(gains) >= FEWEST and np.mean(gains) > 0 else SEGMENTER
     segmenter, detector = (_curve_of(looked, model) for model in (SEGMENTER, DETECTOR))
-    rule = _with_least(FusionRule(better, 0.5, segmenter, detector), looked)
+    rule = _best_rule(FusionRule(SEGMENTER, 0.5, segmenter, detector), looked)
     doubts = [_doubted(predictor, rule, seen) for seen in kept]
     return replace(rule, doubt=fit_doubt(doubts))
 
@@ -223,39 +219,63 @@ def fit_curve(seen: NDArray[np.floating], real: Flags, usual: Curve) -> Curve:
     return Curve(*fit_logistic(seen, real, np.array(astuple(usual))).tolist())
 
 
-def _with_least(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
-    """``rule`` with the chance from which a drawing stays: AP is high, and clearly fewer cells are
-    missed than by the better of the models alone.
+def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
+    """``rule`` with the borders and the least chance that suit ``looked`` best.
 
-    A cell of chance p adds p to the hits and 1 − p to hits, misses and extras together, so it
-    pays from p / (1 − p) ≥ AP on; repeated until AP stands still (Dinkelbach, 1967). From there
-    it is lowered until clearly fewer are missed, for at most half of what was gained in AP: a
-    missed cell takes a person longer than one too many.
+    AP alone is won by leaving doubtful cells out, and a missed cell takes a person longer than one
+    too many: recall counts as much as AP, but at most half of what fusing gains in AP is given for
+    it. What counts the same has the borders of the model with the higher mean IoU, and the chance
+    that pays by arithmetic: a cell of chance p adds p to the hits and 1 − p to hits, misses and
+    extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
     """
-    # Only the least chance moves from here on.
-    chances = [[rule.chance(sight) for sight in look.both.sights] for look in looked]
-    for _ in range(_ROUNDS):
-        ap = _fused(rule, looked, chances).ap
-        if ap == 0:  # nothing true was found: it would keep everything
-            break
-        least = ap / (1 + ap)
-        if abs(least - rule.least) < 1e-6:
-            break
-        rule = replace(rule, least=least)
-    alone = [_alone(model, looked) for model in (SEGMENTER, DETECTOR)]
-    best = _fused(rule, looked, chances)
-    enough = max(each.hits for each in alone) + max(1, round(_CLEARLY * best.true))
-    least_ap = (best.ap + max(each.ap for each in alone)) / 2
-    hits = best.hits
-    for least in np.arange(rule.least, _FLOOR, -_STEP).tolist():
-        lower = replace(rule, least=least)
-        found = _fused(lower, looked, chances)
-        if hits >= enough or found.ap < least_ap:
-            break
-        # A lower chance that finds nothing more would only cost AP.
-        if found.hits > hits:
-            rule, hits = lower, found.hits
-    return rule
+    usual = _usual_borders(looked)
+    borders = (SEGMENTER, DETECTOR, LIKELIER) if _agreed(looked) >= FEWEST else (usual,)
+    tried = []
+    for model in borders:
+        drawn = replace(rule, borders=model)
+        # Only the least chance moves from here on.
+        chances = [[drawn.chance(sight) for sight in look.both.sights] for look in looked]
+        for least in np.arange(_LOWEST, _HIGHEST, _STEP).tolist():
+            each = replace(drawn, least=round(least, 4))
+            tried.append((each, _Figures.of(_fused(each, looked, chances))))
+    top = max(figures.ap for _, figures in tried)
+    alone = max(_Figures.of(_alone(model, looked)).ap for model in (SEGMENTER, DETECTOR))
+    enough = top - max(0.0, top - alone) / 2
+    pays = top / (1 + top) if top else 0.5
+
+    def worth(each: tuple[FusionRule, _Figures]) -> tuple[float, bool, float]:
+        found, figures = each
+        sum_ = round(figures.ap + figures.recall, 6)
+        return sum_, found.borders == usual, -abs(found.least - pays)
+
+    return max((each for each in tried if each[1].ap >= enough - 1e-9), key=worth)[0]
+
+
+def _agreed(looked: Sequence[_Looked]) -> int:
+    return sum(len(look.gain) for look in looked)
+
+
+def _usual_borders(looked: Sequence[_Looked]) -> str:
+    """The model whose masks have the higher mean IoU with the true cells, over the cells that both
+    draw, also where one of them draws too badly to have found it.
+    """
+    gains = [gain for look in looked for gain in look.gain]
+    return DETECTOR if len(gains) >= FEWEST and np.mean(gains) > 0 else SEGMENTER
+
+
+@dataclass(frozen=True)
+class _Figures:
+    ap: float  # mean over images
+    recall: float  # of all cells
+
+    @classmethod
+    def of(cls, counts: Sequence[_Count]) -> _Figures:
+        """Of images' counts."""
+        true = sum(count.true for count in counts)
+        hits = sum(count.hits for count in counts)
+        return cls(
+            float(np.mean([count.ap for count in counts] or [0.0])), hits / true if true else 1.0
+        )
 
 
 @dataclass(frozen=True)
@@ -266,20 +286,21 @@ class _Count:
 
     @property
     def ap(self) -> float:
-        return self.hits / max(1, self.true + self.kept - self.hits)
+        union = self.true + self.kept - self.hits
+        return self.hits / union if union else 1.0
 
 
 def _fused(
     rule: FusionRule,
     looked: Sequence[_Looked],
     chances: Sequence[Sequence[float] | None] | None = None,
-) -> _Count:
+) -> list[_Count]:
     known = chances if chances is not None else [None] * len(looked)
     picks = [look.both.chosen(rule, each) for look, each in zip(looked, known, strict=True)]
     return _count(looked, picks)
 
 
-def _alone(model: str, looked: Sequence[_Looked]) -> _Count:
+def _alone(model: str, looked: Sequence[_Looked]) -> list[_Count]:
     shown = [
         np.array(
             [
@@ -294,12 +315,15 @@ def _alone(model: str, looked: Sequence[_Looked]) -> _Count:
     return _count(looked, shown)
 
 
-def _count(looked: Sequence[_Looked], picks: Sequence[Flags]) -> _Count:
-    judged_ = [pick & look.judged for look, pick in zip(looked, picks, strict=True)]
-    # Two drawings of one true cell that do not exclude each other are one hit.
-    found = [np.unique(look.cell[pick]) for look, pick in zip(looked, judged_, strict=True)]
-    hits = sum(int((labels > 0).sum()) for labels in found)
-    return _Count(hits, sum(int(pick.sum()) for pick in judged_), sum(look.true for look in looked))
+def _count(looked: Sequence[_Looked], picks: Sequence[Flags]) -> list[_Count]:
+    """By image."""
+    found = []
+    for look, pick in zip(looked, picks, strict=True):
+        kept = pick & look.judged
+        # Two drawings of one true cell that do not exclude each other are one hit.
+        cells = np.unique(look.cell[kept])
+        found.append(_Count(int((cells > 0).sum()), int(kept.sum()), look.true))
+    return found
 
 
 def _error(pairs: Sequence[tuple[float, bool]]) -> float | None:

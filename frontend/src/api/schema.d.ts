@@ -75,6 +75,23 @@ export interface paths {
         patch: operations["datasets_partial_update"];
         trace?: never;
     };
+    "/api/v1/datasets/{id}/agreement/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description By annotator, for managers; the mean over repeats is what a person can reach. */
+        get: operations["datasets_agreement_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/composition/": {
         parameters: {
             query?: never;
@@ -118,6 +135,23 @@ export interface paths {
         };
         /** @description Newest first; all of them unless ``?open=`` asks for some. */
         get: operations["datasets_flags_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/gold/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description For managers: annotators are not to know them. */
+        get: operations["datasets_gold_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -457,6 +491,23 @@ export interface paths {
         put?: never;
         /** @description Ask the managers to look at it; the same open question twice is one flag. */
         post: operations["images_flags_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/gold/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** @description Make it one, or no longer. 409 unless its head revision is complete as a whole. */
+        put: operations["images_gold_update"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -915,6 +966,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One annotator: beside the truth of gold images, and beside the own earlier answers. */
+        AgreementOutput: {
+            annotator: string;
+            gold: components["schemas"]["FiguresOutput"];
+            repeat: components["schemas"]["FiguresOutput"];
+        };
         AnnotationInput: {
             /** Format: uri */
             labels: string;
@@ -990,6 +1047,11 @@ export interface components {
             retrain_after_cells: number;
             retrain_every_hours: number | null;
             auto_promote: boolean;
+            /**
+             * Format: double
+             * @description what a single type may lose of its F1 in a promotion, 0 … 1
+             */
+            type_margin: number;
             lease_minutes: number;
             /** Format: date-time */
             created_at: string;
@@ -1009,6 +1071,28 @@ export interface components {
             /** @default  */
             note: string;
             prediction?: number | null;
+        };
+        /**
+         * @description How well doubt predicts which fused cells are wrong: area under the ROC curve, also of each
+         *     term alone; the share of wrong ones (``risk``) among the surest (``coverage``), and its mean.
+         */
+        DoubtFiguresOutput: {
+            cells: number;
+            wrong: number;
+            /**
+             * Format: double
+             * @description wrong cells, by the sum of their chances
+             */
+            expected: number;
+            /** Format: double */
+            auroc: number | null;
+            /** Format: double */
+            aurc: number | null;
+            coverage: number[];
+            risk: number[];
+            terms: {
+                [key: string]: number | null;
+            };
         };
         /**
          * @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time.
@@ -1139,6 +1223,19 @@ export interface components {
          * @enum {string}
          */
         FamilyEnum: "segmenter" | "detector";
+        /** @description Means over ``images``; null where nothing could be compared. AP in cellpose's sense. */
+        FiguresOutput: {
+            images: number;
+            cells: number;
+            /** Format: double */
+            ap50: number | null;
+            /** Format: double */
+            pq: number | null;
+            /** Format: double */
+            type_agreement: number | null;
+            /** Format: double */
+            count_error: number | null;
+        };
         FlagInput: {
             /** @description what should be looked at */
             note: string;
@@ -1181,6 +1278,8 @@ export interface components {
             existence_error: number | null;
             /** Format: double */
             type_error: number | null;
+            /** @description absent from fits of older releases */
+            doubt?: components["schemas"]["DoubtFiguresOutput"];
         };
         /** @description How a detector is fused with a segmenter, fitted on ``images`` of the validation split. */
         FusionOutput: {
@@ -1195,6 +1294,15 @@ export interface components {
             figures: components["schemas"]["FusionFiguresOutput"];
             /** Format: date-time */
             created_at: string;
+        };
+        GoldInput: {
+            gold: boolean;
+        };
+        /** @description An image whose head revision is the truth that annotators are measured by. */
+        GoldOutput: {
+            id: number;
+            name: string;
+            gold: boolean;
         };
         ImageCountsOutput: {
             image: number;
@@ -1426,6 +1534,8 @@ export interface components {
             retrain_after_cells?: number;
             retrain_every_hours?: number | null;
             auto_promote?: boolean;
+            /** Format: double */
+            type_margin?: number;
             lease_minutes?: number;
             channels?: string[];
             types?: components["schemas"]["TypeInput"][];
@@ -2141,6 +2251,32 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    datasets_agreement_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgreementOutput"][];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     datasets_composition_retrieve: {
         parameters: {
             query?: {
@@ -2224,6 +2360,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaginatedFlagOutputList"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_gold_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldOutput"][];
                 };
             };
             400: components["responses"]["Failure"];
@@ -3037,6 +3199,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FlagOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_gold_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GoldInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldOutput"];
                 };
             };
             400: components["responses"]["Failure"];
