@@ -3,8 +3,8 @@
 Instances are matched by IoU. Cells on which both agree have the mask of the model that draws the
 better borders, or the likelier of the two; what one alone sees stays or goes by its calibrated
 chance, and where one draws a cell and the other two, the more probable drawing is taken
-(``Drawings.chosen``). A cell that overlaps others a little gets the pixels no other cell holds. Types
-come from the detector's type head on the final instances.
+(``Drawings.chosen``). A cell that overlaps others a little gets the pixels no other cell holds.
+Types come from the detector's type head on the final instances.
 """
 
 from __future__ import annotations
