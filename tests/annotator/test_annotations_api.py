@@ -261,5 +261,5 @@ class Annotations(TestCase):
     def test_reading_costs_the_same_whatever_the_number_of_cells(self) -> None:
         for count in (2, 24):
             make_revision(self.image, None, square_labels(count))
-            with self.assertNumQueries(4):
+            with self.assertNumQueries(5):
                 self.assertEqual(len(self.bob.get(self.url).json()["cells"]), count)
