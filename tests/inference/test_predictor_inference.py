@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference import checkpoint
+from inference import checkpoint, embeddings
 from inference.checkpoint import ModelMeta
+from inference.doubt import MASK, TYPE
 from inference.errors import InferenceError
 from inference.labels import cell_geometry
 from inference.predictor import Predictor, load_predictor
@@ -38,7 +39,8 @@ class PredictorTests(unittest.TestCase):
         for row, cell in enumerate(predicted.cells):
             self.assertEqual(cell.bbox, tuple(geometry.boxes[row]))
             self.assertEqual(cell.area, geometry.areas[row])
-            self.assertEqual(set(cell.terms), {"existence", "border", "type"})
+            self.assertEqual(set(cell.terms), {*MASK, *TYPE})
+            self.assertEqual(embeddings.unpack(cell.embedding).shape, (embeddings.SIZE,))
             for value in (cell.score, cell.uncertainty, *cell.terms.values()):
                 self.assertTrue(0 <= value <= 1)
             self.assertEqual(set(cell.probabilities), {"HEK", "N2a"})
@@ -47,6 +49,30 @@ class PredictorTests(unittest.TestCase):
             )
         self.assertTrue(0 <= predicted.uncertainty <= 1)
         self.assertGreater(predicted.seconds, 0)
+        self.assertEqual(embeddings.unpack(predicted.style).shape, (8,))
+
+    def test_a_known_type_is_not_in_doubt(self):
+        image = draw_image("HEK", (96, 112), 3).image
+        pair = Predictor(tiny_segmenter(), tiny_detector())
+        asked, known = (pair.predict(image, type_known=known) for known in (False, True))
+        self.assertGreater(len(asked.cells), 0)
+        for doubted, sure in zip(asked.cells, known.cells, strict=True):
+            self.assertEqual((doubted.type, doubted.score), (sure.type, sure.score))
+            self.assertGreater(doubted.terms["margin"], 0)
+            self.assertEqual([sure.terms[name] for name in TYPE], [0.0, 0.0, 0.0])
+            self.assertGreaterEqual(doubted.uncertainty, sure.uncertainty)
+        self.assertLess(known.uncertainty, asked.uncertainty)
+
+    def test_cells_of_alike_windows_have_near_vectors_with_and_without_types(self):
+        image = draw_image("mixed", (96, 112), 3).image
+        for detector in (tiny_detector(), None):
+            first, again = (Predictor(tiny_segmenter(), detector).predict(image) for _ in range(2))
+            a, b = (
+                embeddings.unpack_many([cell.embedding for cell in seen.cells])
+                for seen in (first, again)
+            )
+            np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, atol=0.01)
+            np.testing.assert_allclose(a, b, atol=0.01)
 
     def test_without_a_detector_cells_have_no_type(self):
         image = draw_image("HEK", (96, 112), 3).image
