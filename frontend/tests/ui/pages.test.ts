@@ -82,6 +82,7 @@ describe("going from page to page", () => {
       if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
       if (address === "/api/v1/datasets/1/") return json(dataset());
       if (address.endsWith("/learning-curve/")) return json({ points: [] });
+      if (/(gold|agreement)\/$/.test(address)) return json([]);
       return json({ next: null, previous: null, results: [] });
     });
     navigation.go("/datasets/1/settings", { replace: true });
@@ -109,6 +110,7 @@ describe("going from page to page", () => {
       }
       if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
       if (address === "/api/v1/datasets/1/") return json(dataset());
+      if (/(gold|agreement)\/$/.test(address)) return json([]);
       return json({ next: null, previous: null, results: [] });
     });
     render(App);
