@@ -17,6 +17,7 @@ from annotator.api import (
     flows,
     health,
     images,
+    learning,
     members,
     pages,
     predictions,
@@ -42,6 +43,7 @@ NOUNS = (
     searches,
     versions,
     composition,
+    learning,
     exports,
     bundles,
 )

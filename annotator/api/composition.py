@@ -1,11 +1,11 @@
-"""What the cultures are made of, and how the models grew, over REST."""
+"""What the cultures are made of, over REST."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,9 +13,9 @@ from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for
 from annotator.exceptions import BadInput
-from annotator.models import Family, Split
+from annotator.models import Split
 from annotator.models.images import MIXED
-from annotator.selectors.composition import HEADS, PREDICTIONS, composition, learning_curve
+from annotator.selectors.composition import HEADS, PREDICTIONS, composition
 
 
 class CompositionInput(serializers.Serializer[Any]):
@@ -54,19 +54,6 @@ class CompositionOutput(serializers.Serializer[Any]):
     per_image = ImageCountsOutput(many=True)
 
 
-class PointOutput(serializers.Serializer[Any]):
-    """One version: the cells that taught it and how good it is."""
-
-    version = serializers.CharField()
-    family = serializers.ChoiceField(Family.choices)
-    created_at = serializers.DateTimeField()
-    annotated_cells = serializers.IntegerField()
-    images = serializers.IntegerField()
-    split = serializers.CharField()
-    ap50 = serializers.FloatField(allow_null=True)
-    type_accuracy = serializers.FloatField(allow_null=True)
-
-
 class Composition(APIView):
     """Counts and shares of cell types."""
 
@@ -89,18 +76,4 @@ class Composition(APIView):
         return Response(composition(dataset, **asked.validated_data))
 
 
-class LearningCurve(APIView):
-    """How the models grew with the corrected cells."""
-
-    @extend_schema(
-        responses=inline_serializer("LearningCurveOutput", {"points": PointOutput(many=True)})
-    )
-    def get(self, request: Request, pk: int) -> Response:
-        """One point per evaluated version, oldest first."""
-        return Response({"points": learning_curve(dataset_for(request.user, pk))})
-
-
-urlpatterns = [
-    path("datasets/<int:pk>/composition/", Composition.as_view()),
-    path("datasets/<int:pk>/learning-curve/", LearningCurve.as_view()),
-]
+urlpatterns = [path("datasets/<int:pk>/composition/", Composition.as_view())]

@@ -1,4 +1,4 @@
-"""What the cultures are made of: counts and shares of cell types, and the learning curve."""
+"""What the cultures are made of: counts and shares of cell types."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from annotator.models import (
     Cell,
     CellType,
     Dataset,
-    Evaluation,
     Image,
-    ModelVersion,
     PredictedCell,
     Revision,
-    Split,
 )
 from annotator.selectors.predictions import newest_predictions
-from annotator.selectors.versions import evaluations
 from training.metrics import wilson_interval
 
 HEADS = "heads"
@@ -120,39 +116,3 @@ def _image_row(
         "untyped": counts.get(None, 0),
         "types": {kind.name: counts.get(kind.pk, 0) for kind in types},
     }
-
-
-def _telling(evaluation: Evaluation) -> tuple[int, int]:
-    """The test split tells most, then validation; of two on one split the newer."""
-    return Split.values.index(evaluation.split), evaluation.pk
-
-
-def learning_curve(dataset: Dataset) -> list[dict[str, Any]]:
-    """One point per evaluated version: how many cells taught it, and how good it is."""
-    versions = (
-        ModelVersion.objects.filter(dataset=dataset, evaluations__isnull=False)
-        .distinct()
-        .select_related("run__snapshot")
-        .defer("run__snapshot__entries")
-        .prefetch_related(evaluations())
-        .order_by("id")
-    )
-    points = []
-    for version in versions:
-        run = getattr(version, "run", None)
-        taught = run.snapshot.counts.get("train", {}) if run and run.snapshot else {}
-        evaluation = max(version.evaluations.all(), key=_telling)
-        metrics = evaluation.metrics
-        points.append(
-            {
-                "version": version.version,
-                "family": version.family,
-                "created_at": version.created_at,
-                "annotated_cells": taught.get("cells", 0),
-                "images": taught.get("images", 0),
-                "split": evaluation.split,
-                "ap50": metrics.get("ap50"),
-                "type_accuracy": metrics.get("type_accuracy"),
-            }
-        )
-    return points

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +16,7 @@ from django.db.models import Count
 from annotator.exceptions import BadInput, NotReady
 from annotator.models import Cell, CellType, Dataset, Family, Image, Split
 from annotator.readers import model_channels
+from annotator.selectors.annotations import boxes_of, cells_shown, shows
 from annotator.services.runs import RunRequest, run_preflight, start_of
 from annotator.services.snapshots import MIN_TRAIN_MASKS, snapshot_entries
 from training.config import TrainConfig
@@ -99,10 +101,7 @@ def _problems(request: RunRequest) -> list[str]:
 def _as_taught(entries: list[Entry]) -> list[Entry]:
     """The entries, each with the number of cells that its complete regions show."""
     partial = _regions(entries)
-    shown: Counter[int] = Counter()
-    boxes = Cell.objects.filter(revision__in=partial).values_list("revision", "bbox")
-    for revision, bbox in boxes:
-        shown[revision] += _shows(partial[revision], bbox)
+    shown = cells_shown(partial)
     return [
         entry | {"cells": shown[entry["revision"]]} if entry.get("revision") in partial else entry
         for entry in entries
@@ -116,13 +115,6 @@ def _regions(entries: list[Entry]) -> dict[int, list[list[int]]]:
         for entry in entries
         if "revision" in entry and entry["complete_regions"] is not None
     }
-
-
-def _shows(regions: list[list[int]], bbox: list[int]) -> bool:
-    return any(
-        bbox[0] < x1 and x0 < bbox[2] and bbox[1] < y1 and y0 < bbox[3]
-        for x0, y0, x1, y1 in regions
-    )
 
 
 def _cells_per_type(dataset: Dataset, train: list[Entry]) -> dict[str, int]:
@@ -148,10 +140,10 @@ def _typed_cells(
     typed = Cell.objects.filter(type__isnull=False).order_by()
     whole = typed.filter(revision__in=[each for each in revisions if each not in partial])
     yield from whole.values_list("revision", "type__name").annotate(cells=Count("pk"))
-    boxes = typed.filter(revision__in=partial).values_list("revision", "type__name", "bbox")
-    for revision, name, bbox in boxes:
-        if _shows(partial[revision], bbox):
-            yield revision, name, 1
+    for revision, boxes, (names,) in boxes_of(typed.filter(revision__in=partial), "type__name"):
+        shown = shows(partial[revision], boxes)
+        for name, count in Counter(compress(names, shown)).items():
+            yield revision, name, count
 
 
 def _spread(cells: list[int]) -> dict[str, float]:

@@ -249,20 +249,6 @@ class CompositionTest(ApiCase):
         self.assertEqual(refused.status_code, 400)
         self.assertIn("HeLa", refused.json()["message"])
 
-    def test_the_learning_curve_tells_cells_and_quality(self) -> None:
-        version = make_version(self.dataset)
-        version.evaluations.create(
-            split="test", frozen_hash="a" * 64, images=4, metrics={"ap50": 0.7}
-        )
-        version.evaluations.create(
-            split="train", frozen_hash="b" * 64, images=9, metrics={"ap50": 0.99}
-        )
-        url = f"/api/v1/datasets/{self.dataset.pk}/learning-curve/"
-        (point,) = self.alice.get(url).json()["points"]
-        # Measured on the training images later: what the test images say still counts.
-        self.assertEqual((point["version"], point["ap50"]), ("segmenter-1", 0.7))
-        self.assertEqual(client_of(self.people.charlie).get(url).status_code, 404)
-
 
 class ExportsTest(ApiCase):
     def ask(self, client: Any = None, **body: Any) -> Any:

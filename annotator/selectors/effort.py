@@ -1,0 +1,167 @@
+"""What people's work was, by the models whose prediction they began with."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from annotator.models import Cell, Dataset, PredictedCell, Revision
+from annotator.selectors.annotations import boxes_of, shows
+
+# In the order of ``_Row``.
+_COLUMNS = (
+    "pk",
+    "image",
+    "parent",
+    "prediction__segmenter__number",
+    "prediction__detector__number",
+    "complete_regions",
+    "parent__complete_regions",
+    "cell_count",
+    "corrected_cells",
+    "seconds_spent",
+)
+
+
+class _Row(NamedTuple):
+    """A revision that began with a prediction."""
+
+    pk: int
+    image: int
+    parent: int | None
+    segmenter: int | None
+    detector: int | None
+    regions: list[list[int]] | None
+    before: list[list[int]] | None  # complete in its parent
+    cells: int
+    edits: int
+    seconds: float | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its cells were looked at, and none before."""
+        return self.regions is None and self.parent is None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it calls anything complete."""
+        return self.regions is None or bool(self.regions)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One revision: the cells looked at in it, and how many stayed as the models had them."""
+
+    row: _Row
+    cells: int
+    same: int
+
+
+def effort(dataset: Dataset) -> list[dict[str, Any]]:
+    """Work by the pair of models that predicted what was begun with, the newest pair first.
+
+    Only cells count that a revision was the first to call complete, so an image done region by
+    region counts each cell once. Keys as in ``work`` of the REST contract of ``learning-curve/``.
+    """
+    rows = [row for row in _rows(dataset) if row.tells]
+    whole = {row.pk: row for row in rows if row.is_whole}
+    partial = {row.pk: row for row in rows if not row.is_whole}
+    shown, same = _shown(partial)
+    same.update(_same(whole))
+    groups: dict[tuple[int, int], list[_Work]] = {}
+    for row in rows:
+        cells = row.cells if row.is_whole else shown[row.pk]
+        # What was not edited stayed, also where a client has numbered the cells anew.
+        kept = max(same[row.pk], cells - row.edits)
+        group = groups.setdefault((row.segmenter or 0, row.detector or 0), [])
+        group.append(_Work(row, cells, kept))
+    return [_told(group) for _, group in sorted(groups.items(), reverse=True)]
+
+
+def _rows(dataset: Dataset) -> list[_Row]:
+    """Revisions that began with a prediction, and not with an image that was complete before.
+
+    Who goes on with an image of which a part is complete sees its other cells as the prediction
+    had them that its first revision began with.
+    """
+    first = Q(parent__isnull=True) | Q(parent__complete_regions__isnull=False)
+    found = Revision.objects.filter(first, image__dataset=dataset).order_by("id")
+    rows: dict[int, _Row] = {}
+    for columns in found.values_list(*_COLUMNS):
+        row = _Row(*columns)
+        if row.segmenter is None and row.parent in rows:
+            begun = rows[row.parent]
+            row = row._replace(segmenter=begun.segmenter, detector=begun.detector)
+        if row.segmenter is not None:
+            rows[row.pk] = row
+    return list(rows.values())
+
+
+def _unchanged() -> Exists:
+    """Whether a revision's cell is as the prediction had it: its pixels and its type."""
+    of_image = Revision.objects.filter(
+        image=OuterRef(OuterRef("revision__image")),
+        number__lte=OuterRef(OuterRef("revision__number")),
+        prediction__isnull=False,
+    )
+    return Exists(
+        PredictedCell.objects.alias(kind=Coalesce("type_id", 0)).filter(
+            prediction=Subquery(of_image.order_by("-number").values("prediction")[:1]),
+            label=OuterRef("label"),
+            area=OuterRef("area"),
+            bbox=OuterRef("bbox"),
+            kind=Coalesce(OuterRef("type_id"), 0),
+        )
+    )
+
+
+def _same(whole: Iterable[int]) -> dict[int, int]:
+    """Unchanged cells by revision, counted by the database."""
+    cells = Cell.objects.filter(_unchanged(), revision__in=list(whole)).order_by()
+    return dict(cells.values_list("revision").annotate(cells=Count("pk")))
+
+
+def _shown(partial: dict[int, _Row]) -> tuple[Counter[int], Counter[int]]:
+    """Cells in newly complete regions by revision, and those of them that are unchanged."""
+    shown: Counter[int] = Counter()
+    same: Counter[int] = Counter()
+    cells = Cell.objects.filter(revision__in=list(partial))
+    for pk, boxes, (unchanged,) in boxes_of(cells, _unchanged()):
+        row = partial[pk]
+        fresh = ~shows(row.before or [], boxes)
+        if row.regions is not None:
+            fresh &= shows(row.regions, boxes)
+        shown[pk] = int(fresh.sum())
+        same[pk] = int(np.array(unchanged, bool)[fresh].sum())
+    return shown, same
+
+
+def _told(group: list[_Work]) -> dict[str, Any]:
+    """The figures of one pair; null where nothing tells them."""
+    cells = sum(work.cells for work in group)
+    seconds: defaultdict[int, float] = defaultdict(float)
+    timed_cells: Counter[int] = Counter()
+    for work in group:
+        if work.row.seconds is not None:
+            seconds[work.row.image] += work.row.seconds
+            timed_cells[work.row.image] += work.cells
+    per_cell = [seconds[image] / count for image, count in timed_cells.items() if count]
+    first = group[0].row
+    return {
+        "segmenter": f"segmenter-{first.segmenter}",
+        "detector": f"detector-{first.detector}" if first.detector else None,
+        "images": len({work.row.image for work in group}),
+        "cells": cells,
+        "timed": len(seconds),
+        "seconds_per_image": median(seconds.values()) if seconds else None,
+        "seconds_per_cell": median(per_cell) if per_cell else None,
+        "edits_per_100": 100 * sum(work.row.edits for work in group) / cells if cells else None,
+        "unchanged": sum(work.same for work in group) / cells if cells else None,
+    }
