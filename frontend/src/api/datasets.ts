@@ -2,9 +2,9 @@
 import { getAll, getJson, sendJson } from "./client";
 import type {
   Composition,
-  CurvePoint,
   Dataset,
   DatasetSettings,
+  LearningCurve,
   Member,
   NewDataset,
   ParsedName,
@@ -70,9 +70,5 @@ export const readComposition = (
 ): Promise<Composition> =>
   getJson(`datasets/${id}/composition/`, { query: { source, ...among }, signal });
 
-export async function readLearningCurve(id: number, signal?: AbortSignal): Promise<CurvePoint[]> {
-  const answer = await getJson<{ points: CurvePoint[] }>(`datasets/${id}/learning-curve/`, {
-    signal,
-  });
-  return answer.points;
-}
+export const readLearningCurve = (id: number, signal?: AbortSignal): Promise<LearningCurve> =>
+  getJson(`datasets/${id}/learning-curve/`, { signal });

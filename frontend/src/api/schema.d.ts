@@ -185,7 +185,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description One point per evaluated version, oldest first. */
+        /** @description Versions by what people had put in, what more would bring, and the work by models. */
         get: operations["datasets_learning_curve_retrieve"];
         put?: never;
         post?: never;
@@ -1028,6 +1028,28 @@ export interface components {
             segmenter: string | null;
             detector: string | null;
         };
+        /** @description level − rate · cells^−power, drawn at the level of ``test_set``. */
+        CurveOutput: {
+            test_set: string;
+            versions: number;
+            /** Format: double */
+            level: number;
+            /** Format: double */
+            rate: number;
+            /** Format: double */
+            power: number;
+            /**
+             * @description whether more labels still help
+             *
+             *     * `helps` - helps
+             *     * `stopped` - stopped
+             *     * `unsure` - unsure
+             */
+            verdict: components["schemas"]["VerdictEnum"];
+            next: components["schemas"]["GainOutput"];
+            far: components["schemas"]["GainOutput"];
+            drawn: components["schemas"]["DrawnOutput"][];
+        };
         DatasetInput: {
             name: string;
             channels: string[];
@@ -1145,6 +1167,19 @@ export interface components {
             /** Format: date-time */
             saved_at: string;
         };
+        /** @description A point of a fitted curve with its 95 % band. */
+        DrawnOutput: {
+            /** Format: double */
+            cells: number;
+            /** Format: double */
+            minutes: number | null;
+            /** Format: double */
+            value: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
+        };
         /**
          * @description * `uint16` - uint16
          *     * `uint32` - uint32
@@ -1217,12 +1252,26 @@ export interface components {
             file: string;
             message: string;
         };
+        /** @description ``test_sets`` newest first; ``reference`` is the newest that several versions share. */
+        FamilyCurveOutput: {
+            family: components["schemas"]["FamilyEnum"];
+            test_sets: components["schemas"]["TestSetOutput"][];
+            reference: string | null;
+            points: components["schemas"]["PointOutput"][];
+            fits: components["schemas"]["FitOutput"][];
+        };
         /**
          * @description * `segmenter` - Segmenter
          *     * `detector` - Detector
          * @enum {string}
          */
         FamilyEnum: "segmenter" | "detector";
+        /**
+         * @description * `ap50` - ap50
+         *     * `type_accuracy` - type_accuracy
+         * @enum {string}
+         */
+        FigureEnum: "ap50" | "type_accuracy";
         /** @description Means over ``images``; null where nothing could be compared. AP in cellpose's sense. */
         FiguresOutput: {
             images: number;
@@ -1235,6 +1284,12 @@ export interface components {
             type_agreement: number | null;
             /** Format: double */
             count_error: number | null;
+        };
+        /** @description ``curve`` is null when versions are too few, and ``sentence`` says what is missing. */
+        FitOutput: {
+            figure: components["schemas"]["FigureEnum"];
+            curve: components["schemas"]["CurveOutput"] | null;
+            sentence: string;
         };
         FlagInput: {
             /** @description what should be looked at */
@@ -1294,6 +1349,21 @@ export interface components {
             figures: components["schemas"]["FusionFiguresOutput"];
             /** Format: date-time */
             created_at: string;
+        };
+        /**
+         * @description What so many more cells would bring, with a 95 % interval, and the minutes they would take
+         *     at the pace of late.
+         */
+        GainOutput: {
+            cells: number;
+            /** Format: double */
+            minutes: number | null;
+            /** Format: double */
+            value: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
         };
         GoldInput: {
             gold: boolean;
@@ -1394,7 +1464,9 @@ export interface components {
          */
         KindEnum: "image" | "labels" | "types" | "ignored";
         LearningCurveOutput: {
-            points: components["schemas"]["PointOutput"][];
+            now: components["schemas"]["PutInOutput"];
+            families: components["schemas"]["FamilyCurveOutput"][];
+            work: components["schemas"]["WorkOutput"][];
         };
         /** @description Where a run is or was worked on. */
         MachineOutput: {
@@ -1407,6 +1479,21 @@ export interface components {
             id: number;
             username: string;
             is_admin: boolean;
+        };
+        /** @description With its 95 % interval by resampling images; null for few images. */
+        MeasuredFigureOutput: {
+            /** Format: double */
+            value: number;
+            /** Format: double */
+            low: number | null;
+            /** Format: double */
+            high: number | null;
+        };
+        /** @description A version on one test set. */
+        MeasuredOutput: {
+            test_set: string;
+            ap50: components["schemas"]["MeasuredFigureOutput"] | null;
+            type_accuracy: components["schemas"]["MeasuredFigureOutput"] | null;
         };
         MemberInput: {
             username: string;
@@ -1545,19 +1632,18 @@ export interface components {
             x: number;
             y: number;
         };
-        /** @description One version: the cells that taught it and how good it is. */
+        /** @description A version that a run made, and what people had put in when its snapshot was taken. */
         PointOutput: {
-            version: string;
-            family: components["schemas"]["FamilyEnum"];
-            /** Format: date-time */
-            created_at: string;
             annotated_cells: number;
             images: number;
-            split: string;
             /** Format: double */
-            ap50: number | null;
-            /** Format: double */
-            type_accuracy: number | null;
+            minutes: number | null;
+            revisions: number;
+            untimed: number;
+            version: string;
+            /** Format: date-time */
+            created_at: string;
+            measured: components["schemas"]["MeasuredOutput"][];
         };
         PredictedCellOutput: {
             label: number;
@@ -1638,6 +1724,19 @@ export interface components {
             split: (components["schemas"]["SplitEnum"] | components["schemas"]["NullEnum"]) | null;
             kind: components["schemas"]["KindEnum"];
             message: string | null;
+        };
+        /**
+         * @description What people had put in by some moment: training cells in complete regions, the images they
+         *     are in, and the minutes that revisions of training images took. ``untimed`` of them came
+         *     without a time; ``minutes`` is null when all did.
+         */
+        PutInOutput: {
+            annotated_cells: number;
+            images: number;
+            /** Format: double */
+            minutes: number | null;
+            revisions: number;
+            untimed: number;
         };
         /** @description An image to correct, and why. Annotator and lease are null while nobody holds it. */
         QueueItemOutput: {
@@ -1922,6 +2021,16 @@ export interface components {
             images: number;
             cells: number;
         };
+        /** @description Frozen images; only figures on the same ones may be compared. */
+        TestSetOutput: {
+            name: string;
+            split: components["schemas"]["SplitEnum"];
+            images: number;
+            /** Format: date-time */
+            created_at: string;
+            /** @description that were measured on it */
+            versions: number;
+        };
         /** @description Cellpose's knobs of the step from flows to masks. */
         ThresholdsInput: {
             /**
@@ -1985,6 +2094,13 @@ export interface components {
             split?: components["schemas"]["SplitEnum"] | components["schemas"]["BlankEnum"];
             culture?: string;
         };
+        /**
+         * @description * `helps` - helps
+         *     * `stopped` - stopped
+         *     * `unsure` - unsure
+         * @enum {string}
+         */
+        VerdictEnum: "helps" | "stopped" | "unsure";
         /** @description A version with its metrics on each frozen split, oldest first. */
         VersionOutput: {
             id: number;
@@ -2010,6 +2126,28 @@ export interface components {
             };
             evaluations: components["schemas"]["EvaluationOutput"][];
             fusions: components["schemas"]["FusionOutput"][];
+        };
+        /**
+         * @description Work that began with a prediction of these models. Medians are of the ``timed`` images;
+         *     ``unchanged`` is the share of the cells that stayed as predicted.
+         */
+        WorkOutput: {
+            segmenter: string;
+            detector: string | null;
+            images: number;
+            cells: number;
+            timed: number;
+            /** Format: double */
+            seconds_per_image: number | null;
+            /** Format: double */
+            seconds_per_cell: number | null;
+            /**
+             * Format: double
+             * @description corrected per 100 cells
+             */
+            edits_per_100: number | null;
+            /** Format: double */
+            unchanged: number | null;
         };
         /** @description A new revision; without its cells for those that prefer that. */
         WrittenOutput: {

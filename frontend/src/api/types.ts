@@ -114,7 +114,13 @@ export type GoldImage = Said["GoldOutput"];
 export type Agreement = Said["AgreementOutput"];
 
 export type Composition = Said["CompositionOutput"];
+export type LearningCurve = Said["LearningCurveOutput"];
+export type FamilyCurve = Said["FamilyCurveOutput"];
 export type CurvePoint = Said["PointOutput"];
+export type Fit = Said["FitOutput"];
+/** A figure that versions are compared by as they learn. */
+export type LearntFigure = Fit["figure"];
+export type Work = Said["WorkOutput"];
 
 export type ExportFormat = Said["ExportInput"]["format"];
 export type ExportSource = Said["ExportInput"]["source"];

@@ -2,12 +2,20 @@
 
 export type Point = readonly [x: number, y: number];
 
+/** Where a value lies with some certainty. */
+export type Range = readonly [x: number, low: number, high: number];
+
 export interface Series {
   name: string;
   /** A CSS colour. */
   color: string;
+  /** The line breaks at a point that is not finite. */
   points: readonly Point[];
   dashed?: boolean;
+  /** Ranges of values: a whisker at each, or a band along a smooth line. */
+  ranges?: readonly Range[];
+  /** A curve, not measured points: the cursor does not stop at its points, but reads between them. */
+  smooth?: boolean;
 }
 
 export type Scale = (value: number) => number;
@@ -77,15 +85,46 @@ export function linePath(points: readonly Point[], x: Scale, y: Scale): string {
   return parts.join("");
 }
 
-/** All x values of the series, each once, in order. */
+/** An SVG path around a band, from its low ends there to its high ends back. */
+export function bandPath(ranges: readonly Range[], x: Scale, y: Scale): string {
+  const edge = [
+    ...ranges.map(([px, low]): Point => [px, low]),
+    ...ranges.map(([px, , high]): Point => [px, high]).reverse(),
+  ];
+  return edge.length === 0 ? "" : `${linePath(edge, x, y)}Z`;
+}
+
+/** All x values that were measured, each once, in order. */
 export function abscissae(series: readonly Series[]): number[] {
-  const values = new Set(series.flatMap(({ points }) => points.map(([px]) => px)));
-  return [...values].sort((a, b) => a - b);
+  const measured = series.filter(({ smooth }) => smooth !== true);
+  const values = new Set(measured.flatMap(({ points }) => points.map(([px]) => px)));
+  return [...values].filter(Number.isFinite).sort((a, b) => a - b);
 }
 
 /** The value at `wanted`; of several there the last, which is the newest. Null when there is none. */
 export function valueAt(points: readonly Point[], wanted: number): number | null {
   return points.findLast(([px]) => px === wanted)?.[1] ?? null;
+}
+
+/** The value of a curve at `wanted`, between two of its points; null outside of them. */
+export function between(points: readonly Point[], wanted: number): number | null {
+  const next = points.findIndex(([px]) => px >= wanted);
+  const [after, before] = [points[next], points[Math.max(0, next - 1)]];
+  if (after === undefined || before === undefined) return null;
+  if (after[0] === wanted) return after[1];
+  return before === after ? null : linear([before[0], after[0]], [before[1], after[1]])(wanted);
+}
+
+/** What a series says at `wanted`, and between which ends that lies, where it tells. */
+export function readAt(
+  { points, ranges = [], smooth }: Series,
+  wanted: number,
+): { value: number; low: number | null; high: number | null } | null {
+  const ends = (end: 1 | 2): Point[] => ranges.map((range) => [range[0], range[end]]);
+  const read = smooth === true ? between : valueAt;
+  const value = read(points, wanted);
+  if (value === null) return null;
+  return { value, low: read(ends(1), wanted), high: read(ends(2), wanted) };
 }
 
 /** Index of the value nearest to `wanted` in a sorted list; -1 when it is empty. */

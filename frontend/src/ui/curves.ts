@@ -1,5 +1,5 @@
-/** Training logs and learning curves as series of points. */
-import type { CurvePoint, Epoch } from "../api/types";
+/** Training logs as series of points. */
+import type { Epoch } from "../api/types";
 import type { Point, Series } from "./chart";
 
 const METRIC_NAMES: Readonly<Record<string, string>> = {
@@ -37,27 +37,4 @@ export function metricSeries(log: readonly Epoch[]): Series[] {
       ...line,
       color: METRIC_COLORS[index % METRIC_COLORS.length] ?? "currentColor",
     }));
-}
-
-const madeAt = ({ created_at }: CurvePoint): number => Date.parse(created_at);
-
-/**
- * Test AP@0.5 of each family over the annotated cells that its versions had seen; of versions
- * that saw as many, the newest comes last.
- */
-export function learningSeries(points: readonly CurvePoint[]): Series[] {
-  const families = [
-    { family: "segmenter", color: "var(--accent)" },
-    { family: "detector", color: "var(--blue)" },
-  ] as const;
-  return families
-    .map(({ family, color }) => ({
-      name: `${family} AP@0.5`,
-      color,
-      points: points
-        .filter((point) => point.family === family && point.ap50 !== null)
-        .sort((a, b) => a.annotated_cells - b.annotated_cells || madeAt(a) - madeAt(b))
-        .map((point): Point => [point.annotated_cells, point.ap50 ?? NaN]),
-    }))
-    .filter(({ points: shown }) => shown.length > 0);
 }

@@ -1,5 +1,6 @@
 /** How far a data set is, as parts of a bar and as the score of its current model. */
-import type { CurvePoint, DatasetCounts } from "../api/types";
+import type { DatasetCounts, ModelVersion } from "../api/types";
+import { compare } from "./metrics";
 
 export interface Part {
   /** 0 to 1 of the whole. */
@@ -21,7 +22,12 @@ export function progressParts(counts: DatasetCounts): Part[] {
   ];
 }
 
-/** AP@0.5 of `version` from the learning curve; null when it was never evaluated. */
-export function currentScore(curve: readonly CurvePoint[], version: string | null): number | null {
-  return curve.find((point) => point.version === version)?.ap50 ?? null;
+/** Test AP@0.5 of the segmenter called `name` among all `versions`; null when nobody measured it. */
+export function currentScore(
+  versions: readonly ModelVersion[],
+  name: string | null,
+): number | null {
+  const { rows } = compare(versions.filter(({ family }) => family === "segmenter"));
+  const row = rows.find(({ version }) => version.version === name);
+  return row?.evaluation?.metrics.ap50 ?? null;
 }

@@ -1,16 +1,19 @@
 import { describe, expect, it } from "vitest";
 import {
   abscissae,
+  bandPath,
+  between,
   extent,
   linear,
   linePath,
   nearest,
   niceDomain,
+  readAt,
   tickText,
   ticks,
   valueAt,
 } from "../../src/ui/chart";
-import { learningSeries, lossSeries, metricSeries } from "../../src/ui/curves";
+import { lossSeries, metricSeries } from "../../src/ui/curves";
 import { epoch } from "./rows";
 
 describe("scales", () => {
@@ -78,6 +81,30 @@ describe("reading values", () => {
     expect(valueAt(points, 200)).toBe(0.8);
     expect(valueAt(points, 150)).toBeNull();
   });
+  it("stops at what was measured and reads a curve between its points", () => {
+    const curve = [[0, 0] as const, [10, 1] as const];
+    const series = [
+      { name: "curve", color: "red", points: curve, smooth: true, ranges: [[0, 0, 1] as const] },
+      { name: "dots", color: "red", points: [[4, 2] as const, [NaN, NaN] as const] },
+    ];
+    expect(abscissae(series)).toEqual([4]);
+    expect([0, 4, 10].map((at) => between(curve, at))).toEqual([0, 0.4, 1]);
+    expect([-1, 11].map((at) => between(curve, at))).toEqual([null, null]);
+    expect(between([], 1)).toBeNull();
+    const dots = { name: "a", color: "red", points: [[4, 2] as const] };
+    expect(readAt({ ...dots, ranges: [[4, 1, 3]] }, 4)).toEqual({ value: 2, low: 1, high: 3 });
+    expect(readAt(dots, 4)).toEqual({ value: 2, low: null, high: null });
+    expect(readAt(dots, 5)).toBeNull();
+  });
+  it("draws a band there and back", () => {
+    const same = (value: number): number => value;
+    const ranges = [
+      [0, 1, 3],
+      [2, 4, 5],
+    ] as const;
+    expect(bandPath(ranges, same, same)).toBe("M0.0,1.0L2.0,4.0L2.0,5.0L0.0,3.0Z");
+    expect(bandPath([], same, same)).toBe("");
+  });
 });
 
 describe("curves", () => {
@@ -106,24 +133,5 @@ describe("curves", () => {
         ],
       },
     ]);
-  });
-  it("orders the learning curve by annotated cells and leaves out what was not evaluated", () => {
-    const point = (annotated_cells: number, ap50: number | null, day = 1) => ({
-      version: "v",
-      family: "segmenter" as const,
-      created_at: `2026-02-0${day}T00:00:00Z`,
-      annotated_cells,
-      images: 1,
-      split: "test",
-      ap50,
-      type_accuracy: null,
-    });
-    const [line] = learningSeries([point(300, 0.8), point(100, 0.6), point(200, null)]);
-    expect(line?.points).toEqual([
-      [100, 0.6],
-      [300, 0.8],
-    ]);
-    const [twice] = learningSeries([point(300, 0.9, 2), point(300, 0.7, 1)]);
-    expect(twice?.points.at(-1)).toEqual([300, 0.9]);
   });
 });

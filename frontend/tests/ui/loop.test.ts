@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { loopState, may, runSentence } from "../../src/ui/loop";
 import { currentScore, progressParts } from "../../src/ui/progress";
-import { dataset, run } from "./rows";
+import { dataset, evaluation, run, version } from "./rows";
 
 const none = { segmenter: null, detector: null };
 
@@ -82,19 +82,12 @@ describe("progress", () => {
     expect(progressParts(dataset({ images: 0 }).counts)).toEqual([]);
   });
   it("takes the score of the current version, not of the newest", () => {
-    const point = {
-      family: "segmenter" as const,
-      created_at: "",
-      annotated_cells: 1,
-      images: 1,
-      split: "test",
-      type_accuracy: null,
-    };
-    const curve = [
-      { ...point, version: "segmenter-1", ap50: 0.7 },
-      { ...point, version: "segmenter-2", ap50: 0.6 },
+    const versions = [
+      version(2, [evaluation("h", "2026-02-02T00:00:00Z", { ap50: 0.6 })]),
+      version(1, [evaluation("h", "2026-02-01T00:00:00Z", { ap50: 0.7 })]),
     ];
-    expect(currentScore(curve, "segmenter-1")).toBe(0.7);
-    expect(currentScore(curve, null)).toBeNull();
+    expect(currentScore(versions, "segmenter-1")).toBe(0.7);
+    expect(currentScore(versions, "segmenter-3")).toBeNull();
+    expect(currentScore(versions, null)).toBeNull();
   });
 });

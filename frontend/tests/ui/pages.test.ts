@@ -81,7 +81,7 @@ describe("going from page to page", () => {
     stubFetch(({ address }) => {
       if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
       if (address === "/api/v1/datasets/1/") return json(dataset());
-      if (address.endsWith("/learning-curve/")) return json({ points: [] });
+      if (address.endsWith("/learning-curve/")) return json({ families: [], work: [] });
       if (/(gold|agreement)\/$/.test(address)) return json([]);
       return json({ next: null, previous: null, results: [] });
     });
