@@ -36,6 +36,7 @@ from annotator.models import (
 from annotator.naming import check_pattern
 from annotator.services.datasets import check_channels, check_types
 from annotator.services.images import image_delete
+from inference.acquisition import STRATEGIES
 from training.config import TrainConfig
 from training.errors import TrainingError
 
@@ -162,6 +163,12 @@ class DatasetForm(forms.ModelForm):
             with as_form_error():
                 TrainConfig.for_family(family, training.get(family, {}))
         return training
+
+    def clean_strategy(self) -> str:
+        name: str = self.cleaned_data["strategy"]
+        if name not in STRATEGIES:
+            raise forms.ValidationError(f"Choose one of {', '.join(sorted(STRATEGIES))}.")
+        return name
 
 
 @admin.register(Dataset)

@@ -123,7 +123,11 @@ class Admin(TestCase):
         url = f"/admin/annotator/dataset/{dataset.pk}/change/"
         form = self.client.get(url).context["adminform"].form
         fields = {name: form[name].value() for name in form.fields}
-        sent = {name: value for name, value in fields.items() if value not in (None, False)}
+        sent = {
+            name: value
+            for name, value in fields.items()
+            if value is not None and value is not False  # 0 is sent
+        }
         for part in self.client.get(url).context["inline_admin_formsets"]:
             for each in (part.formset.management_form, *part.formset.forms):
                 sent |= {each[name].html_name: each[name].value() for name in each.fields}
@@ -142,6 +146,8 @@ class Admin(TestCase):
             ("channels", '{"a": 1}'),
             ("channels", '["cytoplasm", "cytoplasm"]'),
             ("type_pattern", "{a}{b}"),
+            ("strategy", "badge"),
+            ("type_margin", "2"),
             ("types-0-name", "CHO"),
             ("types-0-name", "mixed"),
         ):
