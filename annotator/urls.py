@@ -21,8 +21,10 @@ from annotator.api import (
     pages,
     predictions,
     queue,
+    queue_listing,
     runs,
     searches,
+    strategies,
     versions,
 )
 
@@ -37,7 +39,9 @@ NOUNS = (
     drafts,
     flags,
     queue,
+    queue_listing,
     checks,
+    strategies,
     runs,
     searches,
     versions,
