@@ -19,8 +19,13 @@ _SAYS = "prediction"  # the PNG's text that names what was drawn
 
 
 def heat_tag(prediction: Prediction) -> str:
-    """What a picture of ``prediction`` is known by: another one is drawn where this changes."""
-    return f"{prediction.pk}-{prediction.uncertainty:.6g}-{prediction.missed:.6g}-{_DRAWING}"
+    """What a picture of ``prediction`` is known by: another one is drawn where this changes.
+
+    With the time, for a database that was begun anew beside old objects gives the same ids again.
+    """
+    made = prediction.created_at.timestamp()
+    figures = f"{prediction.uncertainty:.6g}-{prediction.missed:.6g}"
+    return f"{prediction.pk}-{made:.6f}-{figures}-{_DRAWING}"
 
 
 def heat_key(image_id: int) -> str:

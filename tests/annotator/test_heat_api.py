@@ -98,6 +98,7 @@ class HeatApiTest(TestCase):
 
     def test_a_picture_that_cannot_be_kept_or_was_damaged_is_drawn_all_the_same(self) -> None:
         predict(self.image, {1: 0.9})
+        storage.delete(heat_key(self.image.pk))  # other tests' image had the same id
         with mock.patch("annotator.services.heats.storage.put", side_effect=Unavailable("full")):
             drawn = self.vera.get(self.url)
         self.assertEqual(drawn.status_code, 200)

@@ -40,4 +40,5 @@ class Heat {
 export const heat = new Heat();
 
 /** The picture's colours from sure to unsure, as the server draws them over black. */
-export const HEAT_COLOURS = "linear-gradient(90deg, #07020d, #350a4c, #711c57, #b03d4c, #e36d24, #f6bf2e, #e9ed95)";
+export const HEAT_COLOURS =
+  "linear-gradient(90deg, #07020d, #350a4c, #711c57, #b03d4c, #e36d24, #f6bf2e, #e9ed95)";

@@ -20,7 +20,7 @@ describe("reasons in words and numbers", () => {
     expect(reasonNumber(reason(12, "the border of 12 cells"))).toBeNull();
     expect(reasonNumber(reason(12, "the border of 120 cells"))).toBe("12");
     expect(reasonNumber(reason(1200))).toBe("1,200");
-    expect(reasonNumber(reason(0.834, "overall"))).toBe("83 %");
+    expect(reasonNumber(reason(0.834, "overall"))).toBe("83\u00a0%");
     expect(reasonNumber(reason(2.5))).toBe("2.50");
     expect(reasonNumber(reason(null))).toBeNull();
   });
