@@ -4,8 +4,11 @@ import type { OverlayShape, Tone } from "../core/overlay";
 import { toScreen, type Camera, type Size } from "./camera";
 import { DIFF_COLOURS, rgbToCss, UNTYPED, type Rgb } from "./settings";
 
-/** Of the region that is asked about: no complete region's, no cell's. */
-const ASKED = "#ffc15e";
+/**
+ * Of the region that is asked about: no complete region's colour, no cell's. Cells that reach into
+ * it are to be judged as wholes: outside it is less dim.
+ */
+const ASKED = { frame: "#ffc15e", dim: "rgb(4 8 10 / 42%)" };
 const COLOURS: Record<Tone, string> = { add: "#3ddc97", remove: "#ff8080", select: "#ffffff" };
 const SHADE = "rgb(0 0 0 / 70%)";
 const DIM = "rgb(4 8 10 / 58%)";
@@ -52,7 +55,7 @@ function drawDimmed(
     const { x, y } = toScreen(camera, view, { x: box.x0, y: box.y0 });
     return [x, y, (box.x1 - box.x0) * camera.scale, (box.y1 - box.y0) * camera.scale];
   };
-  brush.fillStyle = DIM;
+  brush.fillStyle = asked === undefined ? DIM : ASKED.dim;
   brush.fillRect(...onScreen(image));
   const clear = asked === undefined ? regions : [asked];
   for (const region of clear) brush.clearRect(...onScreen(region));
@@ -61,7 +64,7 @@ function drawDimmed(
   for (const region of regions) brush.strokeRect(...onScreen(region));
   if (asked === undefined) return;
   brush.lineWidth = 2.5;
-  brush.strokeStyle = ASKED;
+  brush.strokeStyle = ASKED.frame;
   brush.strokeRect(...onScreen(asked));
 }
 
