@@ -68,7 +68,7 @@ class Race(TransactionTestCase):
         best = self.items[0].pk
         choosing = [self.take(best, one) for one in self.annotators[:3]]
         asking = [
-            lambda one=one: queue_next(dataset=self.dataset, annotator=one)  # type: ignore[misc]
+            lambda one=one: queue_next(dataset=self.dataset, annotator=one)
             for one in self.annotators[3:]
         ]
         got = [pk for pk in self.at_once(*choosing, *asking, refresh) if pk is not None]
