@@ -60,7 +60,7 @@ def listing_of(request: Request) -> Listing:
     """The filters of the query (BadInput)."""
     asked = request.query_params
     codes, split = tuple(dict.fromkeys(asked.getlist("reason"))), asked.get("split", "")
-    wrong = next((code for code in codes if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", code)), None)
+    wrong = next((code for code in codes if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", code)), None)
     if wrong is not None or len(codes) > _MOST_REASONS:
         raise BadInput(
             f"reason is a code of those that queue/reasons/ lists, up to {_MOST_REASONS} times."

@@ -67,9 +67,10 @@ class Listing(TestCase):
         self.item("a.tif", why("border"), why("type"), score=0.9)
         self.item("b.tif", why("type"), score=0.8)
         self.item("c.tif", why("existence", text='the "code": "type" is only quoted'), score=0.7)
-        self.item("d.tif", why("typed_by_file"), score=0.6)
+        self.item("d.tif", why("typed_by_file"), why("mixed-quota", None), score=0.6)
         self.assertEqual(self.names("?reason=type"), ["a", "b"])
         self.assertEqual(self.names("?reason=border&reason=existence"), ["a", "c"])
+        self.assertEqual(self.names("?reason=mixed-quota"), ["d"])
         self.assertEqual(self.names("?reason=unheard_of"), [])
 
     def test_filters_by_split_and_culture(self) -> None:

@@ -4,6 +4,7 @@ import { capital, count, duration, percent } from "./format";
 
 /** By code; others are called by their code. */
 const NAMES: Readonly<Record<string, string>> = {
+  region: "Wrong in the region",
   border: "Border",
   type: "Type",
   existence: "May not be there",
@@ -15,6 +16,14 @@ const NAMES: Readonly<Record<string, string>> = {
   measuring: "Measures the models",
   no_model: "No model yet",
   not_predicted: "Not predicted",
+  value: "Worth the time",
+  committee: "Models disagree",
+  bald: "Views disagree",
+  diverse: "Unlike others",
+  "uncertain-diverse": "Uncertain and unlike others",
+  balanced: "Rare types and batches",
+  "mixed-quota": "Mixed in turn",
+  random: "At random",
 };
 
 export const SORTS = {
@@ -36,7 +45,7 @@ export interface QueueFilter {
 export const NO_FILTER: QueueFilter = { reasons: [], split: "", culture: "", sort: "score" };
 
 export function reasonName(code: string): string {
-  return NAMES[code] ?? capital(code.replaceAll("_", " "));
+  return NAMES[code] ?? capital(code.replaceAll(/[_-]/g, " "));
 }
 
 /** The number of a reason, where its words do not say it already. */
@@ -63,7 +72,7 @@ export function filterOf(search: string): QueueFilter {
   const query = new URLSearchParams(search);
   const sort = query.get("sort") ?? "";
   return {
-    reasons: query.getAll("reason").filter((code) => /^[a-z][a-z0-9_]*$/.test(code)),
+    reasons: query.getAll("reason").filter((code) => /^[a-z][a-z0-9_-]*$/.test(code)),
     split: query.get("split") ?? "",
     culture: query.get("culture") ?? "",
     sort: Object.hasOwn(SORTS, sort) ? (sort as Sort) : "score",
