@@ -141,6 +141,7 @@ describe("going from page to page", () => {
       }
       if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
       if (address === "/api/v1/datasets/1/") return json(dataset());
+      if (/(gold|agreement)\/$/.test(address)) return json([]);
       if (address.endsWith("/strategies/")) return json(STRATEGIES);
       return json({ next: null, previous: null, results: [] });
     });
