@@ -22,8 +22,10 @@ from annotator.api import (
     pages,
     predictions,
     queue,
+    queue_listing,
     runs,
     searches,
+    strategies,
     versions,
 )
 
@@ -38,7 +40,9 @@ NOUNS = (
     drafts,
     flags,
     queue,
+    queue_listing,
     checks,
+    strategies,
     runs,
     searches,
     versions,

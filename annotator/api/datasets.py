@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from annotator.api.access import dataset_for, user_of
 from annotator.api.pagination import NewestFirst
 from annotator.exceptions import CytoloopError
-from annotator.models import Dataset, Family, Role, Split, Stage
+from annotator.models import Asking, Dataset, Family, Role, Split, Stage
 from annotator.naming import Kind, check_pattern, file_role, parse_name, split_of
 from annotator.selectors.datasets import NAMES, RATE, Counts, dataset_counts, datasets_of
 from annotator.services.datasets import DEFAULT_PATTERN, dataset_create, dataset_update
@@ -47,6 +47,17 @@ class DatasetOutput(serializers.Serializer[Any]):
         help_text="what a single type may lose of its F1 in a promotion, 0 … 1"
     )
     lease_minutes = serializers.IntegerField()
+    asking = serializers.ChoiceField(
+        Asking.choices, help_text="what an annotator is handed at a time"
+    )
+    strategy = serializers.CharField(help_text="how it is chosen: a name of strategies/")
+    region_minutes = serializers.IntegerField(help_text="of work that a region should be")
+    gold_every = serializers.IntegerField(
+        help_text="one ask in so many has a known truth, which measures the annotator; 0: none"
+    )
+    repeat_every = serializers.IntegerField(
+        help_text="one ask in so many is one that the same person answered before; 0: none"
+    )
     created_at = serializers.DateTimeField()
     counts = inline_serializer(
         "Counts",
@@ -87,6 +98,11 @@ class DatasetChange(serializers.Serializer[Any]):
     auto_promote = serializers.BooleanField(required=False)
     type_margin = serializers.FloatField(required=False, min_value=0, max_value=1)
     lease_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10**5)
+    asking = serializers.ChoiceField(Asking.choices, required=False)
+    strategy = serializers.CharField(required=False, max_length=40)
+    region_minutes = serializers.IntegerField(required=False, min_value=1, max_value=480)
+    gold_every = serializers.IntegerField(required=False, min_value=0, max_value=10**5)
+    repeat_every = serializers.IntegerField(required=False, min_value=0, max_value=10**5)
     channels = serializers.ListField(
         child=serializers.CharField(max_length=20), required=False, max_length=8
     )

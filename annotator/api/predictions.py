@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseNotModified
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +20,7 @@ from annotator.exceptions import NotHere
 from annotator.models import Image, PredictedCell, Prediction, PredictionAttempt
 from annotator.selectors.predictions import newest_prediction
 from annotator.services.flows import flows_prepare
+from annotator.services.heats import heat_tag, prediction_heat
 
 
 class ReasonOutput(serializers.Serializer[Any]):
@@ -87,6 +88,16 @@ def newest_or_absent(image: Image) -> Prediction:
     return prediction
 
 
+def heat_path(image_id: int, prediction_id: int | None) -> str | None:
+    """The address of the heat picture of a prediction; None without one.
+
+    It names the prediction, so that a browser may keep the picture until there is another.
+    """
+    if prediction_id is None:
+        return None
+    return f"/api/v1/images/{image_id}/heat/?prediction={prediction_id}"
+
+
 class ImagePrediction(APIView):
     """An image's newest prediction."""
 
@@ -115,7 +126,39 @@ class PredictionLabels(APIView):
         return response
 
 
+class ImageHeat(APIView):
+    """Where an image's newest prediction is unsure."""
+
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "prediction", int, description="the id it is known by: it may be kept for an hour"
+            )
+        ],
+        responses={(200, "image/png"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """PNG with alpha to lay over the thumbnail: the less sure of a cell, the brighter.
+
+        Discs with a white rim are places where a cell may have been missed.
+        """
+        prediction = newest_or_absent(image_for(request.user, pk))
+        tag = f'"{heat_tag(prediction)}"'
+        if request.headers.get("If-None-Match") == tag:
+            response: HttpResponse = HttpResponseNotModified()
+        else:
+            response = HttpResponse(prediction_heat(prediction=prediction), "image/png")
+        named = request.query_params.get("prediction") == str(prediction.pk)
+        response["ETag"] = tag
+        response["Cache-Control"] = "private, max-age=3600" if named else "private, no-cache"
+        response["Vary"] = "Cookie, Authorization"
+        return response
+
+
 urlpatterns = [
     path("images/<int:pk>/prediction/", ImagePrediction.as_view()),
     path("images/<int:pk>/prediction/labels/", PredictionLabels.as_view()),
+    path("images/<int:pk>/heat/", ImageHeat.as_view()),
 ]

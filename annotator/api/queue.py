@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.urls import path
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -28,15 +28,13 @@ from annotator.api.annotations import (
     written_response,
 )
 from annotator.api.images import ImageOutput
-from annotator.api.pagination import CheckedCursor, is_number
 from annotator.api.parsers import StrictJSONParser
-from annotator.api.predictions import ReasonOutput
+from annotator.api.predictions import ReasonOutput, heat_path
 from annotator.api.uploads import LimitedUploads
-from annotator.exceptions import NotHere, StaleRevision
+from annotator.exceptions import BadInput, NotHere, StaleRevision
 from annotator.models import Draft, Image, Kind, Outcome, QueueItem, Revision, Role
 from annotator.selectors.images import hide_revisions, with_state
-from annotator.selectors.queue import open_items
-from annotator.services.annotations import checked_types, revision_submit
+from annotator.services.annotations import RevisionDetails, checked_types, revision_submit
 from annotator.services.checks import check_submit
 from annotator.services.queue import (
     queue_heartbeat,
@@ -44,6 +42,7 @@ from annotator.services.queue import (
     queue_release,
     queue_skip,
 )
+from annotator.services.queue_taking import queue_take
 from inference.labels import cell_geometry
 
 
@@ -54,6 +53,17 @@ class QueueItemOutput(serializers.Serializer[QueueItem]):
     image = ImageOutput()
     score = serializers.FloatField()
     reasons = ReasonOutput(many=True)
+    region = serializers.ListField(
+        child=serializers.IntegerField(),
+        allow_null=True,
+        help_text="what is asked about, [x0, y0, x1, y1] px, half-open; null: the whole image",
+    )
+    minutes = serializers.FloatField(
+        allow_null=True, help_text="that the work is expected to take; null: nobody knows"
+    )
+    heat = serializers.CharField(
+        allow_null=True, help_text="address of the heat picture; null without a prediction"
+    )
     annotator = serializers.CharField(allow_null=True)
     leased_until = serializers.DateTimeField(allow_null=True)
     seconds_left = serializers.FloatField(allow_null=True)
@@ -65,19 +75,6 @@ class QueueItemOutput(serializers.Serializer[QueueItem]):
 
 class SkipInput(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=300)
-
-
-class BestFirst(CheckedCursor):
-    """The order in which images are leased."""
-
-    ordering = ("-score", "id")
-    fits = staticmethod(is_number)
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 500
-
-
-MINE = OpenApiParameter("mine", bool, description="true: only what the caller holds")
 
 
 def item_bodies(items: Sequence[QueueItem]) -> list[dict[str, Any]]:
@@ -103,6 +100,9 @@ def _body(item: QueueItem, image: Image, drafted: bool) -> dict[str, Any]:
         "image": ImageOutput(image).data,
         "score": item.score,
         "reasons": item.reasons,
+        "region": item.region,
+        "minutes": item.minutes,
+        "heat": heat_path(item.image_id, item.prediction_id),
         "annotator": item.annotator.get_username() if held and item.annotator else None,
         "leased_until": item.leased_until if held else None,
         "seconds_left": left if held else None,
@@ -126,23 +126,6 @@ def _answer(item: QueueItem) -> Response:
     return Response(item_bodies([item])[0])
 
 
-class Queue(APIView):
-    """The open items of a data set."""
-
-    pagination_class = BestFirst  # read by the schema
-
-    @extend_schema(parameters=[MINE], responses=QueueItemOutput(many=True))
-    def get(self, request: Request, pk: int) -> Response:
-        """In the order in which they are leased; leases nothing."""
-        dataset = dataset_for(request.user, pk)
-        items = open_items(dataset)
-        if request.query_params.get("mine") == "true":
-            items = items.filter(annotator=user_of(request), leased_until__gt=timezone.now())
-        pages = self.pagination_class()
-        page = pages.paginate_queryset(items, request, self) or []
-        return pages.get_paginated_response(item_bodies(page))
-
-
 class QueueNext(APIView):
     """Asking for work."""
 
@@ -154,6 +137,15 @@ class QueueNext(APIView):
         if item is None:
             return Response(status=204)
         return Response(item_bodies([item])[0])
+
+
+class QueueTake(APIView):
+    """Choosing work."""
+
+    @extend_schema(request=None, responses=QueueItemOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Lease this very item. 409 when somebody else has it or the caller holds another."""
+        return _answer(queue_take(item=item_for(request, pk), annotator=user_of(request)))
 
 
 class QueueHeartbeat(APIView):
@@ -219,6 +211,7 @@ class QueueSubmit(LimitedUploads, APIView):
         item = item_for(request, pk)
         number = base_number(request)
         sent = submission_of(request, item.image)
+        _check_region(item, sent.details)
         if item.kind != Kind.ASK:
             return self._measured(request, item, sent, number)
         if not _submitted_by(item, user_of(request)):
@@ -279,14 +272,39 @@ def _told_cells(sent: Submission, types: Mapping[int, str | None]) -> list[dict[
     ]
 
 
+def _check_region(item: QueueItem, details: RevisionDetails) -> None:
+    """Refuse work on a region that does not say that the region is done.
+
+    Null says that the whole image is: it stays so where it was so, and is else more likely what a
+    client sends that knows of no regions.
+    """
+    if item.region is None:
+        return
+    x0, y0, x1, y1 = item.region
+    sent = details.complete_regions
+    if sent is None:
+        head = item.image.revisions.order_by("-number").first()
+        done = head is not None and head.complete_regions is None
+    else:
+        done = any(a <= x0 and b <= y0 and x1 <= c and y1 <= d for a, b, c, d in sent)
+    if not done:
+        whole = [0, 0, item.image.width, item.image.height]
+        raise BadInput(
+            f"This item asks about the region {item.region} of {item.image.name}: send it among "
+            f"complete_regions, beside those that were complete before (or {whole} where all of "
+            "the image is done).",
+            fields={"complete_regions": ["The region asked about is not among them."]},
+        )
+
+
 def _submitted_by(item: QueueItem, user: User) -> bool:
     """Whether ``user`` has handed ``item`` in: the answer was lost and the request comes again."""
     return item.outcome == Outcome.SUBMITTED and item.annotator == user
 
 
 urlpatterns = [
-    path("datasets/<int:pk>/queue/", Queue.as_view()),
     path("datasets/<int:pk>/queue/next/", QueueNext.as_view()),
+    path("queue/<int:pk>/take/", QueueTake.as_view()),
     path("queue/<int:pk>/heartbeat/", QueueHeartbeat.as_view()),
     path("queue/<int:pk>/release/", QueueRelease.as_view()),
     path("queue/<int:pk>/skip/", QueueSkip.as_view()),

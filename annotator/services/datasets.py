@@ -17,6 +17,7 @@ from annotator.naming import check_pattern
 from annotator.readers import IGNORED, MAX_CHANNELS, MODEL_ROLES
 from annotator.selectors.runs import live_runs
 from annotator.selectors.searches import live_searches
+from inference.acquisition import STRATEGIES
 
 # Okabe and Ito's palette: told apart by colour-blind people too.
 COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#0072b2", "#999999")
@@ -28,6 +29,11 @@ SETTINGS = (
     "auto_promote",
     "type_margin",
     "lease_minutes",
+    "asking",
+    "strategy",
+    "region_minutes",
+    "gold_every",
+    "repeat_every",
 )
 MOST_TYPES = 100
 _NAME = re.compile(r"[^\s,;/\\](?:[^,;/\\]{0,38}[^\s,;/\\])?")
@@ -108,6 +114,7 @@ def dataset_update(
     """
     if "type_pattern" in changes:
         check_pattern(changes["type_pattern"])
+    _check_asking(changes)
     # One change at a time: two managers who add a type at once must not take the same index.
     Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
     changed = [name for name in SETTINGS if name in changes]
@@ -129,6 +136,24 @@ def dataset_update(
     for wanted in types or ():
         _type_change(dataset, wanted)
     return dataset
+
+
+def _check_asking(changes: Mapping[str, Any]) -> None:
+    """Refuse a strategy that there is not, and checks at every single ask."""
+    strategy = changes.get("strategy")
+    if strategy is not None and strategy not in STRATEGIES:
+        known = ", ".join(sorted(STRATEGIES))
+        raise BadInput(
+            f"There is no strategy {strategy[:40]!r}; choose one of {known}.",
+            fields={"strategy": [f"One of {known}."]},
+        )
+    for name in ("gold_every", "repeat_every"):
+        if changes.get(name) == 1:
+            raise BadInput(
+                f"{name} cannot be 1: every ask would be a check and nothing new be annotated; use "
+                "0 for never, or 2 and more.",
+                fields={name: ["0 for never, or 2 and more."]},
+            )
 
 
 def _type_change(dataset: Dataset, wanted: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from annotator import naming, readers, storage
 from annotator.exceptions import BadInput, Unavailable
 from annotator.models import CellType, Dataset, Draft, Image, Prediction, Split
 from annotator.models.images import MIXED
+from annotator.services.heats import heat_key
 
 THUMBNAIL_PX = 256
 
@@ -182,11 +183,12 @@ def image_delete(*, image: Image) -> None:
     they are addressed by content, and snapshots may name them.
     """
     keys = [image.key, _thumbnail_key(image)]
+    own = heat_key(image.pk)
     drafts = list(Draft.objects.filter(image=image).values_list("labels_key", flat=True))
     flows = set(image.predictions.exclude(flows_key="").values_list("flows_key", flat=True))
     with transaction.atomic():
         image.delete()
-    for key in drafts:
+    for key in (*drafts, own):
         storage.delete(key)
     for key in flows:
         if not Prediction.objects.filter(flows_key=key).exists():

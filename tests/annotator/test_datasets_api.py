@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from annotator.models import Dataset, Image, Prediction, QueueItem
 from annotator.services.datasets import dataset_update
+from inference.acquisition import STRATEGIES
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -147,6 +148,35 @@ class Datasets(TestCase):
         self.assertEqual(body["types"][0]["color"], "#ff0000")
         self.assertEqual(Image.objects.get().culture, "HEK293")
 
+    def test_how_images_are_asked_for_is_set(self) -> None:
+        body = self.alice.get(self.url).json()
+        self.assertEqual((body["asking"], body["strategy"]), ("image", "uncertainty"))
+        change = {
+            "asking": "region",
+            "strategy": "random",
+            "region_minutes": 5,
+            "gold_every": 20,
+            "repeat_every": 2,
+        }
+        answer = self.alice.patch(self.url, change, format="json")
+        self.assertEqual({key: answer.json()[key] for key in change}, change)
+        self.dataset.refresh_from_db()
+        self.assertEqual({key: getattr(self.dataset, key) for key in change}, change)
+        bob = client_of(self.people.bob)
+        self.assertEqual(bob.patch(self.url, change, format="json").status_code, 403)
+
+    def test_a_strategy_that_there_is_not_is_refused_and_the_known_are_named(self) -> None:
+        listed = self.alice.get("/api/v1/strategies/").json()
+        names = [row["name"] for row in listed]
+        self.assertEqual(names, sorted(STRATEGIES))
+        self.assertTrue(all(row["about"] and "\n" not in row["about"] for row in listed), listed)
+        answer = self.alice.patch(self.url, {"strategy": "luck"}, format="json")
+        self.assertEqual(answer.status_code, 400)
+        for name in names:
+            self.assertIn(name, answer.json()["message"])
+        self.assertIn("strategy", answer.json()["fields"])
+        self.assertIn(client_of(None).get("/api/v1/strategies/").status_code, (401, 403))
+
     def test_a_change_leaves_what_somebody_else_has_set_meanwhile(self) -> None:
         read_before = Dataset.objects.get(pk=self.dataset.pk)
         Dataset.objects.update(description="new", training={"bootstrap": True})
@@ -160,6 +190,11 @@ class Datasets(TestCase):
     def test_it_rejects_changes_it_cannot_make(self) -> None:
         for change in (
             {"lease_minutes": 0},
+            {"asking": "everything"},
+            {"region_minutes": 0},
+            {"gold_every": 1},
+            {"repeat_every": -1},
+            {"strategy": ""},
             {"type_pattern": "{x"},
             {"types": [{"id": 999999, "name": "x"}]},
             {"types": [{"name": "HEK"}]},

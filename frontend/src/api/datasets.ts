@@ -11,6 +11,7 @@ import type {
   QueueItem,
   Role,
   Split,
+  Strategy,
 } from "./types";
 
 /** Names sent to the server in one preview request. */
@@ -61,6 +62,10 @@ export const removeMember = (id: number, username: string): Promise<null> =>
 /** The open queue, most urgent first; leases nothing. */
 export const listQueue = (id: number, signal?: AbortSignal): Promise<QueueItem[]> =>
   getAll(`datasets/${id}/queue/`, { signal }, 50);
+
+/** The ways in which what is asked next can be chosen. */
+export const listStrategies = (_: null, signal?: AbortSignal): Promise<Strategy[]> =>
+  getJson("strategies/", { signal });
 
 export const readComposition = (
   id: number,

@@ -1,6 +1,25 @@
-/** Leases: taking the next image, holding it, giving it back. */
+/** The queue: looking at it, taking an image out of it, holding that, giving it back. */
 import { getJson, sendJson } from "./client";
-import type { Page, QueueItem } from "./types";
+import type { Page, QueueFigures, QueueItem } from "./types";
+
+/** `search` is "" or begins with a question mark: the filters and the order. */
+export const listItems = (
+  datasetId: number,
+  search: string,
+  signal?: AbortSignal,
+): Promise<Page<QueueItem>> => getJson(`datasets/${datasetId}/queue/${search}`, { signal });
+
+/** How many images are open and held, and how often each reason is told. */
+export const readFigures = (
+  datasetId: number,
+  among: { split: string; culture: string },
+  signal?: AbortSignal,
+): Promise<QueueFigures> =>
+  getJson(`datasets/${datasetId}/queue/reasons/`, { query: { ...among }, signal });
+
+/** Lease this very image. */
+export const takeItem = (itemId: number): Promise<QueueItem> =>
+  sendJson("POST", `queue/${itemId}/take/`);
 
 /**
  * Lease the most informative image; null when the queue is empty. Not to be given up half-way: the

@@ -256,7 +256,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description In the order in which they are leased; leases nothing. */
+        /** @description In the order in which they are leased, or another; leases nothing. */
         get: operations["datasets_queue_list"];
         put?: never;
         post?: never;
@@ -277,6 +277,23 @@ export interface paths {
         put?: never;
         /** @description Lease the most informative image; the same one again while its lease lasts. */
         post: operations["datasets_queue_next_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/queue/reasons/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How many items are open, held, and tell each reason; the most frequent first. */
+        get: operations["datasets_queue_reasons_retrieve"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -507,6 +524,27 @@ export interface paths {
         get?: never;
         /** @description Make it one, or no longer. 409 unless its head revision is complete as a whole. */
         put: operations["images_gold_update"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/heat/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description PNG with alpha to lay over the thumbnail: the less sure of a cell, the brighter.
+         *
+         *     Discs with a white rim are places where a cell may have been missed.
+         */
+        get: operations["images_heat_retrieve"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -790,6 +828,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/queue/{id}/take/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Lease this very item. 409 when somebody else has it or the caller holds another. */
+        post: operations["queue_take_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/searches/": {
         parameters: {
             query?: never;
@@ -836,6 +891,23 @@ export interface paths {
         put?: never;
         /** @description End the search; its workers stop within seconds. 409 when it is over. */
         post: operations["searches_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description By name, each with the first line of its description. */
+        get: operations["strategies_list"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -988,6 +1060,13 @@ export interface components {
             created_at: string | null;
             cells: components["schemas"]["CellOutput"][];
         };
+        /**
+         * @description * `image` - Image
+         *     * `region` - Region
+         *     * `cell` - Cell
+         * @enum {string}
+         */
+        AskingEnum: "image" | "region" | "cell";
         /** @enum {unknown} */
         BlankEnum: "";
         CellOutput: {
@@ -1075,6 +1154,22 @@ export interface components {
              */
             type_margin: number;
             lease_minutes: number;
+            /**
+             * @description what an annotator is handed at a time
+             *
+             *     * `image` - Image
+             *     * `region` - Region
+             *     * `cell` - Cell
+             */
+            asking: components["schemas"]["AskingEnum"];
+            /** @description how it is chosen: a name of strategies/ */
+            strategy: string;
+            /** @description of work that a region should be */
+            region_minutes: number;
+            /** @description one ask in so many has a known truth, which measures the annotator; 0: none */
+            gold_every: number;
+            /** @description one ask in so many is one that the same person answered before; 0: none */
+            repeat_every: number;
             /** Format: date-time */
             created_at: string;
             counts: components["schemas"]["Counts"];
@@ -1624,6 +1719,11 @@ export interface components {
             /** Format: double */
             type_margin?: number;
             lease_minutes?: number;
+            asking?: components["schemas"]["AskingEnum"];
+            strategy?: string;
+            region_minutes?: number;
+            gold_every?: number;
+            repeat_every?: number;
             channels?: string[];
             types?: components["schemas"]["TypeInput"][];
         };
@@ -1738,6 +1838,11 @@ export interface components {
             revisions: number;
             untimed: number;
         };
+        QueueFigures: {
+            open: number;
+            held: number;
+            reasons: components["schemas"]["ReasonCount"][];
+        };
         /** @description An image to correct, and why. Annotator and lease are null while nobody holds it. */
         QueueItemOutput: {
             id: number;
@@ -1745,6 +1850,15 @@ export interface components {
             /** Format: double */
             score: number;
             reasons: components["schemas"]["ReasonOutput"][];
+            /** @description what is asked about, [x0, y0, x1, y1] px, half-open; null: the whole image */
+            region: number[] | null;
+            /**
+             * Format: double
+             * @description that the work is expected to take; null: nobody knows
+             */
+            minutes: number | null;
+            /** @description address of the heat picture; null without a prediction */
+            heat: string | null;
             annotator: string | null;
             /** Format: date-time */
             leased_until: string | null;
@@ -1765,6 +1879,10 @@ export interface components {
             /** Format: double */
             step?: number;
             choices?: number[];
+        };
+        ReasonCount: {
+            code: string;
+            count: number;
         };
         ReasonOutput: {
             code: string;
@@ -2007,6 +2125,11 @@ export interface components {
          * @enum {string}
          */
         StateEnum: "waiting" | "training" | "done" | "pruned" | "failed" | "cancelled";
+        StrategyOutput: {
+            name: string;
+            /** @description in a line, for people */
+            about: string;
+        };
         SubmitInput: {
             /** Format: uri */
             labels: string;
@@ -2809,12 +2932,19 @@ export interface operations {
     datasets_queue_list: {
         parameters: {
             query?: {
+                /** @description a cell type's name, or mixed */
+                culture?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 limit?: number;
                 /** @description true: only what the caller holds */
                 mine?: boolean;
+                /** @description a reason's code; of several, items with any of them */
+                reason?: string[];
+                /** @description score: as leased (default); uncertainty; minutes: the shortest first; reasons: the most reasons first; number: the largest number in a reason, of those asked for, first */
+                sort?: "minutes" | "number" | "reasons" | "score" | "uncertainty";
+                split?: "test" | "train" | "validation";
             };
             header?: never;
             path: {
@@ -2864,6 +2994,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_queue_reasons_retrieve: {
+        parameters: {
+            query?: {
+                /** @description a cell type's name, or mixed */
+                culture?: string;
+                split?: "test" | "train" | "validation";
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueFigures"];
+                };
             };
             400: components["responses"]["Failure"];
             401: components["responses"]["Failure"];
@@ -3376,6 +3536,35 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    images_heat_retrieve: {
+        parameters: {
+            query?: {
+                /** @description the id it is known by: it may be kept for an hour */
+                prediction?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     images_neighbours_retrieve: {
         parameters: {
             query?: never;
@@ -3816,6 +4005,32 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    queue_take_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueItemOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     searches_list: {
         parameters: {
             query?: {
@@ -3920,6 +4135,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SearchDetail"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    strategies_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyOutput"][];
                 };
             };
             400: components["responses"]["Failure"];

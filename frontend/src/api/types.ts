@@ -60,7 +60,9 @@ export type Annotation = But<
   Said["AnnotationOutput"],
   { complete_regions: Box[] | null; cells: AnnotatedCell[] }
 >;
-export type QueueItem = Said["QueueItemOutput"];
+export type QueueItem = But<Said["QueueItemOutput"], { region: Box | null }>;
+export type QueueFigures = Said["QueueFigures"];
+export type Strategy = Said["StrategyOutput"];
 export type Flag = Said["FlagOutput"];
 export type DraftSaid = Said["DraftOutput"];
 export type DraftRow = Said["DraftRowOutput"];

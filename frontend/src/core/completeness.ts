@@ -24,14 +24,19 @@ export function wholePixels(drawn: Box, image: Box): Box | null {
   return intersect(rounded, image);
 }
 
-/** Mark a box complete; marked boxes inside it are no longer needed. */
+/** Regions with one more; those inside it are no longer needed. */
+export function withRegion(regions: readonly Box[], box: Box): readonly Box[] {
+  if (regions.some((region) => holds(region, box))) return regions;
+  return [...regions.filter((region) => !holds(box, region)), box];
+}
+
+/** Mark a box complete. */
 export function completeRegion(drawn: Box): Command {
   return (state, dispatch) => {
     const { doc } = state;
     const box = wholePixels(drawn, doc.labels.box);
-    if (box === null || doc.regions?.some((region) => holds(region, box))) return false;
-    const kept = (doc.regions ?? []).filter((region) => !holds(box, region));
-    return setRegions([...kept, box], "Mark region complete")(state, dispatch);
+    if (box === null) return false;
+    return setRegions(withRegion(doc.regions ?? [], box), "Mark region complete")(state, dispatch);
   };
 }
 

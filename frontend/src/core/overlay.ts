@@ -28,8 +28,13 @@ export type OverlayShape =
   | { readonly kind: "cross"; readonly at: Point; readonly tone: Tone }
   /** A cell that was decided in a review: as large at any zoom. */
   | { readonly kind: "tick"; readonly at: Point; readonly tone: Tone }
-  /** All of an image but its complete regions is dimmed. */
-  | { readonly kind: "dimmed"; readonly image: Box; readonly regions: readonly Box[] }
+  /** All of an image but its complete regions, or the one asked about, is dimmed. */
+  | {
+      readonly kind: "dimmed";
+      readonly image: Box;
+      readonly regions: readonly Box[];
+      readonly asked?: Box;
+    }
   /** Pixels of the model that the correction no longer has. */
   | {
       readonly kind: "area";

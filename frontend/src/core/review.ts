@@ -28,8 +28,8 @@ export function startReview(
   state: EditorState,
   direction: 1 | -1,
   decided = NOTHING_DECIDED,
+  order: readonly number[] = byUncertainty(state),
 ): Review | null {
-  const order = byUncertainty(state);
   if (order.length === 0) return null;
   const from = direction === 1 ? -1 : order.length;
   const review = { order, at: from, decided };

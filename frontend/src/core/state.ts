@@ -51,6 +51,8 @@ export type Transaction =
       readonly open?: boolean;
       /** The steps put the segmenter's masks at other thresholds into the document. */
       readonly placement?: Placement;
+      /** Meant for all of the image, also where somebody works on a region of it. */
+      readonly everywhere?: boolean;
     }
   | { readonly kind: "end" }
   | { readonly kind: "cancel" }

@@ -4,6 +4,11 @@ import type { OverlayShape, Tone } from "../core/overlay";
 import { toScreen, type Camera, type Size } from "./camera";
 import { DIFF_COLOURS, rgbToCss, UNTYPED, type Rgb } from "./settings";
 
+/**
+ * Of the region that is asked about: no complete region's colour, no cell's. Cells that reach into
+ * it are to be judged as wholes: outside it is less dim.
+ */
+const ASKED = { frame: "#ffc15e", dim: "rgb(4 8 10 / 42%)" };
 const COLOURS: Record<Tone, string> = { add: "#3ddc97", remove: "#ff8080", select: "#ffffff" };
 const SHADE = "rgb(0 0 0 / 70%)";
 const DIM = "rgb(4 8 10 / 58%)";
@@ -43,19 +48,24 @@ export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): voi
 /** Comes before all else: it clears what lies under the regions. */
 function drawDimmed(
   brush: CanvasRenderingContext2D,
-  { image, regions }: OverlayShape & { kind: "dimmed" },
+  { image, regions, asked }: OverlayShape & { kind: "dimmed" },
   { camera, view }: OverlayFrame,
 ): void {
   const onScreen = (box: Box): [x: number, y: number, width: number, height: number] => {
     const { x, y } = toScreen(camera, view, { x: box.x0, y: box.y0 });
     return [x, y, (box.x1 - box.x0) * camera.scale, (box.y1 - box.y0) * camera.scale];
   };
-  brush.fillStyle = DIM;
+  brush.fillStyle = asked === undefined ? DIM : ASKED.dim;
   brush.fillRect(...onScreen(image));
-  for (const region of regions) brush.clearRect(...onScreen(region));
+  const clear = asked === undefined ? regions : [asked];
+  for (const region of clear) brush.clearRect(...onScreen(region));
   brush.lineWidth = 1.5;
   brush.strokeStyle = COLOURS.add;
   for (const region of regions) brush.strokeRect(...onScreen(region));
+  if (asked === undefined) return;
+  brush.lineWidth = 2.5;
+  brush.strokeStyle = ASKED.frame;
+  brush.strokeRect(...onScreen(asked));
 }
 
 const areas = new WeakMap<readonly Span[], Path2D>();

@@ -1,17 +1,18 @@
 /** Addresses of the pages: parsed and built here and nowhere else. No DOM. */
 
 export type DatasetPageName =
-  "dataset" | "correct" | "upload" | "models" | "training" | "export" | "settings";
+  "dataset" | "queue" | "correct" | "upload" | "models" | "training" | "export" | "settings";
 
 export type Route =
   | { page: "sign-in"; next: string }
   | { page: "datasets" }
   | { page: DatasetPageName; datasetId: number }
-  | { page: "image"; imageId: number }
+  | { page: "image"; imageId: number; look: boolean }
   | { page: "not-found" };
 
 const DATASET_PAGES: Readonly<Record<string, DatasetPageName>> = {
   "": "dataset",
+  queue: "queue",
   correct: "correct",
   upload: "upload",
   models: "models",
@@ -29,7 +30,8 @@ export const paths = {
   datasets: (): string => "/",
   dataset: (id: number, page: DatasetPageName = "dataset"): string =>
     page === "dataset" ? `/datasets/${id}` : `/datasets/${id}/${page}`,
-  image: (id: number): string => `/images/${id}`,
+  /** `look`: to be seen, not changed. */
+  image: (id: number, look = false): string => `/images/${id}${look ? "?look" : ""}`,
 } as const;
 
 /** The route that `address` (path with optional query) stands for. */
@@ -43,7 +45,9 @@ export function parse(address: string): Route {
   }
   const id = rawId !== undefined && /^[1-9]\d*$/.test(rawId) ? Number(rawId) : null;
   if (id === null || rest.length > 0) return { page: "not-found" };
-  if (noun === "images" && page === "") return { page: "image", imageId: id };
+  if (noun === "images" && page === "") {
+    return { page: "image", imageId: id, look: new URLSearchParams(query).has("look") };
+  }
   const name = Object.hasOwn(DATASET_PAGES, page) ? DATASET_PAGES[page] : undefined;
   if (noun === "datasets" && name) return { page: name, datasetId: id };
   return { page: "not-found" };

@@ -36,6 +36,7 @@ const STAGE_TONES: Record<Stage, Tone> = { candidate: "busy", current: "good", r
 
 export const PAGE_NAMES: Readonly<Record<DatasetPageName, string>> = {
   dataset: "Overview",
+  queue: "Queue",
   correct: "Correct",
   upload: "Upload",
   models: "Models",

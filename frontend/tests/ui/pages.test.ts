@@ -13,6 +13,11 @@ import { json, stubFetch, type Call } from "../api/stubs";
 import { stubDialogs } from "./dialogs";
 import { dataset, evaluation, parsed, version } from "./rows";
 
+const STRATEGIES = [
+  { name: "random", about: "Any image." },
+  { name: "uncertainty", about: "The least sure one." },
+];
+
 /** jsdom measures nothing. */
 class NoResize {
   observe = (): void => undefined;
@@ -83,6 +88,7 @@ describe("going from page to page", () => {
       if (address === "/api/v1/datasets/1/") return json(dataset());
       if (address.endsWith("/learning-curve/")) return json({ families: [], work: [] });
       if (/(gold|agreement)\/$/.test(address)) return json([]);
+      if (address.endsWith("/strategies/")) return json(STRATEGIES);
       return json({ next: null, previous: null, results: [] });
     });
     navigation.go("/datasets/1/settings", { replace: true });
@@ -111,6 +117,7 @@ describe("going from page to page", () => {
       if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
       if (address === "/api/v1/datasets/1/") return json(dataset());
       if (/(gold|agreement)\/$/.test(address)) return json([]);
+      if (address.endsWith("/strategies/")) return json(STRATEGIES);
       return json({ next: null, previous: null, results: [] });
     });
     render(App);
@@ -121,6 +128,44 @@ describe("going from page to page", () => {
     await fireEvent.click(save);
     await screen.findByText("Cell types saved.");
     expect(sent).toEqual([{ types: [{ id: 1, name: "HEK293" }, { name: "N2a" }] }]);
+  });
+
+  it("sets what is asked for, and describes the strategy that is chosen", async () => {
+    const sent: unknown[] = [];
+    stubFetch(({ method, address, body }) => {
+      if (method === "PATCH") {
+        sent.push(JSON.parse(body as string));
+        const fields = { gold_every: ["0 for never, or 2 and more."] };
+        if (sent.length === 1) return json({ message: "Not 1.", code: "bad_input", fields }, 400);
+        return json(dataset());
+      }
+      if (address === "/api/v1/me/") return json({ id: 1, username: "alice", is_admin: false });
+      if (address === "/api/v1/datasets/1/") return json(dataset());
+      if (/(gold|agreement)\/$/.test(address)) return json([]);
+      if (address.endsWith("/strategies/")) return json(STRATEGIES);
+      return json({ next: null, previous: null, results: [] });
+    });
+    render(App);
+    await screen.findByText("The least sure one.");
+    await fireEvent.change(screen.getByLabelText("Strategy"), { target: { value: "random" } });
+    expect(screen.getByText("Any image.")).toBeDefined();
+    await fireEvent.change(screen.getByLabelText("Ask for"), { target: { value: "region" } });
+    expect(screen.getByText(/Windows of some minutes/)).toBeDefined();
+    await fireEvent.input(screen.getByLabelText("Region, minutes"), { target: { value: "5" } });
+    const gold = screen.getByLabelText("Check against the truth, one ask in");
+    await fireEvent.input(gold, { target: { value: "1" } });
+    await fireEvent.click(screen.getByRole("button", { name: "Save settings" }));
+    await screen.findByText("0 for never, or 2 and more.");
+    await fireEvent.input(gold, { target: { value: "20" } });
+    await fireEvent.click(screen.getByRole("button", { name: "Save settings" }));
+    await screen.findByText("Settings saved.");
+    expect(sent[1]).toMatchObject({
+      asking: "region",
+      strategy: "random",
+      region_minutes: 5,
+      gold_every: 20,
+      repeat_every: 0,
+    });
   });
 
   it("asks before work that the browser cannot keep is left", async () => {

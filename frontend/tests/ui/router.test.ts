@@ -5,6 +5,7 @@ describe("parse", () => {
   it("reads back every path that it builds", () => {
     const pages: DatasetPageName[] = [
       "dataset",
+      "queue",
       "correct",
       "upload",
       "models",
@@ -15,7 +16,8 @@ describe("parse", () => {
     for (const page of pages) {
       expect(parse(paths.dataset(12, page))).toEqual({ page, datasetId: 12 });
     }
-    expect(parse(paths.image(7))).toEqual({ page: "image", imageId: 7 });
+    expect(parse(paths.image(7))).toEqual({ page: "image", imageId: 7, look: false });
+    expect(parse(paths.image(7, true))).toEqual({ page: "image", imageId: 7, look: true });
     expect(parse(paths.datasets())).toEqual({ page: "datasets" });
     expect(parse(paths.signIn("/datasets/3?a=b"))).toEqual({
       page: "sign-in",

@@ -26,6 +26,11 @@ export function dataset(counts: Partial<DatasetCounts> = {}, over: Partial<Datas
     auto_promote: true,
     type_margin: 0.05,
     lease_minutes: 30,
+    asking: "image",
+    strategy: "uncertainty",
+    region_minutes: 3,
+    gold_every: 0,
+    repeat_every: 0,
     created_at: AT,
     counts: {
       images: 10,

@@ -11,11 +11,17 @@ const MONTH = 30 * 24 * 3600 * 1000;
 
 export type Doubt = "nothing complete" | "no cell" | "no type";
 
-/** Cells that only a person can type: where the file name does not, and there are types. */
-export function untypedCells({ opened, settled }: Editor): number[] {
+/**
+ * Cells that only a person can type: where the file name does not, and there are types. Of a
+ * region that is asked about its own.
+ */
+export function untypedCells({ asked, opened, settled }: Editor): number[] {
   const { dataset, image } = opened;
   if (dataset.types.length === 0 || cultureType(image, dataset) !== null) return [];
-  return [...cellsOf(settled.doc)].filter(({ type }) => type === null).map(({ label }) => label);
+  const { cells } = asked;
+  return [...cellsOf(settled.doc)]
+    .filter(({ type, label }) => type === null && (cells === null || cells.has(label)))
+    .map(({ label }) => label);
 }
 
 export class Doubts {

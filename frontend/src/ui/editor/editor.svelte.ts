@@ -4,9 +4,8 @@ import { cellAt } from "../../api/flows";
 import { redo, undo, type Command } from "../../core/commands";
 import { differenceOf } from "../../core/diff";
 import { boxOfCells, type MaskDocument } from "../../core/document";
-import { type Box, type Point, type Span } from "../../core/geometry";
+import type { Box, Point, Span } from "../../core/geometry";
 import { autoContrast, type Contrast } from "../../core/intensity";
-import type { OverlayShape } from "../../core/overlay";
 import { referenceOf } from "../../core/reference";
 import {
   openState,
@@ -28,6 +27,7 @@ import {
 import { createTools } from "../../tools";
 import type { ToolContext, ToolName } from "../../tools/tool";
 import { toast } from "../toasts.svelte";
+import { AskedRegion } from "./asked.svelte";
 import { cultureType, typeColours, type Opened } from "./opening";
 import { keepPreferences, readPreferences } from "./preferences";
 import { Pointing } from "./pointing.svelte";
@@ -68,6 +68,7 @@ export class Editor {
   toolVersion = $state(0);
 
   readonly tools = createTools();
+  readonly asked = new AskedRegion(this);
   readonly reviewing = new Reviewing(this);
   readonly pointing = new Pointing();
   readonly typeColours: ReadonlyMap<string, Rgb> = $derived.by(() =>
@@ -89,10 +90,8 @@ export class Editor {
   });
   /** What lies over the image whatever the tool. */
   readonly backdrop = $derived.by(() => {
-    const { regions, labels } = this.state.doc;
-    const shapes: OverlayShape[] = [];
-    if (regions !== null) shapes.push({ kind: "dimmed", image: labels.box, regions });
-    shapes.push(...this.reviewing.ticks, ...this.pointing.shapes);
+    const dimmed = this.asked.shapes(this.state.doc);
+    const shapes = [...dimmed, ...this.reviewing.ticks, ...this.pointing.shapes];
     if (this.difference === null) return shapes;
     const { formerSpans, removedSpans } = this.difference;
     shapes.push({ kind: "area", spans: formerSpans, change: "former" });
@@ -153,7 +152,9 @@ export class Editor {
   readonly dispatch = (transaction: Transaction): void => {
     // What was begun before may end: half a stroke is no harm, an open one would be.
     if (EDITS.has(transaction.kind) && (this.readOnly || this.refuse())) return;
-    this.state = transact(this.state, transaction);
+    const allowed = this.asked.allowed(transaction);
+    if (allowed === null) return;
+    this.state = transact(this.state, allowed);
     if (this.state.history.open === null) this.settled = this.state;
     this.reviewing.noticed(transaction);
     if (transaction.kind !== "set") return;
@@ -245,8 +246,13 @@ export class Editor {
     this.view = view;
     if (!this.fitted && view.width > 1) {
       this.fitted = true;
-      this.fitImage();
+      this.showAsked();
     }
+  }
+
+  /** The region that is asked about, else the whole image. */
+  showAsked(): void {
+    this.camera = this.asked.camera(this.view) ?? fit(this.box, this.view);
   }
 
   fitImage(): void {

@@ -36,6 +36,8 @@ export interface Opened {
   readonly predicted: readonly Predicted[];
   /** What the model predicted, also beside a revision; null when it could not be read. */
   readonly model: MaskDocument | null;
+  /** The part of the image that the queue asks about; otherwise all of it. */
+  readonly asked?: Box;
 }
 
 type Predicted = readonly [label: number, cell: PredictedCell];

@@ -30,6 +30,7 @@ export async function packDraft(
 export async function packSubmission(
   doc: MaskDocument,
   from: Pick<Submission, "secondsSpent" | "prediction">,
+  regions = doc.regions,
 ): Promise<Submission> {
   return {
     ...from,
@@ -38,6 +39,6 @@ export async function packSubmission(
     cells: [...cellsOf(doc)].map(({ label, type, source }) =>
       type === null || source === "" ? { label, type } : { label, type, type_source: source },
     ),
-    completeRegions: doc.regions?.map(({ x0, y0, x1, y1 }) => [x0, y0, x1, y1]) ?? null,
+    completeRegions: regions?.map(({ x0, y0, x1, y1 }) => [x0, y0, x1, y1]) ?? null,
   };
 }

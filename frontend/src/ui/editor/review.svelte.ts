@@ -18,12 +18,14 @@ import {
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState, Transaction } from "../../core/state";
 import type { Camera } from "../../render/camera";
+import type { AskedRegion } from "./asked.svelte";
 import type { Opened } from "./opening";
 import { keepDecided, readDecided } from "./reviewed";
 
 /** What a review needs of the editor. */
 export interface Reviewed {
   readonly opened: Opened;
+  readonly asked: AskedRegion;
   readonly state: EditorState;
   readonly settled: EditorState;
   readonly readOnly: boolean;
@@ -39,6 +41,8 @@ export interface Reviewed {
 export class Reviewing {
   /** Null outside review mode. */
   current = $state.raw<Review | null>(null);
+  /** Only the cells of the region that is asked about are gone through. */
+  within = $state(false);
   /** The view that the review began with. */
   private before: Camera | null = null;
   /** The scale that the person chose last. */
@@ -86,9 +90,7 @@ export class Reviewing {
     this.editor.cancelGesture();
     const { state } = this.editor;
     const review =
-      this.current === null
-        ? startReview(state, direction, readDecided(this.editor.opened))
-        : step(this.current, state, direction);
+      this.current === null ? this.begin(direction) : step(this.current, state, direction);
     if (review === null) return false;
     if (this.current === null) {
       this.before = this.editor.camera;
@@ -96,6 +98,14 @@ export class Reviewing {
     }
     this.show(review);
     return true;
+  }
+
+  private begin(direction: 1 | -1): Review | null {
+    const { asked, opened, state } = this.editor;
+    const decided = readDecided(opened);
+    const { order, within } = asked.orderOfReview(decided);
+    this.within = within;
+    return startReview(state, direction, decided, order);
   }
 
   /** Decide and go on. When something else was selected, come back to the cell first. */

@@ -11,6 +11,7 @@ import type { QueueItem } from "../../api/types";
 import { sameDocument, type MaskDocument } from "../../core/document";
 import { mergedSteps, type Disagreement } from "../../core/merge";
 import { NOTHING_DECIDED } from "../../core/review";
+import { regionsToSend } from "./asked.svelte";
 import type { Editor } from "./editor.svelte";
 import { goOnHere } from "./goingOn";
 import { Lease } from "./lease.svelte";
@@ -221,6 +222,7 @@ export class Work {
     if (offer.where === "server") this.recorder.begin(root);
     else await this.recorder.adopt({ ...offer.journal, mark: this.session().mark }, root);
     if (offer.where === "aside") await this.recorder.discard(offer.journal);
+    this.editor.run(this.editor.asked.mark);
     this.keep();
   }
 
@@ -322,7 +324,8 @@ export class Work {
     const length = this.editor.settled.history.done.length;
     const { prediction } = this;
     const { secondsSpent } = this.lease;
-    const submission = await packSubmission(doc, { secondsSpent, prediction });
+    const regions = regionsToSend(this.editor.opened, doc);
+    const submission = await packSubmission(doc, { secondsSpent, prediction }, regions);
     // The server forgets the draft it has with this, also one from elsewhere.
     const { other } = this.server;
     if (other !== null) await this.offers.putAside({ where: "server", draft: other });
@@ -359,7 +362,7 @@ export class Work {
     const { doc } = this;
     const steps = mergedSteps(doc, theirs.doc, taken, theirRegions);
     const name = `Take cells of revision ${theirs.head.annotation.revision}`;
-    if (steps.length > 0) this.editor.dispatch({ kind: "edit", name, steps });
+    if (steps.length > 0) this.editor.dispatch({ kind: "edit", name, steps, everywhere: true });
     this.etag = theirs.head.etag;
     this.revision = theirs.head.annotation.revision;
     this.prediction = null;
