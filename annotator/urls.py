@@ -6,8 +6,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from annotator.api import (
     annotations,
+    answers,
     auth,
     bundles,
+    cells,
     checks,
     composition,
     datasets,
@@ -37,6 +39,8 @@ NOUNS = (
     drafts,
     flags,
     queue,
+    answers,
+    cells,
     checks,
     runs,
     searches,

@@ -75,17 +75,135 @@ export interface paths {
         patch: operations["datasets_partial_update"];
         trace?: never;
     };
-    "/api/v1/datasets/{id}/agreement/": {
+    "/api/v1/datasets/{id}/cells/": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** @description By annotator, for managers; the mean over repeats is what a person can reach. */
-        get: operations["datasets_agreement_list"];
+        /** @description Of each image the head revision's cells, else the newest prediction's. */
+        get: operations["datasets_cells_retrieve"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/answers/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Answers to cells that one is asked about; the request may be repeated. */
+        post: operations["datasets_cells_answers_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/change/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Accept, retype or reject cells; one revision per image.
+         *
+         *     Only what surrounds these cells becomes complete, in training images.
+         */
+        post: operations["datasets_cells_change_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/crops/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Pictures with outlines of up to 200 cells; what is not there any more is left out.
+         *
+         *     Changes nothing: it is a POST for the length of the list.
+         */
+        post: operations["datasets_cells_crops_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/next/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Lease the cells most worth an answer; those held already come before others.
+         *
+         *     409 while there is no model.
+         */
+        post: operations["datasets_cells_next_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/release/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Let others be asked about cells that one was asked about. */
+        post: operations["datasets_cells_release_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/undo/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Undo a change or answers as a whole; images that others changed since stay.
+         *
+         *     The revisions that it makes can be undone in turn.
+         */
+        post: operations["datasets_cells_undo_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -135,23 +253,6 @@ export interface paths {
         };
         /** @description Newest first; all of them unless ``?open=`` asks for some. */
         get: operations["datasets_flags_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/datasets/{id}/gold/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** @description For managers: annotators are not to know them. */
-        get: operations["datasets_gold_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -444,6 +545,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images/{id}/cells/{label}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A cell of the image's head revision, else of its newest prediction. */
+        get: operations["images_cells_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/draft/": {
         parameters: {
             query?: never;
@@ -491,23 +609,6 @@ export interface paths {
         put?: never;
         /** @description Ask the managers to look at it; the same open question twice is one flag. */
         post: operations["images_flags_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/images/{id}/gold/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** @description Make it one, or no longer. 409 unless its head revision is complete as a whole. */
-        put: operations["images_gold_update"];
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -966,12 +1067,6 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description One annotator: beside the truth of gold images, and beside the own earlier answers. */
-        AgreementOutput: {
-            annotator: string;
-            gold: components["schemas"]["FiguresOutput"];
-            repeat: components["schemas"]["FiguresOutput"];
-        };
         AnnotationInput: {
             /** Format: uri */
             labels: string;
@@ -988,8 +1083,48 @@ export interface components {
             created_at: string | null;
             cells: components["schemas"]["CellOutput"][];
         };
+        AnswerInput: {
+            /** Format: int64 */
+            cell: number;
+            verdict: components["schemas"]["VerdictEnum"];
+            type?: string | null;
+        };
+        AnsweredOutput: {
+            revisions: components["schemas"]["MadeRevision"][];
+            answered: number[];
+            refused: components["schemas"]["RefusedAnswer"][];
+        };
+        AnswersInput: {
+            /**
+             * Format: double
+             * @description of work
+             */
+            seconds_spent?: number | null;
+            answers: components["schemas"]["AnswerInput"][];
+        };
         /** @enum {unknown} */
         BlankEnum: "";
+        /** @description One cell, and what the models say of it where they see one in its place. */
+        CellDetailOutput: {
+            type: string | null;
+            type_source: string;
+            /** @description px² */
+            area: number;
+            centroid: number[];
+            /** Format: double */
+            score: number | null;
+            probabilities: {
+                [key: string]: number;
+            };
+            /** Format: double */
+            uncertainty: number | null;
+            terms: {
+                [key: string]: number;
+            };
+            seen_by: string;
+            /** @description whether two models looked at the image */
+            committee: boolean;
+        };
         CellOutput: {
             label: number;
             type: string | null;
@@ -997,6 +1132,33 @@ export interface components {
             bbox: number[];
             area: number;
             centroid: number[];
+        };
+        ChangeInput: {
+            /**
+             * Format: double
+             * @description of work
+             */
+            seconds_spent?: number | null;
+            verdict: components["schemas"]["VerdictEnum"];
+            /** @description that retyped cells get; null: none */
+            type?: string | null;
+            images: components["schemas"]["ChangedCells"][];
+        };
+        /** @description Cells of one image as it was listed. */
+        ChangedCells: {
+            /** Format: int64 */
+            image: number;
+            revision: number;
+            /** Format: int64 */
+            prediction?: number | null;
+            labels: number[];
+        };
+        ChangedOutput: {
+            revisions: components["schemas"]["MadeRevision"][];
+            /** @description images that were like this already */
+            unchanged: number[];
+            /** @description images that others changed meanwhile, left alone */
+            moved: components["schemas"]["MovedImage"][];
         };
         CompositionOutput: {
             source: string;
@@ -1023,6 +1185,31 @@ export interface components {
         Credentials: {
             username: string;
             password: string;
+        };
+        /** @description Cells of one image as it was listed. */
+        CropInput: {
+            /** Format: int64 */
+            image: number;
+            revision: number;
+            /** Format: int64 */
+            prediction?: number | null;
+            labels: number[];
+        };
+        CropOutput: {
+            image: number;
+            label: number;
+            /** @description JPEG of 64 px in base64 */
+            picture: string;
+            /** @description SVG path in a square of 128 units over the picture */
+            outline: string;
+            /** @description px of the image that a side shows */
+            side: number;
+        };
+        CropsInput: {
+            cells: components["schemas"]["CropInput"][];
+        };
+        CropsOutput: {
+            crops: components["schemas"]["CropOutput"][];
         };
         CurrentVersions: {
             segmenter: string | null;
@@ -1071,28 +1258,6 @@ export interface components {
             /** @default  */
             note: string;
             prediction?: number | null;
-        };
-        /**
-         * @description How well doubt predicts which fused cells are wrong: area under the ROC curve, also of each
-         *     term alone; the share of wrong ones (``risk``) among the surest (``coverage``), and its mean.
-         */
-        DoubtFiguresOutput: {
-            cells: number;
-            wrong: number;
-            /**
-             * Format: double
-             * @description wrong cells, by the sum of their chances
-             */
-            expected: number;
-            /** Format: double */
-            auroc: number | null;
-            /** Format: double */
-            aurc: number | null;
-            coverage: number[];
-            risk: number[];
-            terms: {
-                [key: string]: number | null;
-            };
         };
         /**
          * @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time.
@@ -1223,19 +1388,6 @@ export interface components {
          * @enum {string}
          */
         FamilyEnum: "segmenter" | "detector";
-        /** @description Means over ``images``; null where nothing could be compared. AP in cellpose's sense. */
-        FiguresOutput: {
-            images: number;
-            cells: number;
-            /** Format: double */
-            ap50: number | null;
-            /** Format: double */
-            pq: number | null;
-            /** Format: double */
-            type_agreement: number | null;
-            /** Format: double */
-            count_error: number | null;
-        };
         FlagInput: {
             /** @description what should be looked at */
             note: string;
@@ -1278,8 +1430,6 @@ export interface components {
             existence_error: number | null;
             /** Format: double */
             type_error: number | null;
-            /** @description absent from fits of older releases */
-            doubt?: components["schemas"]["DoubtFiguresOutput"];
         };
         /** @description How a detector is fused with a segmenter, fitted on ``images`` of the validation split. */
         FusionOutput: {
@@ -1295,14 +1445,43 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        GoldInput: {
-            gold: boolean;
-        };
-        /** @description An image whose head revision is the truth that annotators are measured by. */
-        GoldOutput: {
+        GalleryImage: {
             id: number;
             name: string;
-            gold: boolean;
+            split: string;
+            culture: string;
+            /** @description 0: its prediction's cells are listed */
+            revision: number;
+            prediction: number | null;
+        };
+        /**
+         * @description Cells as columns of equal length, in the order asked for.
+         *
+         *     A cell is named by its image and label, as long as the image shows the same revision (or,
+         *     without one, the same prediction).
+         */
+        GalleryOutput: {
+            types: string[];
+            images: components["schemas"]["GalleryImage"][];
+            /** @description row of images */
+            image: number[];
+            label: number[];
+            /** @description row of types; -1: none */
+            type: number[];
+            /** @description per mille; -1: unknown */
+            uncertainty: number[];
+            /** @description 1: somebody answered for it */
+            answered: number[];
+            /** @description cells of older images, beyond the list's room */
+            left_off: number;
+            /**
+             * @description what outliers and nearest were told by; measures where too few cells have an embedding: area, length, fill and uncertainty
+             *
+             *     * `` -
+             *     * `embeddings` - embeddings
+             *     * `measures` - measures
+             */
+            looks: components["schemas"]["LooksEnum"] | components["schemas"]["BlankEnum"];
         };
         ImageCountsOutput: {
             image: number;
@@ -1396,12 +1575,24 @@ export interface components {
         LearningCurveOutput: {
             points: components["schemas"]["PointOutput"][];
         };
+        /**
+         * @description * `` -
+         *     * `embeddings` - embeddings
+         *     * `measures` - measures
+         * @enum {string}
+         */
+        LooksEnum: "embeddings" | "measures";
         /** @description Where a run is or was worked on. */
         MachineOutput: {
             host: string;
             device: string;
             /** @description Of the worker, now */
             memory_mb: number;
+        };
+        MadeRevision: {
+            id: number;
+            image: number;
+            revision: number;
         };
         MeOutput: {
             id: number;
@@ -1417,10 +1608,20 @@ export interface components {
             username: string;
             role: components["schemas"]["RoleEnum"];
         };
+        MovedImage: {
+            image: number;
+            message: string;
+        };
         /** @description The images before and after one in the order of upload; null at the ends. */
         NeighboursOutput: {
             previous: number | null;
             next: number | null;
+        };
+        NextInput: {
+            /** @default 20 */
+            count: number;
+            /** @description cells that the caller has at hand: their leases are renewed */
+            holding?: number[];
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -1639,6 +1840,35 @@ export interface components {
             kind: components["schemas"]["KindEnum"];
             message: string | null;
         };
+        /** @description A cell that the caller is asked about, and why. */
+        QuestionOutput: {
+            cell: number;
+            image: number;
+            name: string;
+            prediction: number;
+            label: number;
+            /** @description The likeliest type's name, or the culture's. */
+            readonly type: string | null;
+            /** @description false: the file name tells the type; only whether it is a cell, well drawn */
+            readonly asks_type: boolean;
+            /** Format: double */
+            score: number;
+            probabilities: {
+                [key: string]: number;
+            };
+            /** Format: double */
+            uncertainty: number;
+            terms: {
+                [key: string]: number;
+            };
+            seen_by: string;
+            /** @description whether two models looked at it */
+            readonly committee: boolean;
+        };
+        QuestionsOutput: {
+            questions: components["schemas"]["QuestionOutput"][];
+            lease_minutes: number;
+        };
         /** @description An image to correct, and why. Annotator and lease are null while nobody holds it. */
         QueueItemOutput: {
             id: number;
@@ -1672,6 +1902,13 @@ export interface components {
             text: string;
             /** Format: double */
             value: number | null;
+        };
+        RefusedAnswer: {
+            cell: number;
+            message: string;
+        };
+        ReleaseInput: {
+            cells: number[];
         };
         /** @description A revision without its cells. */
         RevisionOutput: {
@@ -1978,6 +2215,12 @@ export interface components {
             index: number;
             color: string;
         };
+        UndoInput: {
+            /** @description ids that a change or answers gave */
+            revisions: number[];
+            /** @description those among them that one was asked about: one is asked again */
+            cells?: number[];
+        };
         UploadInput: {
             files: string[];
             /** @description the relative folder of each file, in the order of files: masks belong to the image in their own folder */
@@ -1985,6 +2228,13 @@ export interface components {
             split?: components["schemas"]["SplitEnum"] | components["schemas"]["BlankEnum"];
             culture?: string;
         };
+        /**
+         * @description * `accepted` - Accepted
+         *     * `retyped` - Retyped
+         *     * `rejected` - Rejected
+         * @enum {string}
+         */
+        VerdictEnum: "accepted" | "retyped" | "rejected";
         /** @description A version with its metrics on each frozen split, oldest first. */
         VersionOutput: {
             id: number;
@@ -2251,9 +2501,37 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
-    datasets_agreement_list: {
+    datasets_cells_retrieve: {
         parameters: {
-            query?: never;
+            query?: {
+                answered?: boolean | null;
+                image?: number;
+                min_uncertainty?: number;
+                /** @description IMAGE:LABEL of the cell that sort=nearest begins with */
+                near?: string;
+                /**
+                 * @description * `both` - both
+                 *     * `segmenter` - segmenter
+                 *     * `detector` - detector
+                 */
+                seen_by?: "both" | "segmenter" | "detector" | "";
+                /**
+                 * @description * `image` - image
+                 *     * `uncertainty` - uncertainty
+                 *     * `type` - type
+                 *     * `outliers` - outliers
+                 *     * `nearest` - nearest
+                 */
+                sort?: "image" | "uncertainty" | "type" | "outliers" | "nearest";
+                /**
+                 * @description * `train` - Train
+                 *     * `validation` - Validation
+                 *     * `test` - Test
+                 */
+                split?: "train" | "validation" | "test" | "";
+                /** @description a cell type's name, or none */
+                type?: string;
+            };
             header?: never;
             path: {
                 id: number;
@@ -2267,7 +2545,198 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AgreementOutput"][];
+                    "application/json": components["schemas"]["GalleryOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_answers_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswersInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["AnswersInput"];
+                "multipart/form-data": components["schemas"]["AnswersInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnsweredOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_change_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["ChangeInput"];
+                "multipart/form-data": components["schemas"]["ChangeInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_crops_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CropsInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["CropsInput"];
+                "multipart/form-data": components["schemas"]["CropsInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CropsOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_next_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NextInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["NextInput"];
+                "multipart/form-data": components["schemas"]["NextInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionsOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_release_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["ReleaseInput"];
+                "multipart/form-data": components["schemas"]["ReleaseInput"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_undo_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["UndoInput"];
+                "multipart/form-data": components["schemas"]["UndoInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOutput"];
                 };
             };
             400: components["responses"]["Failure"];
@@ -2360,32 +2829,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaginatedFlagOutputList"];
-                };
-            };
-            400: components["responses"]["Failure"];
-            401: components["responses"]["Failure"];
-            403: components["responses"]["Failure"];
-            404: components["responses"]["Failure"];
-            default: components["responses"]["Failure"];
-        };
-    };
-    datasets_gold_list: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["GoldOutput"][];
                 };
             };
             400: components["responses"]["Failure"];
@@ -3071,6 +3514,33 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    images_cells_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                label: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellDetailOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     images_draft_retrieve: {
         parameters: {
             query?: never;
@@ -3199,36 +3669,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FlagOutput"];
-                };
-            };
-            400: components["responses"]["Failure"];
-            401: components["responses"]["Failure"];
-            403: components["responses"]["Failure"];
-            404: components["responses"]["Failure"];
-            default: components["responses"]["Failure"];
-        };
-    };
-    images_gold_update: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["GoldInput"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["GoldOutput"];
                 };
             };
             400: components["responses"]["Failure"];

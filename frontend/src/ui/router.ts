@@ -1,7 +1,7 @@
 /** Addresses of the pages: parsed and built here and nowhere else. No DOM. */
 
 export type DatasetPageName =
-  "dataset" | "correct" | "upload" | "models" | "training" | "export" | "settings";
+  "dataset" | "correct" | "gallery" | "upload" | "models" | "training" | "export" | "settings";
 
 export type Route =
   | { page: "sign-in"; next: string }
@@ -13,6 +13,7 @@ export type Route =
 const DATASET_PAGES: Readonly<Record<string, DatasetPageName>> = {
   "": "dataset",
   correct: "correct",
+  gallery: "gallery",
   upload: "upload",
   models: "models",
   training: "training",

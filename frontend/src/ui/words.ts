@@ -37,6 +37,7 @@ const STAGE_TONES: Record<Stage, Tone> = { candidate: "busy", current: "good", r
 export const PAGE_NAMES: Readonly<Record<DatasetPageName, string>> = {
   dataset: "Overview",
   correct: "Correct",
+  gallery: "Gallery",
   upload: "Upload",
   models: "Models",
   training: "Training",

@@ -6,6 +6,7 @@ describe("parse", () => {
     const pages: DatasetPageName[] = [
       "dataset",
       "correct",
+      "gallery",
       "upload",
       "models",
       "training",
