@@ -17,8 +17,17 @@ from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for, image_for
 from annotator.exceptions import BadInput, NotHere
-from annotator.models import Image, Prediction, Revision, Split
-from annotator.selectors.cells import SEEN_BY, UNTYPED, Asked, Cells, cell_in_detail, cells_of
+from annotator.models import Dataset, Image, Prediction, Revision, Split
+from annotator.selectors.cells import (
+    EMBEDDINGS,
+    MEASURES,
+    SEEN_BY,
+    UNTYPED,
+    Asked,
+    Cells,
+    cell_in_detail,
+    cells_of,
+)
 from annotator.services.crops import PICTURE_PX, crops_of
 from inference import likeness
 from inference.outlines import SIDE
@@ -82,7 +91,7 @@ class GalleryOutput(serializers.Serializer[Any]):
     )
     left_off = serializers.IntegerField(help_text="cells of older images, beyond the list's room")
     looks = serializers.ChoiceField(
-        ("", "embeddings", "measures"),
+        ("", EMBEDDINGS, MEASURES),
         help_text="what outliers and nearest were told by; measures where too few cells have an "
         "embedding: area, length, fill and uncertainty",
     )
@@ -146,9 +155,8 @@ class DatasetCells(APIView):
         sent.is_valid(raise_exception=True)
         asked = sent.validated_data
         types = list(dataset.types.values_list("name", flat=True))
-        looks = asked["sort"] in ("outliers", "nearest")
-        cells = cells_of(dataset, _asked(asked, types), looks=looks)
-        order, told_by = _ordered(cells, asked)
+        cells, told_by = _read(dataset, _asked(asked, types), asked["sort"])
+        order = _order(cells, told_by, asked)
         return Response(_gallery_body(cells.rows(order), types, told_by))
 
 
@@ -169,28 +177,36 @@ def _asked(sent: dict[str, Any], types: list[str]) -> Asked:
     )
 
 
-def _ordered(cells: Cells, asked: dict[str, Any]) -> tuple[NDArray[Any], str]:
-    """Rows in the order asked for, and what the order was told by."""
-    doubt = -np.nan_to_num(cells.uncertainty, nan=-1.0)
-    if asked["sort"] == "uncertainty":
-        return np.argsort(doubt, kind="stable"), ""
-    if asked["sort"] == "type":
-        return np.lexsort((doubt, np.where(cells.type == UNTYPED, np.inf, cells.type))), ""
-    if asked["sort"] == "image":
-        return np.arange(len(cells.label)), ""
-    vectors, told_by = _vectors(cells)
-    if asked["sort"] == "outliers":
-        return np.argsort(-likeness.unusual(vectors, cells.type), kind="stable"), told_by
-    apart = likeness.distances(vectors, _row_of(cells, asked.get("near")))
-    return np.argsort(apart, kind="stable"), told_by  # NaN comes last
+def _read(dataset: Dataset, asked: Asked, sort: str) -> tuple[Cells, str]:
+    """The cells, and what their looks are told by where the order goes by looks.
 
-
-def _vectors(cells: Cells) -> tuple[NDArray[np.float32], str]:
-    """Embeddings, where most cells have one; else what is measured of every cell."""
+    Embeddings, where most cells have one; else what is measured of every cell.
+    """
+    if sort not in ("outliers", "nearest"):
+        return cells_of(dataset, asked), ""
+    cells = cells_of(dataset, asked, EMBEDDINGS)
     known = np.isfinite(cells.vectors).all(axis=1)
     if 2 * known.sum() > len(known):
-        return cells.vectors, "embeddings"
-    return likeness.measures(cells.area, cells.boxes, cells.uncertainty), "measures"
+        return cells, EMBEDDINGS
+    return cells_of(dataset, asked, MEASURES), MEASURES
+
+
+def _order(cells: Cells, told_by: str, asked: dict[str, Any]) -> NDArray[Any]:
+    """Rows in the order asked for."""
+    doubt = -np.nan_to_num(cells.uncertainty, nan=-1.0)
+    if asked["sort"] == "uncertainty":
+        return np.argsort(doubt, kind="stable")
+    if asked["sort"] == "type":
+        return np.lexsort((doubt, np.where(cells.type == UNTYPED, np.inf, cells.type)))
+    if asked["sort"] == "image":
+        return np.arange(len(cells.label))
+    vectors = cells.vectors
+    if told_by == MEASURES:
+        vectors = likeness.measures(cells.area, cells.boxes, cells.uncertainty)
+    if asked["sort"] == "outliers":
+        return np.argsort(-likeness.unusual(vectors, cells.type), kind="stable")
+    apart = likeness.distances(vectors, _row_of(cells, asked.get("near")))
+    return np.argsort(apart, kind="stable")  # NaN comes last
 
 
 def _row_of(cells: Cells, near: str | None) -> int:

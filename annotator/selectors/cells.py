@@ -29,6 +29,7 @@ from annotator.selectors.predictions import newest_prediction, newest_prediction
 from inference import embeddings, rectangles
 
 MOST_CELLS = 250_000  # of one list; the images that were uploaded first are left off
+EMBEDDINGS, MEASURES = "embeddings", "measures"  # what cells look like is told by
 SEEN_BY = ("", "both", "segmenter", "detector")  # what the column says by numbers
 SAME_BOX_IOU = 0.5  # from which a predicted cell is the revised one in its place
 # Of a cell's area what must be complete for somebody to have answered for it. Not all of it: a new
@@ -95,8 +96,8 @@ class Cells:
     uncertainty: Column  # 0 … 1; NaN: no model has seen the cell
     seen_by: Column  # index of SEEN_BY
     answered: Column  # whether somebody has answered for it
-    area: Column  # px²
-    boxes: Column  # x0, y0, x1, y1
+    area: Column  # px²; 0: not read
+    boxes: Column  # x0, y0, x1, y1; 0: not read
     vectors: Column = field(default_factory=lambda: np.zeros((0, embeddings.SIZE), np.float32))
 
     def rows(self, chosen: Column) -> Cells:
@@ -107,14 +108,14 @@ class Cells:
         return replace(self, **columns, vectors=vectors)
 
 
-def cells_of(dataset: Dataset, asked: Asked = Asked(), looks: bool = False) -> Cells:
+def cells_of(dataset: Dataset, asked: Asked = Asked(), look: str = "") -> Cells:
     """The cells that ``asked`` lets pass, by image and label.
 
-    ``looks``: with their boxes, areas and vectors too, for orders that need them; a cell without
-    an embedding has a row of NaN.
+    ``look`` for orders that go by it: ``EMBEDDINGS``, with the ``vectors`` of cells, NaN where
+    there is none; ``MEASURES``, with ``area`` and ``boxes`` of every cell.
     """
     images, left_off = _shown(dataset, asked)
-    cells = Reader(dataset, images, looks).read(left_off)
+    cells = Reader(dataset, images, look).read(left_off)
     kept = np.ones(len(cells.label), bool)
     if asked.type is not None:
         kept &= cells.type == asked.type
@@ -158,9 +159,9 @@ def _shown_image(image: int, name: str, split: str, culture: str, kind: int | No
 class Reader:
     """Reads the cells of some images in one or two queries per kind."""
 
-    def __init__(self, dataset: Dataset, images: list[Shown], looks: bool) -> None:
+    def __init__(self, dataset: Dataset, images: list[Shown], look: str) -> None:
         self.images = images
-        self.looks = looks
+        self.look = look
         types = CellType.objects.filter(dataset=dataset).values_list("pk", flat=True)
         self.types: dict[int | None, int] = {None: UNTYPED}
         self.types |= {pk: position for position, pk in enumerate(types)}
@@ -182,7 +183,7 @@ class Reader:
         named = np.array(
             [self.types.get(shown.culture_type, UNTYPED) for shown in self.images], np.int16
         )
-        found = self._predictions(rows, self.looks)
+        found = self._predictions(rows, boxes=self.look == MEASURES)
         culture = named[found["image"]] if len(named) else found["type"]
         found["type"] = np.where(culture >= 0, culture, found["type"])
         return found | {"answered": np.zeros(len(found["label"]), bool)}
@@ -190,7 +191,7 @@ class Reader:
     def _predictions(self, rows: Mapping[int | None, int], boxes: bool) -> dict[str, Column]:
         """Predicted cells of the predictions in ``rows``, {prediction: row of ``images``}."""
         names = ["prediction_id", "label", "type_id", "uncertainty", "seen_by"]
-        names += ["area", "bbox"] * boxes + ["embedding"] * self.looks
+        names += ["area", "bbox"] * boxes + ["embedding"] * (self.look == EMBEDDINGS)
         read = _columns(PredictedCell, "prediction", rows, names)
         size = len(read["label"])
         return {
@@ -201,7 +202,7 @@ class Reader:
             "seen_by": _numbers(map(SEEN_BY.index, read["seen_by"]), np.int8, size),
             "area": _numbers(read.get("area", [0] * size), np.int64, size),
             "boxes": _boxes(read.get("bbox"), size),
-            "vectors": vectors_of(read["embedding"] if self.looks else []),
+            "vectors": vectors_of(read.get("embedding", [])),
         }
 
     def _revised(self) -> dict[str, Column]:
@@ -227,8 +228,8 @@ class Reader:
         for name, unknown in (("uncertainty", np.float32(np.nan)), ("seen_by", np.int8(0))):
             found[name] = np.full(size, unknown)
             found[name][known] = said[name][at[known]]
-        found["vectors"] = blank if self.looks else blank[:0]
-        if self.looks:
+        found["vectors"] = blank if self.look == EMBEDDINGS else blank[:0]
+        if self.look == EMBEDDINGS:
             found["vectors"][known] = said["vectors"][at[known]]
         return found
 

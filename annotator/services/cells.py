@@ -6,6 +6,7 @@ complete, and the others stay what the models made of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from inference.rectangles import Rectangle, area, grown, painted, rectangles
 
 Labels = NDArray[Any]
 SOURCE = "gallery"  # of the revisions made here
+_UNDONE = re.compile(r"revision (\d+) undone")  # their notes, where they took others back
 RING = 2  # px around an answered cell that are complete with it
 
 
@@ -283,35 +285,26 @@ def cells_undo(*, author: User, revisions: Sequence[Revision]) -> Changed:
     """Take back ``revisions`` that ``author`` made from lists: each image is as before it again.
 
     Revisions stay; what was there before is appended once more. Where there was none, that is the
-    prediction with no complete region. An image that was changed since is left alone and told of.
-    Undoing what this returns brings the changes back.
+    prediction with no complete region. An image that was changed since, by more than what was
+    undone again, is left alone and told of. Undoing what this returns brings the changes back.
     """
     done = Changed()
     for revision in revisions:
-        image = revision.image
         try:
-            done.revisions.append(_undone_before(revision) or _taken_back(revision, author))
+            done.revisions.append(_taken_back(revision, author))
         except Conflict as error:
-            done.moved.append(Moved(image, error.message))
+            done.moved.append(Moved(revision.image, error.message))
     return done
-
-
-def _undone_before(revision: Revision) -> Revision | None:
-    """The head, when it is what undoing ``revision`` made: the request may be repeated."""
-    head = revision.image.revisions.order_by("-number").first()
-    note = _undo_note(revision)
-    return head if head and head.parent_id == revision.pk and head.note == note else None
-
-
-def _undo_note(revision: Revision) -> str:
-    return f"revision {revision.number} undone"
 
 
 def _taken_back(revision: Revision, author: User) -> Revision:
     image = revision.image
+    head = image.revisions.order_by("-number").first() or revision
+    if _undone_by(head) == revision.number:
+        return head  # the request is repeated
     if revision.author_id != author.pk or revision.source != SOURCE:
         raise Conflict(f"Revision {revision.number} of {image.name} is no change of yours.")
-    if Revision.objects.filter(image=image, number__gt=revision.number).exists():
+    if revision.number not in (head.number, _number_of(head)):
         raise Conflict(f"{image.name} was changed again since; it stays as it is.")
     if revision.parent is not None:
         before = revised_state(revision.parent)
@@ -324,14 +317,29 @@ def _taken_back(revision: Revision, author: User) -> Revision:
         author=author,
         labels=before.labels,
         cell_types=before.types,
-        base_number=revision.number,
+        base_number=head.number,
         details=RevisionDetails(
             source=SOURCE,
             type_sources=before.sources,
             complete_regions=before.regions,
             prediction=before.prediction,
-            note=_undo_note(revision),
+            note=f"revision {revision.number} undone",
             corrected_cells=0,
             keeps_work=True,
         ),
     )
+
+
+def _undone_by(revision: Revision) -> int | None:
+    """The number of the revision that ``revision`` took back."""
+    found = _UNDONE.fullmatch(revision.note) if revision.source == SOURCE else None
+    return int(found[1]) if found else None
+
+
+def _number_of(revision: Revision) -> int:
+    """The first revision that shows what ``revision`` shows; 0: as before there was any."""
+    number = _undone_by(revision)
+    if number is None:
+        return revision.number
+    undone = revision.image.revisions.select_related("parent").get(number=number)
+    return _number_of(undone.parent) if undone.parent else 0

@@ -228,6 +228,20 @@ class Undo(Base):
         (again,) = self.undo(undone).revisions
         self.assert_same(again, made)
 
+    def test_one_change_after_the_other_is_undone_the_last_first(self) -> None:
+        image = self.predicted().image
+        first, second, third = (
+            self.change(image, {label: REJECT}).revisions[0] for label in (1, 2, 3)
+        )
+        self.assertIn("changed again", self.undo(second).moved[0].message)
+        self.assert_same(self.undo(third).revisions[0], second)
+        self.assert_same(self.undo(second).revisions[0], first)
+        (bare,) = self.undo(first).revisions
+        self.assertEqual(len(types_of(bare)), 3)
+        (again,) = self.undo(bare).revisions
+        self.assert_same(again, first)
+        self.assertEqual(self.undo(first).moved, [])
+
     def test_an_image_that_moved_on_stays_and_is_named(self) -> None:
         images = [self.predicted().image, self.predicted("mixed_b1_2.tif").image]
         made = [self.change(image, {1: REJECT}).revisions[0] for image in images]

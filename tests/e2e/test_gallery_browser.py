@@ -149,6 +149,7 @@ class Gallery(BrowserTest):
         self.open()
         self.page.get_by_label("Size of the pictures").fill("192")
         expect(self.option(40)).to_have_count(0)
+        self.press("Escape")  # from the slider back to the cells
         self.press("End")
         expect(self.option(47).locator("img")).to_be_visible()
         expect(self.option(0)).to_have_count(0)
