@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotator.api.access import dataset_for, image_for
+from annotator.api.access import dataset_for, image_for, user_of
 from annotator.exceptions import BadInput, NotHere
 from annotator.models import Dataset, Image, Prediction, Revision, Split
 from annotator.selectors.cells import (
@@ -27,7 +27,9 @@ from annotator.selectors.cells import (
     Cells,
     cell_in_detail,
     cells_of,
+    hidden_from,
 )
+from annotator.selectors.queue import held_check
 from annotator.services.crops import PICTURE_PX, crops_of
 from inference import likeness
 from inference.outlines import SIDE
@@ -155,12 +157,13 @@ class DatasetCells(APIView):
         sent.is_valid(raise_exception=True)
         asked = sent.validated_data
         types = list(dataset.types.values_list("name", flat=True))
-        cells, told_by = _read(dataset, _asked(asked, types), asked["sort"])
+        hidden = hidden_from(user_of(request), dataset)
+        cells, told_by = _read(dataset, _asked(asked, types, hidden), asked["sort"])
         order = _order(cells, told_by, asked)
         return Response(_gallery_body(cells.rows(order), types, told_by))
 
 
-def _asked(sent: dict[str, Any], types: list[str]) -> Asked:
+def _asked(sent: dict[str, Any], types: list[str], hidden: list[int]) -> Asked:
     kind = None
     if sent["type"]:
         known = {name: row for row, name in enumerate(types)} | {NO_TYPE: UNTYPED}
@@ -174,6 +177,7 @@ def _asked(sent: dict[str, Any], types: list[str]) -> Asked:
         seen_by=sent["seen_by"],
         answered=sent["answered"],
         least_uncertainty=sent["min_uncertainty"],
+        hidden=hidden,
     )
 
 
@@ -266,10 +270,11 @@ class Crops(APIView):
             .select_related("dataset")
             .in_bulk([each["image"] for each in cells])
         )
+        hidden = hidden_from(user_of(request), dataset)
         found = [
             {"image": each["image"], "label": label, **crop}
             for each in cells
-            if each["image"] in images
+            if each["image"] in images and not (each["revision"] and each["image"] in hidden)
             for label, crop in _crops(images[each["image"]], each).items()
         ]
         return Response({"crops": found})
@@ -296,7 +301,8 @@ class CellDetail(APIView):
     def get(self, request: Request, pk: int, label: int) -> Response:
         """A cell of the image's head revision, else of its newest prediction."""
         image = image_for(request.user, pk)
-        found = cell_in_detail(image, label)
+        measured = held_check(image, user_of(request)) is not None
+        found = cell_in_detail(image, label, hidden=measured)
         if found is None:
             raise NotHere(f"{image.name} has no cell {label} any more.")
         return Response(found)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from django.contrib.auth.models import User
 from django.db.models import Model
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotator.models import (
@@ -19,8 +21,10 @@ from annotator.models import (
     CellType,
     Dataset,
     Image,
+    Kind,
     PredictedCell,
     Prediction,
+    QueueItem,
     TypeSource,
 )
 from annotator.selectors.annotations import head_revision
@@ -82,6 +86,7 @@ class Asked:
     seen_by: str = ""
     answered: bool | None = None
     least_uncertainty: float = 0.0
+    hidden: Sequence[int] = ()  # images that are shown as if nobody had annotated them
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,17 @@ class Cells:
         columns = {name: getattr(self, name)[chosen] for name in named}
         vectors = self.vectors[chosen] if len(self.vectors) else self.vectors
         return replace(self, **columns, vectors=vectors)
+
+
+def hidden_from(user: User, dataset: Dataset) -> list[int]:
+    """Images by which ``user`` is measured now: their revisions must not be seen."""
+    held = QueueItem.objects.filter(
+        image__dataset=dataset,
+        annotator=user,
+        closed_at__isnull=True,
+        leased_until__gt=timezone.now(),
+    )
+    return list(held.exclude(kind=Kind.ASK).values_list("image", flat=True))
 
 
 def cells_of(dataset: Dataset, asked: Asked = Asked(), look: str = "") -> Cells:
@@ -133,7 +149,7 @@ def _shown(dataset: Dataset, asked: Asked) -> tuple[list[Shown], int]:
     """What the images show, in order of upload, and how many cells are left off with others."""
     only = {} if asked.image is None else {"image_id": asked.image}
     found: dict[int, Shown] = {}
-    heads = head_revisions(dataset, asked.split).filter(**only)
+    heads = head_revisions(dataset, asked.split).filter(**only).exclude(image__in=asked.hidden)
     columns = ("pk", "number", "cell_count", "complete_regions")
     for pk, number, cells, regions, *image in heads.values_list(*columns, *_OF_IMAGE):
         complete = None if regions is None else tuple(regions)
@@ -325,12 +341,13 @@ def _same_places(found: Mapping[str, Column], said: Mapping[str, Column]) -> Col
     return at
 
 
-def cell_in_detail(image: Image, label: int) -> dict[str, Any] | None:
+def cell_in_detail(image: Image, label: int, hidden: bool = False) -> dict[str, Any] | None:
     """A cell of the head revision, else of the newest prediction, and what the models say of it.
 
-    None when there is no such cell. Keys as in the REST contract of a cell.
+    None when there is no such cell. ``hidden``: as if nobody had annotated the image. Keys as in
+    the REST contract of a cell.
     """
-    head, prediction = head_revision(image), newest_prediction(image)
+    head, prediction = None if hidden else head_revision(image), newest_prediction(image)
     said = _said_of(prediction, label, None)
     if head is None:
         if said is None:

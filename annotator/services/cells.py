@@ -13,16 +13,25 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotator import storage
 from annotator.exceptions import BadInput, Conflict, StaleRevision
-from annotator.models import Image, Prediction, Revision, Split, TypeSource, Verdict
+from annotator.models import (
+    GALLERY,
+    Image,
+    Prediction,
+    QueueItem,
+    Revision,
+    Split,
+    TypeSource,
+    Verdict,
+)
 from annotator.services.annotations import MOST_REGIONS, RevisionDetails, revision_submit
 from inference.rectangles import Rectangle, area, grown, painted, rectangles
 
 Labels = NDArray[Any]
-SOURCE = "gallery"  # of the revisions made here
 _UNDONE = re.compile(r"revision (\d+) undone")  # their notes, where they took others back
 RING = 2  # px around an answered cell that are complete with it
 
@@ -108,7 +117,7 @@ def cells_change(*, author: User, wanted: Sequence[Wanted], seconds: float | Non
 
 def _made_before(wanted: Wanted, author: User) -> Revision | None:
     """The head, when it is what this very request made: its answer may have been lost."""
-    head = wanted.image.revisions.filter(author=author, source=SOURCE).order_by("-number").first()
+    head = wanted.image.revisions.filter(author=author, source=GALLERY).order_by("-number").first()
     if head is None or head.number != wanted.number + 1:
         return None
     types = dict(head.cells.values_list("label", "type__name"))
@@ -185,9 +194,11 @@ def answers_put(
     image measures the models as a whole: there, cells that no model has found matter as much, and
     nobody was asked about those.
 
-    Raises BadInput, StaleRevision, Unavailable.
+    Raises BadInput, StaleRevision, Unavailable; Conflict while the author has the image in the
+    editor.
     """
     _check_answers(image, state, answers)
+    _check_not_held(image, author)
     rejected = _labels_with(answers, Verdict.REJECTED)
     labels = np.where(np.isin(state.labels, rejected), 0, state.labels)
     types, sources = _answered_types(state, answers)
@@ -199,7 +210,7 @@ def answers_put(
         return None
     retyped = sum(types.get(label) != state.types[label] for label in set(answers) - set(rejected))
     details = RevisionDetails(
-        source=SOURCE,
+        source=GALLERY,
         type_sources=sources,
         complete_regions=regions,
         seconds_spent=seconds,
@@ -232,6 +243,15 @@ def _check_answers(image: Image, state: State, answers: Mapping[int, Answer]) ->
             f"The cell type {unknown.pop()} is unknown; this data set has "
             f"{', '.join(sorted(known)) or 'no types'}."
         )
+
+
+def _check_not_held(image: Image, author: User) -> None:
+    """What is done in the editor would have to be merged with this."""
+    held = QueueItem.objects.filter(
+        image=image, annotator=author, closed_at=None, leased_until__gt=timezone.now()
+    )
+    if held.exists():
+        raise Conflict(f"You hold {image.name} in the editor: change its cells there.")
 
 
 def _answered_types(
@@ -302,7 +322,7 @@ def _taken_back(revision: Revision, author: User) -> Revision:
     head = image.revisions.order_by("-number").first() or revision
     if _undone_by(head) == revision.number:
         return head  # the request is repeated
-    if revision.author_id != author.pk or revision.source != SOURCE:
+    if revision.author_id != author.pk or revision.source != GALLERY:
         raise Conflict(f"Revision {revision.number} of {image.name} is no change of yours.")
     if revision.number not in (head.number, _number_of(head)):
         raise Conflict(f"{image.name} was changed again since; it stays as it is.")
@@ -319,7 +339,7 @@ def _taken_back(revision: Revision, author: User) -> Revision:
         cell_types=before.types,
         base_number=head.number,
         details=RevisionDetails(
-            source=SOURCE,
+            source=GALLERY,
             type_sources=before.sources,
             complete_regions=before.regions,
             prediction=before.prediction,
@@ -332,7 +352,7 @@ def _taken_back(revision: Revision, author: User) -> Revision:
 
 def _undone_by(revision: Revision) -> int | None:
     """The number of the revision that ``revision`` took back."""
-    found = _UNDONE.fullmatch(revision.note) if revision.source == SOURCE else None
+    found = _UNDONE.fullmatch(revision.note) if revision.source == GALLERY else None
     return int(found[1]) if found else None
 
 

@@ -43,8 +43,8 @@ _AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
-_COLUMNS = ("pk", "type", "uncertainty", "terms", "bbox", "area", "embedding")
-_IMAGE, _CULTURE = "prediction__image", "prediction__image__culture_type"
+_IMAGE = "prediction__image"
+_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", _IMAGE)
 
 Row = dict[str, Any]
 
@@ -127,7 +127,7 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
     for page in _pages(dataset):
         rows += [row for row in page if not _is_answered(row, regions.get(row[_IMAGE]))]
         cells = Askable(
-            scores=np.array([_worth(row) for row in rows], np.float64),
+            scores=np.array([row["uncertainty"] for row in rows], np.float64),
             images=np.array([row[_IMAGE] for row in rows], np.int64),
             types=np.array([row["type"] or 0 for row in rows], np.int64),
             vectors=vectors_of([row["embedding"] for row in rows]),
@@ -158,7 +158,7 @@ def _pages(dataset: Dataset) -> Iterator[list[Row]]:
     found = (
         PredictedCell.objects.filter(~Exists(taken), prediction__in=predictions.values("pk"))
         .order_by("-uncertainty", "pk")
-        .values(*_COLUMNS, _IMAGE, _CULTURE)
+        .values(*_COLUMNS)
     )
     for start in range(0, _LOOKS * _AT_A_TIME, _AT_A_TIME):
         page = list(found[start : start + _AT_A_TIME])
@@ -172,14 +172,6 @@ def _is_answered(row: Row, regions: Sequence[Sequence[int]] | None) -> bool:
     if not regions:
         return False
     return bool(is_answered(np.array([row["bbox"]]), np.array([row["area"]]), regions)[0])
-
-
-def _worth(row: Row) -> float:
-    """The chance that an answer changes something. What a file's name tells is not asked."""
-    if row[_CULTURE] is None:
-        return float(row["uncertainty"])
-    doubts = [value for name, value in row["terms"].items() if name != "type"]
-    return float(min(row["uncertainty"], max(doubts, default=row["uncertainty"])))
 
 
 def questions_release(*, dataset: Dataset, annotator: User, cells: Sequence[int]) -> int:

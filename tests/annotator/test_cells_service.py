@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from django.test import TestCase
+from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import BadInput
@@ -20,6 +22,7 @@ from annotator.services.cells import (
     completed,
 )
 from annotator.services.drafts import DraftContent, draft_save
+from annotator.services.queue import queue_next, queue_refresh
 from inference.rectangles import painted
 from tests.annotator.factories import (
     make_cells,
@@ -194,6 +197,31 @@ class Change(Base):
         item.refresh_from_db()
         self.assertIsNone(item.closed_at)
         self.assertEqual(Draft.objects.get().author, self.people.bob)
+
+    def test_an_image_that_one_has_in_the_editor_is_changed_there(self) -> None:
+        image = self.predicted().image
+        item = QueueItem.objects.create(
+            image=image,
+            score=0.5,
+            annotator=self.people.bob,
+            leased_until=timezone.now() + timedelta(minutes=5),
+        )
+        self.assertIn("in the editor", self.change(image, {1: ACCEPT}).moved[0].message)
+        item.annotator = self.people.alice
+        item.save()
+        self.assertEqual(self.change(image, {1: ACCEPT}).moved, [])
+
+    def test_an_image_of_which_some_cells_were_answered_for_is_still_to_be_corrected(self) -> None:
+        image = self.predicted().image
+        self.assertEqual(queue_refresh(dataset=self.dataset), 1)
+        self.change(image, {1: ACCEPT})
+        queue_refresh(dataset=self.dataset)
+        item = queue_next(dataset=self.dataset, annotator=self.people.alice)
+        assert item is not None
+        self.assertEqual(item.image, image)
+        make_revision(image, self.people.alice)
+        queue_refresh(dataset=self.dataset)
+        self.assertIsNone(queue_next(dataset=self.dataset, annotator=self.people.bob))
 
 
 class Undo(Base):

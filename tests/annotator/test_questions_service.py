@@ -121,13 +121,6 @@ class Next(Asking):
         self.assertEqual(chosen.count(vector(1)), 1)
         self.assertEqual(len(chosen), 5)
 
-    def test_a_doubtful_type_that_the_file_name_tells_is_no_reason_to_ask(self) -> None:
-        terms = {"existence": 0.1, "border": 0.2, "type": 1.0}
-        told = self.predicted("HEK_b1_1.tif", uncertainty=0.9, terms=terms)
-        asked = self.predicted("mixed_b1_1.tif", uncertainty=0.5, terms=terms)
-        images = [question.cell.prediction for question in self.ask(count=6)]
-        self.assertEqual(images, [asked] * 3 + [told] * 3)
-
     def test_an_image_that_is_complete_is_not_asked_about(self) -> None:
         whole, partial = self.predicted(), self.predicted()
         make_revision(whole.image)

@@ -163,7 +163,7 @@ class Gallery(BrowserTest):
 
     def test_cells_one_is_asked_about_are_answered_by_keys(self) -> None:
         self.open()
-        self.page.get_by_role("button", name="Ask me").click()
+        self.page.get_by_role("link", name="Ask me").click()
         card = self.page.get_by_label("The cell in question")
         expect(card).to_contain_text("the models disagree on the border")
         expect(card).to_contain_text("mixed_b1_001.tif")

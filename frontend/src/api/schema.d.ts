@@ -75,6 +75,23 @@ export interface paths {
         patch: operations["datasets_partial_update"];
         trace?: never;
     };
+    "/api/v1/datasets/{id}/agreement/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description By annotator, for managers; the mean over repeats is what a person can reach. */
+        get: operations["datasets_agreement_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/cells/": {
         parameters: {
             query?: never;
@@ -253,6 +270,23 @@ export interface paths {
         };
         /** @description Newest first; all of them unless ``?open=`` asks for some. */
         get: operations["datasets_flags_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/gold/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description For managers: annotators are not to know them. */
+        get: operations["datasets_gold_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -609,6 +643,23 @@ export interface paths {
         put?: never;
         /** @description Ask the managers to look at it; the same open question twice is one flag. */
         post: operations["images_flags_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/gold/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** @description Make it one, or no longer. 409 unless its head revision is complete as a whole. */
+        put: operations["images_gold_update"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1067,6 +1118,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One annotator: beside the truth of gold images, and beside the own earlier answers. */
+        AgreementOutput: {
+            annotator: string;
+            gold: components["schemas"]["FiguresOutput"];
+            repeat: components["schemas"]["FiguresOutput"];
+        };
         AnnotationInput: {
             /** Format: uri */
             labels: string;
@@ -1260,6 +1317,28 @@ export interface components {
             prediction?: number | null;
         };
         /**
+         * @description How well doubt predicts which fused cells are wrong: area under the ROC curve, also of each
+         *     term alone; the share of wrong ones (``risk``) among the surest (``coverage``), and its mean.
+         */
+        DoubtFiguresOutput: {
+            cells: number;
+            wrong: number;
+            /**
+             * Format: double
+             * @description wrong cells, by the sum of their chances
+             */
+            expected: number;
+            /** Format: double */
+            auroc: number | null;
+            /** Format: double */
+            aurc: number | null;
+            coverage: number[];
+            risk: number[];
+            terms: {
+                [key: string]: number | null;
+            };
+        };
+        /**
          * @description The part ``document`` of a draft. ``work`` is the browser's own: cells, regions, time.
          *
          *     ``work.writer`` names the window that wrote it, which may always replace its own draft.
@@ -1388,6 +1467,19 @@ export interface components {
          * @enum {string}
          */
         FamilyEnum: "segmenter" | "detector";
+        /** @description Means over ``images``; null where nothing could be compared. AP in cellpose's sense. */
+        FiguresOutput: {
+            images: number;
+            cells: number;
+            /** Format: double */
+            ap50: number | null;
+            /** Format: double */
+            pq: number | null;
+            /** Format: double */
+            type_agreement: number | null;
+            /** Format: double */
+            count_error: number | null;
+        };
         FlagInput: {
             /** @description what should be looked at */
             note: string;
@@ -1430,6 +1522,8 @@ export interface components {
             existence_error: number | null;
             /** Format: double */
             type_error: number | null;
+            /** @description absent from fits of older releases */
+            doubt?: components["schemas"]["DoubtFiguresOutput"];
         };
         /** @description How a detector is fused with a segmenter, fitted on ``images`` of the validation split. */
         FusionOutput: {
@@ -1482,6 +1576,15 @@ export interface components {
              *     * `measures` - measures
              */
             looks: components["schemas"]["LooksEnum"] | components["schemas"]["BlankEnum"];
+        };
+        GoldInput: {
+            gold: boolean;
+        };
+        /** @description An image whose head revision is the truth that annotators are measured by. */
+        GoldOutput: {
+            id: number;
+            name: string;
+            gold: boolean;
         };
         ImageCountsOutput: {
             image: number;
@@ -2501,6 +2604,32 @@ export interface operations {
             default: components["responses"]["Failure"];
         };
     };
+    datasets_agreement_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgreementOutput"][];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
     datasets_cells_retrieve: {
         parameters: {
             query?: {
@@ -2829,6 +2958,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaginatedFlagOutputList"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_gold_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldOutput"][];
                 };
             };
             400: components["responses"]["Failure"];
@@ -3669,6 +3824,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FlagOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_gold_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GoldInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldOutput"];
                 };
             };
             400: components["responses"]["Failure"];

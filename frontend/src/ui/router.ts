@@ -30,6 +30,8 @@ export const paths = {
   datasets: (): string => "/",
   dataset: (id: number, page: DatasetPageName = "dataset"): string =>
     page === "dataset" ? `/datasets/${id}` : `/datasets/${id}/${page}`,
+  /** The gallery, with the cells that one is asked about. */
+  ask: (id: number): string => `/datasets/${id}/gallery?ask`,
   image: (id: number): string => `/images/${id}`,
 } as const;
 
@@ -48,6 +50,11 @@ export function parse(address: string): Route {
   const name = Object.hasOwn(DATASET_PAGES, page) ? DATASET_PAGES[page] : undefined;
   if (noun === "datasets" && name) return { page: name, datasetId: id };
   return { page: "not-found" };
+}
+
+/** Does an address of the gallery stand for the cells that one is asked about? */
+export function isAsk(address: string): boolean {
+  return new URLSearchParams(address.split("?", 2)[1] ?? "").has("ask");
 }
 
 /** `next` when it leads to a page of ours; else the start page. Never another site. */

@@ -142,9 +142,11 @@ describe("cells one is asked about", () => {
     asking.answer("accepted", null);
     await asking.flush();
     expect(asking.error).toBe("The server is away.");
+    expect(asking.unkept).toBe("1 answer could not be sent yet, and would be lost.");
     down = false;
     await asking.retry();
     expect(asking.error).toBeNull();
+    expect(asking.unkept).toBeNull();
     const answers = sent("/answers/").map((call) => bodyOf(call)["answers"]);
     expect(answers).toEqual([
       [{ cell: 1, verdict: "accepted" }],

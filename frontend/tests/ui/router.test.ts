@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isOurs, parse, paths, safeNext, type DatasetPageName } from "../../src/ui/router";
+import { isAsk, isOurs, parse, paths, safeNext, type DatasetPageName } from "../../src/ui/router";
 
 describe("parse", () => {
   it("reads back every path that it builds", () => {
@@ -16,6 +16,8 @@ describe("parse", () => {
     for (const page of pages) {
       expect(parse(paths.dataset(12, page))).toEqual({ page, datasetId: 12 });
     }
+    expect(parse(paths.ask(12))).toEqual({ page: "gallery", datasetId: 12 });
+    expect([paths.ask(12), paths.dataset(12, "gallery")].map(isAsk)).toEqual([true, false]);
     expect(parse(paths.image(7))).toEqual({ page: "image", imageId: 7 });
     expect(parse(paths.datasets())).toEqual({ page: "datasets" });
     expect(parse(paths.signIn("/datasets/3?a=b"))).toEqual({

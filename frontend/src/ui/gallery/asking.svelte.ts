@@ -71,6 +71,12 @@ export class AskingState {
     return this.unsent.length > 0 || this.sent.length > 0;
   }
 
+  /** Why the page had better not be left: answers that the server does not have. */
+  get unkept(): string | null {
+    if (this.error === null || this.unsent.length === 0) return null;
+    return `${plural(this.unsent.length, "answer")} could not be sent yet, and would be lost.`;
+  }
+
   get perMinute(): number {
     return this.seconds < 5
       ? 0
