@@ -6,8 +6,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from annotator.api import (
     annotations,
+    answers,
     auth,
     bundles,
+    cells,
     checks,
     composition,
     datasets,
@@ -41,6 +43,8 @@ NOUNS = (
     flags,
     queue,
     queue_listing,
+    answers,
+    cells,
     checks,
     strategies,
     runs,

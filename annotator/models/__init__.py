@@ -1,6 +1,6 @@
 """Rows of the loop, one module per stage. Fields, constraints and indexes; no I/O."""
 
-from annotator.models.annotations import Cell, Revision, TypeSource
+from annotator.models.annotations import GALLERY, Cell, Revision, TypeSource
 from annotator.models.datasets import Asking, CellType, Dataset
 from annotator.models.drafts import Draft, Preference
 from annotator.models.exports import Export, ExportStatus
@@ -29,6 +29,7 @@ from annotator.models.runs import (
 from annotator.models.searches import Search, SearchStatus, SearchTrial, TrialState
 
 __all__ = [
+    "GALLERY",
     "Asking",
     "Cell",
     "CellQuestion",

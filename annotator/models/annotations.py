@@ -15,6 +15,10 @@ class TypeSource(models.TextChoices):
     MODEL = "model"
 
 
+# Source of a revision in which somebody answered for cells of a list, not for the image.
+GALLERY = "gallery"
+
+
 class Revision(models.Model):
     """A whole label image by one author. Number 1 is the first; its parent is null."""
 
@@ -28,7 +32,7 @@ class Revision(models.Model):
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    source = models.CharField(max_length=10)  # browser, rest, import
+    source = models.CharField(max_length=10)  # browser, rest, import, gallery
     labels_key = models.CharField(max_length=200)
     # [[x0, y0, x1, y1], …] px, half-open; null means the whole image is complete.
     complete_regions = models.JSONField(null=True, blank=True)

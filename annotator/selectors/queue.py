@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from annotator.models import (
+    GALLERY,
     Asking,
     Dataset,
     Image,
@@ -74,9 +75,12 @@ def _open_item() -> Q:
 def _answered(dataset: Dataset, image: str) -> Exists:
     """The condition that nothing is left to ask of the image that ``image`` names.
 
-    Where regions are asked, a head that is complete in parts only leaves the rest.
+    Where regions are asked, a head that is complete in parts only leaves the rest. Who answers for
+    some cells of a list has not looked at the image.
     """
-    revisions = Revision.objects.filter(image=OuterRef(image))
+    revisions = Revision.objects.filter(image=OuterRef(image)).exclude(
+        source=GALLERY, complete_regions__isnull=False
+    )
     if dataset.asking == Asking.REGION:
         newer = Revision.objects.filter(image=OuterRef("image"), number__gt=OuterRef("number"))
         revisions = revisions.filter(~Exists(newer), complete_regions__isnull=True)

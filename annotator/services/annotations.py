@@ -45,6 +45,10 @@ class RevisionDetails:
     seconds_spent: float | None = None
     note: str = ""
     prediction: Prediction | None = None  # what the annotator began with
+    corrected_cells: int | None = None  # None: counted against what the annotator began with
+    # Some cells of a list were changed: the author's draft of the image and its place in the queue
+    # stay as they are.
+    keeps_work: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class _Sent:
     types: dict[int, CellType | None]
     regions: list[list[int]] | None
     base_number: int
+    keeps_work: bool
 
 
 def revision_submit(
@@ -108,13 +113,14 @@ def revision_submit(
     types = _checked_types(image, geometry.labels.tolist(), cell_types)
     regions = _checked_regions(image, details.complete_regions)
     head = image.revisions.order_by("-number").first()
-    sent = _Sent(labels, types, regions, base_number)
+    sent = _Sent(labels, types, regions, base_number, details.keeps_work)
     if (head.number if head else 0) != base_number:
         return _repeated(image, head, author, sent)
-    base = _base_of(image, head, details)
     cells = _cells(image, geometry, types, details.type_sources)
-    named = {kind.pk: kind.name for kind in (*types.values(), image.culture_type) if kind}
-    names = {cell.label: named[cell.type_id] if cell.type_id else None for cell in cells}
+    corrected = details.corrected_cells
+    if corrected is None:
+        base = _base_of(image, head, details)
+        corrected = corrected_count(labels, _named(image, types, cells), base)
     revision = Revision(
         image=image,
         number=base_number + 1,
@@ -125,17 +131,16 @@ def revision_submit(
         labels_key=storage.labels_put(labels),
         complete_regions=regions,
         cell_count=len(cells),
-        corrected_cells=corrected_count(labels, names, base),
+        corrected_cells=corrected,
         seconds_spent=details.seconds_spent,
         note=details.note[:300],
     )
     try:
-        appended = _append(revision, cells)
+        appended = _append(revision, cells, details.keeps_work)
     except IntegrityError:  # another submit took the number while ours was being stored
         head = image.revisions.order_by("-number").first()
         return _repeated(image, head, author, sent)
-    if author is not None:
-        draft_discard(image=image, author=author)
+    _draft_done(image, author, sent)
     return appended
 
 
@@ -150,11 +155,25 @@ def checked_types(*, image: Image, labels: Labels, cell_types: CellTypes) -> dic
 
 
 @transaction.atomic
-def _append(revision: Revision, cells: Sequence[_Row]) -> Revision:
+def _append(revision: Revision, cells: Sequence[_Row], keeps_work: bool) -> Revision:
     revision.save(force_insert=True)
     _cells_insert(revision, cells)
-    queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
+    if not keeps_work:
+        queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
     return revision
+
+
+def _draft_done(image: Image, author: User | None, sent: _Sent) -> None:
+    if author is not None and not sent.keeps_work:
+        draft_discard(image=image, author=author)
+
+
+def _named(
+    image: Image, types: Mapping[int, CellType | None], cells: Sequence[_Row]
+) -> dict[int, str | None]:
+    """The type's name or None of each cell."""
+    named = {kind.pk: kind.name for kind in (*types.values(), image.culture_type) if kind}
+    return {cell.label: named[cell.type_id] if cell.type_id else None for cell in cells}
 
 
 def _cells_insert(revision: Revision, cells: Sequence[_Row]) -> None:
@@ -188,8 +207,7 @@ def _repeated(image: Image, head: Revision | None, author: User | None, sent: _S
         }
         same = stored == wanted and head.complete_regions == sent.regions
         if same and head.labels_key == storage.labels_put(sent.labels):
-            if author is not None:
-                draft_discard(image=image, author=author)
+            _draft_done(image, author, sent)
             return head
     raise StaleRevision(
         f"{image.name} was saved by somebody else in the meantime (revision "

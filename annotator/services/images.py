@@ -193,8 +193,8 @@ def image_delete(*, image: Image) -> None:
     for key in flows:
         if not Prediction.objects.filter(flows_key=key).exists():
             storage.delete(key)
-    for key in keys:
-        if not Image.objects.filter(sha256=image.sha256).exists():
+    if not Image.objects.filter(sha256=image.sha256).exists():
+        for key in (*keys, *storage.keys_under(crops_folder(image))):
             storage.delete(key)
 
 
@@ -227,22 +227,48 @@ def _thumbnail_key(image: Image) -> str:
     return f"thumbnails/{image.sha256[:2]}/{image.sha256}.{roles}.png"
 
 
+def crops_folder(image: Image) -> str:
+    """Where pictures of single cells are kept; they follow from the image and its labels."""
+    return f"crops/{image.sha256[:2]}/{image.sha256}"
+
+
 def _thumbnail(shown: NDArray[Any], roles: list[str]) -> bytes:
     """Composite of ``shown`` (C, H, W) (C in the models' order), every channel stretched."""
-    step = max(1, -(-max(shown.shape[1:]) // THUMBNAIL_PX))
-    small = shown[:, ::step, ::step].astype(np.float32)
-    low, high = np.percentile(small, (1, 99.5), axis=(1, 2), keepdims=True)
-    levels = (np.clip((small - low) / np.maximum(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-    if len(levels) == 1:
-        picture = Pillow.fromarray(levels[0])
-    else:
-        rgb = np.zeros((*levels.shape[1:], 3), np.uint8)
-        for role, plane in zip(readers.model_channels(roles), levels, strict=True):
-            rgb[..., 1 if role == "cytoplasm" else 2] = plane
-        picture = Pillow.fromarray(rgb)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    small = _thinned(shown)
+    Pillow.fromarray(composite(small, roles, contrast(small))).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _thinned(shown: NDArray[Any]) -> NDArray[Any]:
+    """Every so many pixels of (C, H, W), so that it is as small as a thumbnail."""
+    step = max(1, -(-max(shown.shape[1:]) // THUMBNAIL_PX))
+    return shown[:, ::step, ::step]
+
+
+def contrast(shown: NDArray[Any]) -> NDArray[np.float64]:
+    """What is black and what is full in each channel of (C, H, W): (2, C, 1, 1)."""
+    low, high = np.percentile(
+        _thinned(shown).astype(np.float32), (1, 99.5), axis=(1, 2), keepdims=True
+    )
+    return np.stack([low, np.maximum(high, low + 1e-6)])
+
+
+def composite(
+    shown: NDArray[Any], roles: list[str], limits: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """``shown`` (C, H, W) in the colours of thumbnails, between the ``limits`` of ``contrast``.
+
+    (H, W, 3), cytoplasm green and nucleus blue; (H, W), gray, of a single channel.
+    """
+    low, high = limits
+    levels = (np.clip((shown - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    if len(levels) == 1:
+        return levels[0]
+    rgb = np.zeros((*levels.shape[1:], 3), np.uint8)
+    for role, plane in zip(readers.model_channels(roles), levels, strict=True):
+        rgb[..., 1 if role == "cytoplasm" else 2] = plane
+    return rgb
 
 
 def image_stem(image: Image) -> str:

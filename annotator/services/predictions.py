@@ -13,6 +13,7 @@ from django.utils import timezone
 from annotator import storage
 from annotator.exceptions import NotHere
 from annotator.models import (
+    CellQuestion,
     CellType,
     Draft,
     Image,
@@ -194,6 +195,11 @@ def predictions_prune(*, image: Image) -> int:
         QueueItem.objects.filter(
             image=image, closed_at__isnull=True, annotator__isnull=False, prediction__isnull=False
         ).values_list("prediction_id", flat=True)
+    )
+    kept |= set(
+        CellQuestion.objects.filter(
+            cell__prediction__image=image, answered_at=None, leased_until__gt=timezone.now()
+        ).values_list("cell__prediction", flat=True)
     )
     dropped = Prediction.objects.filter(image=image).exclude(pk__in=kept)
     keys = set(dropped.exclude(flows_key="").values_list("flows_key", flat=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,18 @@ from django.core.files.storage import default_storage
 from numpy.typing import NDArray
 
 from annotator import storage
-from annotator.models import CellType, Dataset, Image, ModelVersion, Prediction, Revision
+from annotator.models import (
+    CellType,
+    Dataset,
+    Image,
+    ModelVersion,
+    PredictedCell,
+    Prediction,
+    Revision,
+)
 from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.images import image_import
+from inference.labels import cell_geometry
 
 _count = itertools.count(1)
 
@@ -132,3 +141,32 @@ def make_prediction(
         cell_count=len(np.unique(labels)) - 1,
         **{"uncertainty": 0.5, "diameter": 8.0, "seconds": 0.1} | fields,
     )
+
+
+def make_cells(
+    prediction: Prediction, said: Mapping[int, Mapping[str, Any]] | None = None, **all_of_them: Any
+) -> list[PredictedCell]:
+    """Rows for all cells of a prediction's label image; ``said`` of some by label.
+
+    ``type`` is a type's name.
+    """
+    geometry = cell_geometry(storage.labels_get(prediction.labels_key))
+    types = {kind.name: kind for kind in prediction.image.dataset.types.all()}
+    usual = {"score": 0.9, "uncertainty": 0.5, "seen_by": "both", "type": None} | all_of_them
+    rows = []
+    for row, label in enumerate(geometry.labels.tolist()):
+        opinion = usual | dict((said or {}).get(label, {}))
+        kind = types.get(str(opinion.pop("type")))
+        rows.append(
+            PredictedCell(
+                prediction=prediction,
+                label=label,
+                type=kind,
+                bbox=geometry.boxes[row].tolist(),
+                area=int(geometry.areas[row]),
+                centroid=geometry.centroids[row].tolist(),
+                **opinion,
+            )
+        )
+    PredictedCell.objects.bulk_create(rows)
+    return list(prediction.cells.order_by("label"))

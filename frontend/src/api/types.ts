@@ -130,3 +130,13 @@ export type Export = Said["ExportOutput"];
 export type NewExport = Pick<Said["ExportInput"], "dataset" | "format" | "source"> & {
   split?: Split;
 };
+
+export type Gallery = Said["GalleryOutput"];
+export type GalleryImage = Said["GalleryImage"];
+export type GallerySort = "image" | "uncertainty" | "type" | "outliers" | "nearest";
+export type SeenBy = "both" | "segmenter" | "detector";
+export type CellDetail = Said["CellDetailOutput"];
+export type ChangedCells = Said["ChangedOutput"];
+export type AnsweredCells = Said["AnsweredOutput"];
+export type Question = Said["QuestionOutput"];
+export type Verdict = Said["VerdictEnum"];

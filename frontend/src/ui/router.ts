@@ -1,7 +1,15 @@
 /** Addresses of the pages: parsed and built here and nowhere else. No DOM. */
 
 export type DatasetPageName =
-  "dataset" | "queue" | "correct" | "upload" | "models" | "training" | "export" | "settings";
+  | "dataset"
+  | "queue"
+  | "correct"
+  | "gallery"
+  | "upload"
+  | "models"
+  | "training"
+  | "export"
+  | "settings";
 
 export type Route =
   | { page: "sign-in"; next: string }
@@ -14,6 +22,7 @@ const DATASET_PAGES: Readonly<Record<string, DatasetPageName>> = {
   "": "dataset",
   queue: "queue",
   correct: "correct",
+  gallery: "gallery",
   upload: "upload",
   models: "models",
   training: "training",
@@ -30,6 +39,8 @@ export const paths = {
   datasets: (): string => "/",
   dataset: (id: number, page: DatasetPageName = "dataset"): string =>
     page === "dataset" ? `/datasets/${id}` : `/datasets/${id}/${page}`,
+  /** The gallery, with the cells that one is asked about. */
+  ask: (id: number): string => `/datasets/${id}/gallery?ask`,
   /** `look`: to be seen, not changed. */
   image: (id: number, look = false): string => `/images/${id}${look ? "?look" : ""}`,
 } as const;
@@ -51,6 +62,11 @@ export function parse(address: string): Route {
   const name = Object.hasOwn(DATASET_PAGES, page) ? DATASET_PAGES[page] : undefined;
   if (noun === "datasets" && name) return { page: name, datasetId: id };
   return { page: "not-found" };
+}
+
+/** Does an address of the gallery stand for the cells that one is asked about? */
+export function isAsk(address: string): boolean {
+  return new URLSearchParams(address.split("?", 2)[1] ?? "").has("ask");
 }
 
 /** `next` when it leads to a page of ours; else the start page. Never another site. */

@@ -38,6 +38,7 @@ export const PAGE_NAMES: Readonly<Record<DatasetPageName, string>> = {
   dataset: "Overview",
   queue: "Queue",
   correct: "Correct",
+  gallery: "Gallery",
   upload: "Upload",
   models: "Models",
   training: "Training",

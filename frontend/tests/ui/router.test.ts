@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isOurs, parse, paths, safeNext, type DatasetPageName } from "../../src/ui/router";
+import { isAsk, isOurs, parse, paths, safeNext, type DatasetPageName } from "../../src/ui/router";
 
 describe("parse", () => {
   it("reads back every path that it builds", () => {
@@ -7,6 +7,7 @@ describe("parse", () => {
       "dataset",
       "queue",
       "correct",
+      "gallery",
       "upload",
       "models",
       "training",
@@ -16,6 +17,8 @@ describe("parse", () => {
     for (const page of pages) {
       expect(parse(paths.dataset(12, page))).toEqual({ page, datasetId: 12 });
     }
+    expect(parse(paths.ask(12))).toEqual({ page: "gallery", datasetId: 12 });
+    expect([paths.ask(12), paths.dataset(12, "gallery")].map(isAsk)).toEqual([true, false]);
     expect(parse(paths.image(7))).toEqual({ page: "image", imageId: 7, look: false });
     expect(parse(paths.image(7, true))).toEqual({ page: "image", imageId: 7, look: true });
     expect(parse(paths.datasets())).toEqual({ page: "datasets" });

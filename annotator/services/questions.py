@@ -1,0 +1,370 @@
+"""Asking about single cells: leases of those most worth an answer, and the answers.
+
+A lease is a time, taken by a conditional UPDATE of the cell's one row, so two annotators are never
+asked about the same cell at the same time, on SQLite and on Postgres alike.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from annotator.exceptions import Conflict, NotReady, StaleRevision
+from annotator.models import (
+    CellQuestion,
+    Dataset,
+    Image,
+    PredictedCell,
+    Prediction,
+    Revision,
+    Split,
+    Verdict,
+)
+from annotator.selectors.cells import SAME_BOX_IOU, is_answered, vectors_of
+from annotator.selectors.composition import head_revisions
+from annotator.selectors.predictions import of_pair
+from annotator.selectors.queue import is_free
+from annotator.selectors.versions import current_pair
+from annotator.services.cells import Answer, State, answers_put, predicted_state, revised_state
+from inference.labels import cell_ids
+from inference.likeness import Askable, choose
+from inference.rectangles import matched, painted
+
+PER_IMAGE = 4  # cells of one image in one batch
+_AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
+_LOOKS = 5  # at so many cells, before a batch stays short
+_TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
+
+_IMAGE = "prediction__image"
+_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", _IMAGE)
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Answered:
+    """What became of answers: revisions made, cells done, and why others came to nothing."""
+
+    revisions: list[Revision] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)  # ids of cells
+    refused: dict[int, str] = field(default_factory=dict)  # by the cell's id
+
+
+def asks_type(image: Image) -> bool:
+    """Whether people are asked for the type of the image's cells: its name does not tell it."""
+    return image.culture_type_id is None
+
+
+def questions_next(
+    *, dataset: Dataset, annotator: User, count: int, holding: Sequence[int] = ()
+) -> list[CellQuestion]:
+    """Lease up to ``count`` cells to ``annotator``, the most worth an answer first.
+
+    Cells that they hold already come before others, but for those of ``holding`` (cell ids), which
+    they have at hand: their leases are renewed. Only training images are asked about: a test image
+    measures by all of its cells. Raises NotReady while there is no model.
+    """
+    if current_pair(dataset) is None:
+        raise NotReady("Cells can be asked about once there is a model: train a segmenter first.")
+    until = timezone.now() + timedelta(minutes=dataset.lease_minutes)
+    held = _questions().filter(
+        cell__prediction__image__dataset=dataset,
+        annotator=annotator,
+        answered_at=None,
+        leased_until__gt=timezone.now(),
+    )
+    pks = list(held.values_list("pk", flat=True))
+    CellQuestion.objects.filter(pk__in=pks, annotator=annotator, answered_at=None).update(
+        leased_until=until
+    )
+    got = list(_questions().filter(pk__in=pks).exclude(cell__in=holding)[:count])
+    for _ in range(_LOOKS):
+        chosen = _chosen(dataset, count - len(got))
+        leased = _leased(chosen, annotator, until)
+        got += leased
+        if len(leased) == len(chosen):
+            break  # else rivals were faster
+    return got
+
+
+def _questions() -> QuerySet[CellQuestion]:
+    return CellQuestion.objects.select_related(
+        "annotator", "cell__type", "cell__prediction__image__dataset"
+    ).order_by("-cell__uncertainty", "cell")
+
+
+def _leased(cells: Sequence[int], annotator: User, until: datetime) -> list[CellQuestion]:
+    """Those of ``cells`` that nobody else took a moment before, in their order."""
+    CellQuestion.objects.bulk_create(
+        [CellQuestion(cell_id=cell) for cell in cells], ignore_conflicts=True
+    )
+    # One by one: rivals who lock several rows, each in another order, would wait for each other.
+    free = CellQuestion.objects.filter(is_free(timezone.now()), answered_at=None)
+    taken = [
+        cell
+        for cell in cells
+        if free.filter(cell=cell).update(annotator=annotator, leased_until=until) == 1
+    ]
+    found = {question.cell_id: question for question in _questions().filter(cell__in=taken)}
+    return [found[cell] for cell in taken if cell in found]
+
+
+def _chosen(dataset: Dataset, count: int) -> list[int]:
+    """Ids of cells to ask about, the most worth it first."""
+    rows: list[Row] = []
+    chosen: list[int] = []
+    if count < 1:
+        return chosen
+    regions = dict(_partial(dataset).values_list("image", "complete_regions"))
+    for page in _pages(dataset):
+        rows += [row for row in page if not _is_answered(row, regions.get(row[_IMAGE]))]
+        cells = Askable(
+            scores=np.array([row["uncertainty"] for row in rows], np.float64),
+            images=np.array([row[_IMAGE] for row in rows], np.int64),
+            types=np.array([row["type"] or 0 for row in rows], np.int64),
+            vectors=vectors_of([row["embedding"] for row in rows]),
+        )
+        chosen = [rows[row]["pk"] for row in choose(cells, count, PER_IMAGE)]
+        if len(chosen) >= count:
+            break
+    return chosen
+
+
+def _partial(dataset: Dataset) -> QuerySet[Revision]:
+    """Heads of training images that are complete in parts, or nowhere yet."""
+    return head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=False)
+
+
+def _pages(dataset: Dataset) -> Iterator[list[Row]]:
+    """Cells that nobody answered for by name nor holds, the most uncertain first."""
+    pair = current_pair(dataset)
+    if pair is None:
+        return
+    whole = head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=True)
+    predictions = Prediction.objects.filter(
+        of_pair(pair), image__dataset=dataset, image__split=Split.TRAIN
+    ).exclude(image__in=whole.values("image"))
+    taken = CellQuestion.objects.filter(
+        Q(answered_at__isnull=False) | Q(leased_until__gt=timezone.now()), cell=OuterRef("pk")
+    )
+    found = (
+        PredictedCell.objects.filter(~Exists(taken), prediction__in=predictions.values("pk"))
+        .order_by("-uncertainty", "pk")
+        .values(*_COLUMNS)
+    )
+    for start in range(0, _LOOKS * _AT_A_TIME, _AT_A_TIME):
+        page = list(found[start : start + _AT_A_TIME])
+        yield page
+        if len(page) < _AT_A_TIME:
+            return
+
+
+def _is_answered(row: Row, regions: Sequence[Sequence[int]] | None) -> bool:
+    """Whether somebody answered for the place, of this prediction or of one before."""
+    if not regions:
+        return False
+    return bool(is_answered(np.array([row["bbox"]]), np.array([row["area"]]), regions)[0])
+
+
+def questions_release(*, dataset: Dataset, annotator: User, cells: Sequence[int]) -> int:
+    """Give cells back for others to be asked about; how many were ``annotator``'s."""
+    return CellQuestion.objects.filter(
+        cell__in=cells,
+        cell__prediction__image__dataset=dataset,
+        annotator=annotator,
+        answered_at=None,
+    ).update(annotator=None, leased_until=None)
+
+
+def questions_answer(
+    *, dataset: Dataset, annotator: User, answers: Mapping[int, Answer], seconds: float | None
+) -> Answered:
+    """Take ``answers`` by cell id: a revision per image, with the answered cells complete.
+
+    Whose lease ran out may answer as long as nobody else was asked. Answers to what is not there
+    any more come to nothing and are told of. The same request may be repeated.
+
+    Raises BadInput for an unknown type and Unavailable when storage fails.
+    """
+    asked = _questions().filter(cell__in=list(answers), cell__prediction__image__dataset=dataset)
+    known = {question.cell_id: question for question in asked}
+    share = None if seconds is None else seconds / max(1, len(answers))
+    answering = _Answering(annotator, answers, share)
+    images: dict[int, list[CellQuestion]] = defaultdict(list)
+    for cell in answers:
+        question = known.get(cell)
+        if question is None:
+            answering.came_to.refused[cell] = (
+                "It is gone: its image was predicted again, or deleted."
+            )
+        elif not answering.settles(question):
+            images[question.cell.prediction_id].append(question)
+    for questions in images.values():
+        answering.put(questions)
+    return answering.came_to
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """One request's answers on their way into revisions."""
+
+    annotator: User
+    answers: Mapping[int, Answer]  # by the cell's id
+    seconds: float | None  # for each
+    came_to: Answered = field(default_factory=Answered)
+
+    def settles(self, question: CellQuestion) -> bool:
+        """Whether nothing is left to do: it was answered like this before, or cannot be."""
+        cell, answer = question.cell_id, self.answers[question.cell_id]
+        if question.annotator != self.annotator:
+            self.came_to.refused[cell] = _whose(question)
+            return True
+        # A type may be given again, another one.
+        if question.verdict == answer.verdict != Verdict.RETYPED:
+            self.came_to.done.append(cell)
+            return True
+        return False
+
+    def put(self, questions: Sequence[CellQuestion]) -> None:
+        """Answers to cells of one prediction, as a revision of its image."""
+        prediction = questions[0].cell.prediction
+        for _ in range(_TRIES):
+            try:
+                state, places = _state_for(prediction)
+                revision = self._append(prediction.image, state, places, questions)
+            except StaleRevision:
+                continue  # somebody answered for other cells of the image: on top of theirs
+            except Conflict as error:
+                self._refuse(questions, error.message)
+                return
+            self.came_to.revisions += [revision] if revision else []
+            there = [each for each in questions if each.cell.label in places]
+            self._close(there)
+            gone = [each for each in questions if each.cell.label not in places]
+            self._refuse(gone, "Somebody has changed it in the meantime.")
+            return
+        self._refuse(
+            questions, f"{prediction.image.name} is being changed by others; answer once more."
+        )
+
+    def _append(
+        self,
+        image: Image,
+        state: State,
+        places: Mapping[int, int],
+        questions: Sequence[CellQuestion],
+    ) -> Revision | None:
+        by_label = {
+            places[each.cell.label]: self.answers[each.cell_id]
+            for each in questions
+            if each.cell.label in places
+        }
+        seconds = None if self.seconds is None else self.seconds * len(by_label)
+        return answers_put(
+            image=image, author=self.annotator, state=state, answers=by_label, seconds=seconds
+        )
+
+    def _refuse(self, questions: Sequence[CellQuestion], why: str) -> None:
+        self.came_to.refused |= {question.cell_id: why for question in questions}
+
+    def _close(self, questions: Sequence[CellQuestion]) -> None:
+        for question in questions:
+            CellQuestion.objects.filter(pk=question.pk).update(
+                answered_at=timezone.now(),
+                verdict=self.answers[question.cell_id].verdict,
+                seconds_spent=self.seconds,
+            )
+            self.came_to.done.append(question.cell_id)
+
+
+def _whose(question: CellQuestion) -> str:
+    """Why a person who is not asked about the cell cannot answer."""
+    if question.answered_at is not None:
+        return f"{question.annotator or 'Somebody else'} has answered already."
+    if question.annotator is None:
+        return "It was given back in the meantime."
+    return f"Your time for it ran out, and {question.annotator} is asked about it now."
+
+
+def questions_reopen(*, annotator: User, cells: Sequence[int], images: Sequence[int]) -> None:
+    """Ask ``annotator`` again about ``cells`` of ``images`` whose answers were undone."""
+    for question in _questions().filter(
+        cell__in=cells, annotator=annotator, cell__prediction__image__in=images
+    ):
+        lease = timedelta(minutes=question.cell.prediction.image.dataset.lease_minutes)
+        CellQuestion.objects.filter(pk=question.pk).update(
+            answered_at=None, verdict="", leased_until=timezone.now() + lease
+        )
+
+
+def _state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
+    """What the image shows with the prediction's cells in it, and {label there: label here}.
+
+    Cells of the prediction that are not there any more have no place. Raises Conflict for an image
+    that is complete as a whole.
+    """
+    image = prediction.image
+    head = image.revisions.select_related("prediction").order_by("-number").first()
+    if head is None:
+        state = predicted_state(prediction)
+        return state, {label: label for label in state.types}
+    if head.complete_regions is None:
+        raise Conflict(f"{image.name} was corrected as a whole in the meantime.")
+    if head.prediction_id == prediction.pk:
+        return revised_state(head), _same_places(prediction, head)
+    return _renewed(revised_state(head), predicted_state(prediction))
+
+
+def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
+    """{label in ``prediction``: label of the cell in its place in ``head``}."""
+    theirs, ours = (
+        list(rows.order_by("label").values_list("label", "bbox"))
+        for rows in (prediction.cells, head.cells)
+    )
+    match = matched(
+        np.array([box for _, box in theirs], np.int64).reshape(-1, 4),
+        np.array([box for _, box in ours], np.int64).reshape(-1, 4),
+        SAME_BOX_IOU,
+    )
+    return {theirs[row][0]: ours[at][0] for row, at in enumerate(match.tolist()) if at >= 0}
+
+
+def _renewed(head: State, fresh: State) -> tuple[State, dict[int, int]]:
+    """``head`` where somebody answered for it, a newer prediction's cells everywhere else."""
+    height, width = head.labels.shape
+    complete = painted(head.regions or [], (0, 0, width, height))
+    kept = _mostly_in(head.labels, complete)
+    labels = np.where(np.isin(head.labels, kept), head.labels, 0).astype(np.uint32)
+    free = ~complete & (labels == 0)
+    beyond = int(head.labels.max(initial=0))
+    places = {label: label + beyond for label in _mostly_in(fresh.labels, free)}
+    shown = free & np.isin(fresh.labels, list(places))
+    labels[shown] = fresh.labels[shown].astype(np.uint32) + beyond
+    old = {label: name for label, name in head.types.items() if label in set(kept)}
+    state = replace(
+        head,
+        labels=labels,
+        types=old | {here: fresh.types.get(there) for there, here in places.items()},
+        sources={label: head.sources[label] for label in old if label in head.sources}
+        | {here: fresh.sources[there] for there, here in places.items() if there in fresh.sources},
+        prediction=fresh.prediction,
+    )
+    return state, places
+
+
+def _mostly_in(labels: Any, mask: Any) -> list[int]:
+    """The cells of ``labels`` of which more than half lies in ``mask``."""
+    ids = cell_ids(labels)
+    if not len(ids):
+        return []
+    rows = np.searchsorted(ids, labels[labels > 0])
+    inside = np.bincount(rows, weights=mask[labels > 0], minlength=len(ids))
+    return [int(label) for label in ids[2 * inside > np.bincount(rows, minlength=len(ids))]]

@@ -1,0 +1,263 @@
+/**
+ * Cells that this person is asked about. The next ones are fetched while these are answered, and
+ * answers are sent some at a time: the cells of an image that are answered together make one
+ * revision.
+ */
+import { answerCells, askCells, releaseCells, undoCells, type Answer } from "../../api/cells";
+import { messageOf } from "../../api/client";
+import type { GalleryImage, Question, Verdict } from "../../api/types";
+import { plural } from "../format";
+import { toast } from "../toasts.svelte";
+import { Crops } from "./crops.svelte";
+import { Stopwatch } from "./stopwatch";
+
+export type State = "open" | "skipped" | "refused" | Verdict;
+
+export interface Asked {
+  readonly question: Question;
+  /** As pictures are asked for. */
+  readonly image: GalleryImage;
+  readonly label: number;
+  readonly state: State;
+  /** That it was given. */
+  readonly type: string | null;
+}
+
+interface Sent {
+  readonly revisions: readonly number[];
+  readonly cells: readonly number[];
+}
+
+const BATCH = 24;
+/** With fewer left the next ones are fetched. */
+const FEW = 12;
+/** Answers that are sent together, or what came in a while. */
+const TOGETHER = 8;
+const SEND_AFTER_MS = 5_000;
+/** Those answered stay in sight for a while; those before are let go. */
+const MOST_SHOWN = 240;
+
+export class AskingState {
+  items = $state.raw<readonly Asked[]>([]);
+  at = $state(0);
+  error = $state<string | null>(null);
+  loading = $state(false);
+  /** The server has no more cells to ask about. */
+  finished = $state(false);
+  answered = $state(0);
+  /** Seconds worked on answers that were sent. */
+  seconds = $state(0);
+  readonly crops: Crops;
+  readonly stopwatch = new Stopwatch();
+  private unsent = $state.raw<readonly Answer[]>([]);
+  private sent = $state.raw<readonly Sent[]>([]);
+  private sending: Promise<void> = Promise.resolve();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private left = false;
+
+  constructor(readonly datasetId: number) {
+    this.crops = Crops.of(datasetId);
+  }
+
+  get current(): Asked | null {
+    return this.items[this.at] ?? null;
+  }
+
+  get open(): readonly Asked[] {
+    return this.items.filter(({ state }) => state === "open");
+  }
+
+  get canUndo(): boolean {
+    return this.unsent.length > 0 || this.sent.length > 0;
+  }
+
+  /** Why the page had better not be left: answers that the server does not have. */
+  get unkept(): string | null {
+    if (this.error === null || this.unsent.length === 0) return null;
+    return `${plural(this.unsent.length, "answer")} could not be sent yet, and would be lost.`;
+  }
+
+  get perMinute(): number {
+    return this.seconds < 5
+      ? 0
+      : Math.round((60 * (this.answered - this.unsent.length)) / this.seconds);
+  }
+
+  /** Fetch more cells, unless enough are at hand. */
+  async fetch(): Promise<void> {
+    if (this.loading || this.finished || this.open.length >= FEW) return;
+    this.loading = true;
+    try {
+      const holding = this.items
+        .filter(
+          ({ state, question }) =>
+            state === "open" || state === "skipped" || this.isUnsent(question),
+        )
+        .map(({ question }) => question.cell);
+      const questions = await askCells(this.datasetId, BATCH, holding);
+      this.finished = questions.length === 0;
+      this.add(questions);
+      this.error = null;
+    } catch (error) {
+      this.error = messageOf(error);
+    }
+    this.loading = false;
+  }
+
+  private isUnsent({ cell }: Question): boolean {
+    return this.unsent.some((answer) => answer.cell === cell);
+  }
+
+  private add(questions: readonly Question[]): void {
+    const { current } = this;
+    const open = this.open.map(cellOf);
+    const fresh = questions.filter(({ cell }) => !open.includes(cell)).map(asked);
+    const again = fresh.map(cellOf);
+    const others = this.items.filter((item) => !again.includes(cellOf(item)));
+    this.items = [...others.slice(Math.max(0, others.length - MOST_SHOWN)), ...fresh];
+    const same = this.items.findIndex((item) => current && cellOf(item) === cellOf(current));
+    this.at = Math.max(0, same);
+    if (this.current?.state !== "open") this.go();
+  }
+
+  /** Answer for the current cell and go on to the next. */
+  answer(verdict: Verdict, type: string | null): void {
+    const { current } = this;
+    if (current === null || current.state !== "open") return;
+    if (verdict === "retyped" && !current.question.asks_type) {
+      toast("The file name tells the type of this cell: accept or reject it.", "bad");
+      return;
+    }
+    const answer = { cell: current.question.cell, verdict };
+    this.unsent = [...this.unsent, verdict === "retyped" ? { ...answer, type } : answer];
+    this.mark(current.question.cell, verdict, verdict === "retyped" ? type : current.type);
+    this.answered++;
+    this.go();
+    clearTimeout(this.timer);
+    const now = this.unsent.length >= TOGETHER || this.open.length === 0;
+    if (now) void this.flush();
+    else this.timer = setTimeout(() => void this.flush(), SEND_AFTER_MS);
+    void this.fetch();
+  }
+
+  /** Leave the current cell to somebody else, later. */
+  skip(): void {
+    const { current } = this;
+    if (current?.state !== "open") return;
+    this.mark(current.question.cell, "skipped", current.type);
+    this.go();
+    void this.fetch();
+  }
+
+  /** To the next cell that is open, else stay. */
+  private go(): void {
+    const { items } = this;
+    for (let step = 0; step < items.length; step++) {
+      const at = (this.at + step) % items.length;
+      if (items[at]?.state === "open") {
+        this.at = at;
+        return;
+      }
+    }
+  }
+
+  private mark(cell: number, state: State, type: string | null): void {
+    this.items = this.items.map((item) =>
+      item.question.cell === cell ? { ...item, state, type } : item,
+    );
+  }
+
+  /** The last answer is open again; of those sent, all that were sent with it. */
+  async undo(): Promise<void> {
+    const last = this.unsent.at(-1);
+    if (last !== undefined) {
+      this.unsent = this.unsent.slice(0, -1);
+      this.answered--;
+      this.reopen([last.cell]);
+      return;
+    }
+    await this.sending;
+    const batch = this.sent.at(-1);
+    if (batch === undefined) return;
+    try {
+      const { moved } = await undoCells(this.datasetId, batch.revisions, batch.cells);
+      this.sent = this.sent.slice(0, -1);
+      this.answered -= batch.cells.length;
+      this.reopen(batch.cells);
+      const [first] = moved;
+      if (first) toast(first.message, "bad");
+      else if (batch.cells.length > 1) toast(`${plural(batch.cells.length, "answer")} undone.`);
+    } catch (error) {
+      toast(messageOf(error), "bad");
+    }
+  }
+
+  private reopen(cells: readonly number[]): void {
+    for (const { question } of this.items.filter((item) => cells.includes(cellOf(item)))) {
+      this.mark(question.cell, "open", question.type);
+    }
+    const first = this.items.findIndex((item) => cells.includes(cellOf(item)));
+    if (first >= 0) this.at = first;
+  }
+
+  /** Send what was answered; one request after the other. */
+  flush(leaving = false): Promise<void> {
+    clearTimeout(this.timer);
+    const answers = this.unsent;
+    if (answers.length > 0) {
+      this.unsent = [];
+      const seconds = this.stopwatch.lap();
+      // Before a page goes away nothing can be waited for.
+      this.sending = leaving
+        ? this.send(answers, seconds, true)
+        : this.sending.then(() => this.send(answers, seconds, false));
+    }
+    return this.sending;
+  }
+
+  private async send(answers: readonly Answer[], seconds: number, leaving: boolean): Promise<void> {
+    try {
+      const said = await answerCells(this.datasetId, answers, seconds, leaving);
+      this.seconds += seconds;
+      this.error = null;
+      const revisions = said.revisions.map(({ id }) => id);
+      if (revisions.length > 0) this.sent = [...this.sent, { revisions, cells: said.answered }];
+      for (const { cell } of said.refused) this.mark(cell, "refused", null);
+      this.answered -= said.refused.length;
+      const [first] = said.refused;
+      if (first)
+        toast(`${plural(said.refused.length, "answer")} came to nothing. ${first.message}`, "bad");
+    } catch (error) {
+      this.unsent = [...answers, ...this.unsent];
+      this.error = messageOf(error);
+    }
+  }
+
+  async retry(): Promise<void> {
+    this.error = null;
+    this.finished = false;
+    await this.flush();
+    await this.fetch();
+  }
+
+  /** Answers are sent, what is open goes to others; `closing`: the page goes away. */
+  leave(closing = false): void {
+    if (this.left) return;
+    this.left = true;
+    void this.flush(closing);
+    const cells = this.items
+      .filter(({ state }) => state === "open" || state === "skipped")
+      .map(cellOf);
+    // What fails is free for others when the lease runs out.
+    if (cells.length > 0) releaseCells(this.datasetId, cells, closing).catch(() => undefined);
+    this.crops.stop();
+  }
+}
+
+const cellOf = ({ question }: Asked): number => question.cell;
+
+function asked(question: Question): Asked {
+  const { image: id, name, prediction, label, type } = question;
+  const image: GalleryImage = { id, name, split: "train", culture: "", revision: 0, prediction };
+  return { question, image, label, type, state: "open" };
+}

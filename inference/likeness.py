@@ -1,0 +1,104 @@
+"""Which cells look unusual, alike or nearly the same, from their vectors. Numpy only.
+
+Vectors are rows (n, d), as of ``inference.embeddings``; a row of NaN is a cell without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Nearer than this share of the usual distance two cells are nearly the same picture.
+SAME = 0.2
+_PAIRS = 2000  # drawn to know the usual distance
+_RARER = 0.05  # what a cell's score loses for each chosen cell of its type, as a share
+
+
+def unusual(vectors: Vectors, groups: NDArray[np.integer]) -> Numbers:
+    """How far each cell is from the middle of its group, over the group's mean distance: (n,).
+
+    NaN without a vector. A group of one has nothing to be compared with: 0.
+    """
+    found = np.full(len(vectors), np.nan)
+    known = np.isfinite(vectors).all(axis=1)
+    for group in np.unique(groups[known]):
+        rows = np.flatnonzero(known & (groups == group))
+        apart = np.linalg.norm(vectors[rows] - vectors[rows].mean(axis=0), axis=1)
+        found[rows] = apart / max(float(apart.mean()), 1e-12)
+    return found
+
+
+def distances(vectors: Vectors, row: int) -> Numbers:
+    """The distance of each cell to the one in ``row``: (n,); NaN where either has no vector."""
+    return np.asarray(np.linalg.norm(vectors - vectors[row], axis=1), np.float64)
+
+
+def measures(areas: Numbers, boxes: Numbers, doubts: Numbers) -> Vectors:
+    """Vectors (n, 4) of what is known of any cell: size, length, fill and uncertainty.
+
+    ``doubts`` may have NaN, which counts as the mean. Each number is over its spread.
+    """
+    if not len(areas):
+        return np.zeros((0, 4), np.float32)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
+    seen = np.stack(
+        [
+            np.log(np.maximum(areas, 1)),
+            np.abs(np.log(sides[:, 0] / sides[:, 1])),
+            areas / sides.prod(axis=1),
+            np.where(np.isfinite(doubts), doubts, np.nanmean(np.append(doubts, 0.0))),
+        ],
+        axis=1,
+    )
+    spread = seen.std(axis=0)
+    return np.asarray((seen - seen.mean(axis=0)) / np.where(spread > 0, spread, 1), np.float32)
+
+
+@dataclass(frozen=True)
+class Askable:
+    """Cells that may be asked about, in one row each: (n,), and vectors (n, d)."""
+
+    scores: Numbers  # higher is asked first
+    images: NDArray[np.integer]
+    types: NDArray[np.integer]
+    vectors: Vectors
+
+
+def choose(cells: Askable, count: int, per_image: int) -> list[int]:
+    """Rows of up to ``count`` cells to ask about, the most worth it first.
+
+    At most ``per_image`` of one image and no two that are nearly the same picture; a cell of a type
+    that was chosen often must be worth more than one of another type.
+    """
+    usual = _usual_distance(cells.vectors)
+    scores = cells.scores.astype(np.float64).copy()
+    chosen: list[int] = []
+    while len(chosen) < count and np.isfinite(best := scores.max(initial=-np.inf)):
+        row = int(scores.argmax())
+        chosen.append(row)
+        scores[row] = -np.inf
+        same_image = cells.images == cells.images[row]
+        if np.count_nonzero(same_image[chosen]) >= per_image:
+            scores[same_image] = -np.inf
+        if usual > 0:
+            scores[distances(cells.vectors, row) < SAME * usual] = -np.inf
+        scores[cells.types == cells.types[row]] -= _RARER * abs(best)
+    return chosen
+
+
+def _usual_distance(vectors: Vectors) -> float:
+    """The median distance of pairs drawn at random; 0.0 without vectors."""
+    known: Sequence[int] = np.flatnonzero(np.isfinite(vectors).all(axis=1)).tolist()
+    if len(known) < 2:
+        return 0.0
+    pairs = np.random.default_rng(0).choice(known, (_PAIRS, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    apart = np.linalg.norm(vectors[pairs[:, 0]] - vectors[pairs[:, 1]], axis=1)
+    return float(np.median(apart))
