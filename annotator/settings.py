@@ -246,6 +246,8 @@ SPECTACULAR_SETTINGS = {
         "ExportStatusEnum": "annotator.models.ExportStatus",
         "RunStatusEnum": "annotator.models.RunStatus",
         "SearchStatusEnum": "annotator.models.SearchStatus",
+        "CellVerdictEnum": "annotator.models.Verdict",
+        "LabelsVerdictEnum": "annotator.api.learning.VERDICTS",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -92,6 +92,141 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets/{id}/cells/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Of each image the head revision's cells, else the newest prediction's. */
+        get: operations["datasets_cells_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/answers/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Answers to cells that one is asked about; the request may be repeated. */
+        post: operations["datasets_cells_answers_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/change/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Accept, retype or reject cells; one revision per image.
+         *
+         *     Only what surrounds these cells becomes complete, in training images.
+         */
+        post: operations["datasets_cells_change_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/crops/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Pictures with outlines of up to 200 cells; what is not there any more is left out.
+         *
+         *     Changes nothing: it is a POST for the length of the list.
+         */
+        post: operations["datasets_cells_crops_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/next/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Lease the cells most worth an answer; those held already come before others.
+         *
+         *     409 while there is no model.
+         */
+        post: operations["datasets_cells_next_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/release/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Let others be asked about cells that one was asked about. */
+        post: operations["datasets_cells_release_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/cells/undo/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Undo a change or answers as a whole; images that others changed since stay.
+         *
+         *     The revisions that it makes can be undone in turn.
+         */
+        post: operations["datasets_cells_undo_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/composition/": {
         parameters: {
             query?: never;
@@ -454,6 +589,23 @@ export interface paths {
         get: operations["images_annotation_labels_retrieve"];
         /** @description Append a revision from a TIFF, PNG or raw body; cells keep types by overlap. */
         put: operations["images_annotation_labels_update"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/cells/{label}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A cell of the image's head revision, else of its newest prediction. */
+        get: operations["images_cells_retrieve"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -1060,6 +1212,25 @@ export interface components {
             created_at: string | null;
             cells: components["schemas"]["CellOutput"][];
         };
+        AnswerInput: {
+            /** Format: int64 */
+            cell: number;
+            verdict: components["schemas"]["CellVerdictEnum"];
+            type?: string | null;
+        };
+        AnsweredOutput: {
+            revisions: components["schemas"]["MadeRevision"][];
+            answered: number[];
+            refused: components["schemas"]["RefusedAnswer"][];
+        };
+        AnswersInput: {
+            /**
+             * Format: double
+             * @description of work
+             */
+            seconds_spent?: number | null;
+            answers: components["schemas"]["AnswerInput"][];
+        };
         /**
          * @description * `image` - Image
          *     * `region` - Region
@@ -1069,6 +1240,27 @@ export interface components {
         AskingEnum: "image" | "region" | "cell";
         /** @enum {unknown} */
         BlankEnum: "";
+        /** @description One cell, and what the models say of it where they see one in its place. */
+        CellDetailOutput: {
+            type: string | null;
+            type_source: string;
+            /** @description px² */
+            area: number;
+            centroid: number[];
+            /** Format: double */
+            score: number | null;
+            probabilities: {
+                [key: string]: number;
+            };
+            /** Format: double */
+            uncertainty: number | null;
+            terms: {
+                [key: string]: number;
+            };
+            seen_by: string;
+            /** @description whether two models looked at the image */
+            committee: boolean;
+        };
         CellOutput: {
             label: number;
             type: string | null;
@@ -1076,6 +1268,40 @@ export interface components {
             bbox: number[];
             area: number;
             centroid: number[];
+        };
+        /**
+         * @description * `accepted` - Accepted
+         *     * `retyped` - Retyped
+         *     * `rejected` - Rejected
+         * @enum {string}
+         */
+        CellVerdictEnum: "accepted" | "retyped" | "rejected";
+        ChangeInput: {
+            /**
+             * Format: double
+             * @description of work
+             */
+            seconds_spent?: number | null;
+            verdict: components["schemas"]["CellVerdictEnum"];
+            /** @description that retyped cells get; null: none */
+            type?: string | null;
+            images: components["schemas"]["ChangedCells"][];
+        };
+        /** @description Cells of one image as it was listed. */
+        ChangedCells: {
+            /** Format: int64 */
+            image: number;
+            revision: number;
+            /** Format: int64 */
+            prediction?: number | null;
+            labels: number[];
+        };
+        ChangedOutput: {
+            revisions: components["schemas"]["MadeRevision"][];
+            /** @description images that were like this already */
+            unchanged: number[];
+            /** @description images that others changed meanwhile, left alone */
+            moved: components["schemas"]["MovedImage"][];
         };
         CompositionOutput: {
             source: string;
@@ -1103,6 +1329,31 @@ export interface components {
             username: string;
             password: string;
         };
+        /** @description Cells of one image as it was listed. */
+        CropInput: {
+            /** Format: int64 */
+            image: number;
+            revision: number;
+            /** Format: int64 */
+            prediction?: number | null;
+            labels: number[];
+        };
+        CropOutput: {
+            image: number;
+            label: number;
+            /** @description JPEG of 64 px in base64 */
+            picture: string;
+            /** @description SVG path in a square of 128 units over the picture */
+            outline: string;
+            /** @description px of the image that a side shows */
+            side: number;
+        };
+        CropsInput: {
+            cells: components["schemas"]["CropInput"][];
+        };
+        CropsOutput: {
+            crops: components["schemas"]["CropOutput"][];
+        };
         CurrentVersions: {
             segmenter: string | null;
             detector: string | null;
@@ -1124,7 +1375,7 @@ export interface components {
              *     * `stopped` - stopped
              *     * `unsure` - unsure
              */
-            verdict: components["schemas"]["VerdictEnum"];
+            verdict: components["schemas"]["LabelsVerdictEnum"];
             next: components["schemas"]["GainOutput"];
             far: components["schemas"]["GainOutput"];
             drawn: components["schemas"]["DrawnOutput"][];
@@ -1460,6 +1711,44 @@ export interface components {
             /** Format: double */
             high: number;
         };
+        GalleryImage: {
+            id: number;
+            name: string;
+            split: string;
+            culture: string;
+            /** @description 0: its prediction's cells are listed */
+            revision: number;
+            prediction: number | null;
+        };
+        /**
+         * @description Cells as columns of equal length, in the order asked for.
+         *
+         *     A cell is named by its image and label, as long as the image shows the same revision (or,
+         *     without one, the same prediction).
+         */
+        GalleryOutput: {
+            types: string[];
+            images: components["schemas"]["GalleryImage"][];
+            /** @description row of images */
+            image: number[];
+            label: number[];
+            /** @description row of types; -1: none */
+            type: number[];
+            /** @description per mille; -1: unknown */
+            uncertainty: number[];
+            /** @description 1: somebody answered for it */
+            answered: number[];
+            /** @description cells of older images, beyond the list's room */
+            left_off: number;
+            /**
+             * @description what outliers and nearest were told by; measures where too few cells have an embedding: area, length, fill and uncertainty
+             *
+             *     * `` -
+             *     * `embeddings` - embeddings
+             *     * `measures` - measures
+             */
+            looks: components["schemas"]["LooksEnum"] | components["schemas"]["BlankEnum"];
+        };
         GoldInput: {
             gold: boolean;
         };
@@ -1558,17 +1847,36 @@ export interface components {
          * @enum {string}
          */
         KindEnum: "image" | "labels" | "types" | "ignored";
+        /**
+         * @description * `helps` - helps
+         *     * `stopped` - stopped
+         *     * `unsure` - unsure
+         * @enum {string}
+         */
+        LabelsVerdictEnum: "helps" | "stopped" | "unsure";
         LearningCurveOutput: {
             now: components["schemas"]["PutInOutput"];
             families: components["schemas"]["FamilyCurveOutput"][];
             work: components["schemas"]["WorkOutput"][];
         };
+        /**
+         * @description * `` -
+         *     * `embeddings` - embeddings
+         *     * `measures` - measures
+         * @enum {string}
+         */
+        LooksEnum: "embeddings" | "measures";
         /** @description Where a run is or was worked on. */
         MachineOutput: {
             host: string;
             device: string;
             /** @description Of the worker, now */
             memory_mb: number;
+        };
+        MadeRevision: {
+            id: number;
+            image: number;
+            revision: number;
         };
         MeOutput: {
             id: number;
@@ -1599,10 +1907,20 @@ export interface components {
             username: string;
             role: components["schemas"]["RoleEnum"];
         };
+        MovedImage: {
+            image: number;
+            message: string;
+        };
         /** @description The images before and after one in the order of upload; null at the ends. */
         NeighboursOutput: {
             previous: number | null;
             next: number | null;
+        };
+        NextInput: {
+            /** @default 20 */
+            count: number;
+            /** @description cells that the caller has at hand: their leases are renewed */
+            holding?: number[];
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -1838,6 +2156,35 @@ export interface components {
             revisions: number;
             untimed: number;
         };
+        /** @description A cell that the caller is asked about, and why. */
+        QuestionOutput: {
+            cell: number;
+            image: number;
+            name: string;
+            prediction: number;
+            label: number;
+            /** @description The likeliest type's name, or the culture's. */
+            readonly type: string | null;
+            /** @description false: the file name tells the type; only whether it is a cell, well drawn */
+            readonly asks_type: boolean;
+            /** Format: double */
+            score: number;
+            probabilities: {
+                [key: string]: number;
+            };
+            /** Format: double */
+            uncertainty: number;
+            terms: {
+                [key: string]: number;
+            };
+            seen_by: string;
+            /** @description whether two models looked at it */
+            readonly committee: boolean;
+        };
+        QuestionsOutput: {
+            questions: components["schemas"]["QuestionOutput"][];
+            lease_minutes: number;
+        };
         QueueFigures: {
             open: number;
             held: number;
@@ -1889,6 +2236,13 @@ export interface components {
             text: string;
             /** Format: double */
             value: number | null;
+        };
+        RefusedAnswer: {
+            cell: number;
+            message: string;
+        };
+        ReleaseInput: {
+            cells: number[];
         };
         /** @description A revision without its cells. */
         RevisionOutput: {
@@ -2210,6 +2564,12 @@ export interface components {
             index: number;
             color: string;
         };
+        UndoInput: {
+            /** @description ids that a change or answers gave */
+            revisions: number[];
+            /** @description those among them that one was asked about: one is asked again */
+            cells?: number[];
+        };
         UploadInput: {
             files: string[];
             /** @description the relative folder of each file, in the order of files: masks belong to the image in their own folder */
@@ -2217,13 +2577,6 @@ export interface components {
             split?: components["schemas"]["SplitEnum"] | components["schemas"]["BlankEnum"];
             culture?: string;
         };
-        /**
-         * @description * `helps` - helps
-         *     * `stopped` - stopped
-         *     * `unsure` - unsure
-         * @enum {string}
-         */
-        VerdictEnum: "helps" | "stopped" | "unsure";
         /** @description A version with its metrics on each frozen split, oldest first. */
         VersionOutput: {
             id: number;
@@ -2529,6 +2882,251 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AgreementOutput"][];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_retrieve: {
+        parameters: {
+            query?: {
+                answered?: boolean | null;
+                image?: number;
+                min_uncertainty?: number;
+                /** @description IMAGE:LABEL of the cell that sort=nearest begins with */
+                near?: string;
+                /**
+                 * @description * `both` - both
+                 *     * `segmenter` - segmenter
+                 *     * `detector` - detector
+                 */
+                seen_by?: "both" | "segmenter" | "detector" | "";
+                /**
+                 * @description * `image` - image
+                 *     * `uncertainty` - uncertainty
+                 *     * `type` - type
+                 *     * `outliers` - outliers
+                 *     * `nearest` - nearest
+                 */
+                sort?: "image" | "uncertainty" | "type" | "outliers" | "nearest";
+                /**
+                 * @description * `train` - Train
+                 *     * `validation` - Validation
+                 *     * `test` - Test
+                 */
+                split?: "train" | "validation" | "test" | "";
+                /** @description a cell type's name, or none */
+                type?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GalleryOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_answers_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswersInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["AnswersInput"];
+                "multipart/form-data": components["schemas"]["AnswersInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnsweredOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_change_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["ChangeInput"];
+                "multipart/form-data": components["schemas"]["ChangeInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_crops_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CropsInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["CropsInput"];
+                "multipart/form-data": components["schemas"]["CropsInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CropsOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_next_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NextInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["NextInput"];
+                "multipart/form-data": components["schemas"]["NextInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionsOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_release_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["ReleaseInput"];
+                "multipart/form-data": components["schemas"]["ReleaseInput"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_cells_undo_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["UndoInput"];
+                "multipart/form-data": components["schemas"]["UndoInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOutput"];
                 };
             };
             400: components["responses"]["Failure"];
@@ -3360,6 +3958,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WrittenOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    images_cells_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                label: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellDetailOutput"];
                 };
             };
             400: components["responses"]["Failure"];

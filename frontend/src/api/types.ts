@@ -139,4 +139,4 @@ export type CellDetail = Said["CellDetailOutput"];
 export type ChangedCells = Said["ChangedOutput"];
 export type AnsweredCells = Said["AnsweredOutput"];
 export type Question = Said["QuestionOutput"];
-export type Verdict = Said["VerdictEnum"];
+export type Verdict = Said["CellVerdictEnum"];
