@@ -17,6 +17,7 @@ Boxes = NDArray[Any]  # integers, (n, 4)
 Rectangle = list[int]
 
 _BANDS = (1, 2, 4, 8, 16)  # rows that are cut alike, when there would be too many rectangles
+_ROWS = 3  # that are cut alike where there is room
 _AT_ONCE = 1 << 20  # pairs of a box and a region that are compared at a time
 
 
@@ -60,6 +61,22 @@ def rectangles(mask: Mask, most: int, at: tuple[int, int] = (0, 0)) -> list[Rect
             best = found
     x, y = at
     return [[x0 + x, y0 + y, x1 + x, y1 + y] for x0, y0, x1, y1 in best]
+
+
+def few_rectangles(least: Mask, greatest: Mask, at: tuple[int, int] = (0, 0)) -> list[Rectangle]:
+    """Disjoint rectangles that cover all of ``least`` and nothing beyond ``greatest``.
+
+    Fewer than for one of them alone: where the two leave room, some rows are cut alike.
+    """
+    height = least.shape[0]
+    below = ((0, -height % _ROWS), (0, 0))
+    wide = np.pad(least, below).reshape(-1, _ROWS, least.shape[1]).any(axis=1)
+    room = np.pad(greatest, below, constant_values=True)
+    wide &= room.reshape(-1, _ROWS, least.shape[1]).all(axis=1)
+    cut = np.repeat(wide, _ROWS, axis=0)[:height]
+    x, y = at
+    found = [*_runs(cut), *_runs(least & ~cut)]
+    return [[x0 + x, y0 + y, x1 + x, y1 + y] for x0, y0, x1, y1 in found]
 
 
 def area(box: Sequence[int]) -> int:

@@ -29,11 +29,18 @@ from annotator.models import (
     Verdict,
 )
 from annotator.services.annotations import MOST_REGIONS, RevisionDetails, revision_submit
-from inference.rectangles import Rectangle, area, grown, painted, rectangles
+from inference.rectangles import (
+    Rectangle,
+    area,
+    few_rectangles,
+    grown,
+    painted,
+    rectangles,
+)
 
 Labels = NDArray[Any]
 _UNDONE = re.compile(r"revision (\d+) undone")  # their notes, where they took others back
-RING = 2  # px around an answered cell that are complete with it
+RING = 2  # px around an answered cell, at most, that are complete with it
 
 
 @dataclass(frozen=True)
@@ -278,8 +285,8 @@ def completed(
 ) -> list[Rectangle]:
     """Complete ``regions`` with what surrounds the ``answered`` cells of ``labels``.
 
-    Regions stay as they are. Each cell is added with a ring of ``RING`` px, but never a pixel of
-    another cell: that nobody was asked about may have the wrong type or be none.
+    Regions stay as they are. Each cell is added with a ring of 1 to ``RING`` px, but never a pixel
+    of another cell: that nobody was asked about may have the wrong type or be none.
     """
     mine = np.isin(labels, list(answered)) & (labels > 0)
     rows, columns = (np.flatnonzero(mine.any(axis=axis)) for axis in (1, 0))
@@ -289,16 +296,19 @@ def completed(
     y0, y1 = max(0, int(rows[0]) - RING), min(height, int(rows[-1]) + RING + 1)
     x0, x1 = max(0, int(columns[0]) - RING), min(width, int(columns[-1]) + RING + 1)
     inside = mine[y0:y1, x0:x1]
-    others = (labels[y0:y1, x0:x1] > 0) & ~inside
-    fresh = grown(inside, RING) & ~others & ~painted(regions, (x0, y0, x1, y1))
-    found = rectangles(fresh, MOST_REGIONS - len(regions), at=(x0, y0))
-    if sum(map(area, found)) == int(fresh.sum()):
+    free = ((labels[y0:y1, x0:x1] == 0) | inside) & ~painted(regions, (x0, y0, x1, y1))
+    least = grown(inside, 1) & free
+    found = few_rectangles(least, grown(inside, RING) & free, at=(x0, y0))
+    room = MOST_REGIONS - len(regions)
+    if len(found) <= room:
         return [*regions, *found]
     # Too many: neighbours that were answered one by one may be one.
     everything = painted(regions, (0, 0, width, height))
-    everything[y0:y1, x0:x1] |= fresh
+    everything[y0:y1, x0:x1] |= least
     joined = rectangles(everything, MOST_REGIONS)
-    return joined if sum(map(area, joined)) == int(everything.sum()) else [*regions, *found]
+    if sum(map(area, joined)) == int(everything.sum()):
+        return joined
+    return [*regions, *rectangles(least, room, at=(x0, y0))]
 
 
 def cells_undo(*, author: User, revisions: Sequence[Revision]) -> Changed:

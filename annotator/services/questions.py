@@ -28,6 +28,7 @@ from annotator.models import (
     Split,
     Verdict,
 )
+from annotator.selectors.asking import complete_regions
 from annotator.selectors.cells import SAME_BOX_IOU, is_answered, vectors_of
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import of_pair
@@ -123,8 +124,8 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
     chosen: list[int] = []
     if count < 1:
         return chosen
-    regions = dict(_partial(dataset).values_list("image", "complete_regions"))
     for page in _pages(dataset):
+        regions = complete_regions({row[_IMAGE] for row in page})
         rows += [row for row in page if not _is_answered(row, regions.get(row[_IMAGE]))]
         cells = Askable(
             scores=np.array([row["uncertainty"] for row in rows], np.float64),
@@ -136,11 +137,6 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
         if len(chosen) >= count:
             break
     return chosen
-
-
-def _partial(dataset: Dataset) -> QuerySet[Revision]:
-    """Heads of training images that are complete in parts, or nowhere yet."""
-    return head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=False)
 
 
 def _pages(dataset: Dataset) -> Iterator[list[Row]]:

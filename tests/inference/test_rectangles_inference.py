@@ -9,6 +9,7 @@ import numpy as np
 from inference.rectangles import (
     area,
     covered,
+    few_rectangles,
     grown,
     matched,
     overlaps,
@@ -59,6 +60,21 @@ class Rectangles(unittest.TestCase):
             self.assertGreater(sum(map(area, found)), 0.35 * mask.sum(), most)
         self.assertGreater(len(exact), 12)
         self.assertEqual(rectangles(mask, 0), [])
+
+    def test_with_room_around_a_mask_a_third_of_them_is_enough(self) -> None:
+        for seed in range(10):
+            least = blob((23, 31), seed, 0.2)
+            greatest = grown(least, 1) & ~blob((23, 31), seed + 100, 0.1) | least
+            found = few_rectangles(least, greatest, at=(5, 7))
+            count = np.zeros((30, 36), int)
+            for x0, y0, x1, y1 in found:
+                count[y0:y1, x0:x1] += 1
+            count = count[7:, 5:]
+            self.assertLessEqual(count.max(), 1)
+            self.assertTrue((count > 0)[least].all())
+            self.assertFalse((count > 0)[~greatest].any())
+        exact, few = rectangles(grown(disc(), 1), 1000), few_rectangles(disc(), grown(disc(), 2))
+        self.assertLess(len(few), 0.6 * len(exact), (len(few), len(exact)))
 
     def test_growing_reaches_all_neighbours_and_ends_at_the_edge(self) -> None:
         mask = np.zeros((7, 9), bool)
