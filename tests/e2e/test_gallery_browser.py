@@ -117,6 +117,10 @@ class Gallery(BrowserTest):
             sorted(Revision.objects.values_list("image", "number")),
             [(image.pk, 1) for image in self.images],
         )
+        self.press("Escape", "Home", "1")  # for the cells, though a button has the focus
+        expect(self.page.get_by_role("button", name="Undo")).to_have_attribute(
+            "title", "Undo: 1 cell made HEK"
+        )
 
     def test_everything_goes_by_the_keyboard_alone(self) -> None:
         self.open()

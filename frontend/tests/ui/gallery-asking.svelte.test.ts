@@ -122,8 +122,11 @@ describe("cells one is asked about", () => {
     const asking = await started();
     asking.answer("retyped", "N2a");
     expect(asking.current?.state).toBe("open");
-    asking.answer("accepted", null);
+    asking.answer("retyped", "HEK");
     expect(asking.current?.state).toBe("accepted");
+    await asking.flush();
+    const answers = bodyOf(sent("/answers/")[0] as Call)["answers"];
+    expect(answers).toEqual([{ cell: 1, verdict: "accepted" }]);
   });
 
   it("that somebody else has answered meanwhile are marked, and do not count", async () => {

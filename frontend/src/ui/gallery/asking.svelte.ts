@@ -7,7 +7,7 @@ import { answerCells, askCells, releaseCells, undoCells, type Answer } from "../
 import { messageOf } from "../../api/client";
 import type { GalleryImage, Question, Verdict } from "../../api/types";
 import { plural } from "../format";
-import { toast } from "../toasts.svelte";
+import { GLANCE, toast, toasts } from "../toasts.svelte";
 import { Crops } from "./crops.svelte";
 import { Stopwatch } from "./stopwatch";
 
@@ -123,14 +123,18 @@ export class AskingState {
   /** Answer for the current cell and go on to the next. */
   answer(verdict: Verdict, type: string | null): void {
     const { current } = this;
-    if (current === null || current.state !== "open") return;
-    if (verdict === "retyped" && !current.question.asks_type) {
-      toast("The file name tells the type of this cell: accept or reject it.", "bad");
-      return;
-    }
-    const answer = { cell: current.question.cell, verdict };
-    this.unsent = [...this.unsent, verdict === "retyped" ? { ...answer, type } : answer];
-    this.mark(current.question.cell, verdict, verdict === "retyped" ? type : current.type);
+    if (current?.state !== "open") return;
+    const { cell, asks_type } = current.question;
+    if (verdict !== "retyped") this.give({ cell, verdict }, current.type);
+    else if (asks_type) this.give({ cell, verdict, type }, type);
+    // Whoever gives it the type that it has anyway accepts it.
+    else if (type === current.type) this.give({ cell, verdict: "accepted" }, type);
+    else sayOnce("The file name tells the type of this cell: accept or reject it.");
+  }
+
+  private give(answer: Answer, type: string | null): void {
+    this.unsent = [...this.unsent, answer];
+    this.mark(answer.cell, answer.verdict, type);
     this.answered++;
     this.go();
     clearTimeout(this.timer);
@@ -252,6 +256,10 @@ export class AskingState {
     if (cells.length > 0) releaseCells(this.datasetId, cells, closing).catch(() => undefined);
     this.crops.stop();
   }
+}
+
+function sayOnce(text: string): void {
+  if (!toasts.some((shown) => shown.text === text)) toast(text, "bad", 2 * GLANCE);
 }
 
 const cellOf = ({ question }: Asked): number => question.cell;

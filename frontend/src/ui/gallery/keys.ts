@@ -55,8 +55,9 @@ export function actionOf({ key, ctrlKey, metaKey, altKey }: Press): Action | nul
   return Object.hasOwn(ACTIONS, name) ? (ACTIONS[name] ?? null) : null;
 }
 
-/** Are keys meant for what has the focus, say a text field, and not for the cells? */
-export function isElsewhere(target: EventTarget | null): boolean {
+/** Is a key meant for what has the focus, say a text field, and not for the cells? */
+export function isElsewhere({ target, key }: Pick<KeyboardEvent, "target" | "key">): boolean {
   if (!(target instanceof Element)) return false;
-  return target.closest("input, select, textarea, button, a, dialog") !== null;
+  if (target.closest("input, select, textarea, dialog") !== null) return true;
+  return target.closest("button, a") !== null && (key === "Enter" || key === " ");
 }
