@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inference.doubt import USUAL
 
+from inference.doubt import USUAL
 from inference.labels import cell_ids
 from training.annotation_cost import MODELLED, AnnotationCost, Edits
 from training.doubt_fit import Doubted, fit_doubt

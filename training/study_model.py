@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from numpy.typing import NDArray
 
 from inference import embeddings
 from inference.drawings import SAME, mean_probability
 from inference.flows import DecodeSettings, decode
 from inference.labels import CellGeometry, cell_geometry, iou_pairs, relabel
+from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from inference.normalize import network_planes
 from inference.segmenter import Segmenter
 from inference.uncertainty import Look as Evidence

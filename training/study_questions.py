@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from inference.doubt import DoubtRule
-from inference.effort import USUAL
 from numpy.typing import NDArray
 
 from inference import embeddings
 from inference.acquisition import STRATEGIES, Candidate, rank
+from inference.doubt import DoubtRule
+from inference.effort import USUAL
 from inference.strategies_novelty import NOVELTY
 from inference.uncertainty import image_uncertainty
 from training.errors import TrainingError

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import numpy as np
-from inference.doubt import USUAL
 
+from inference.doubt import USUAL
 from tests.training.snapshots import disks
 from training.dataset import open_snapshot
 from training.errors import TrainingError
