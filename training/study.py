@@ -84,9 +84,16 @@ def run_study(
     left = sorted((job for job in jobs if job.digest not in have), key=lambda job: not job.full)
     tell(f"{len(left)} of {len(jobs)} runs to do")
     for done, (job, rows) in enumerate(_done(left, processes), 1):
-        line = {"digest": job.digest, "key": job.key, "set": job.folder.name, "rows": rows}
-        line |= {"seed": job.plan.seed, "full": job.full}
-        line |= {"asking": job.plan.asking, "strategy": job.plan.strategy}
+        line = {
+            "digest": job.digest,
+            "key": job.key,
+            "set": job.folder.name,
+            "asking": job.plan.asking,
+            "strategy": job.plan.strategy,
+            "seed": job.plan.seed,
+            "full": job.full,
+            "rows": rows,
+        }
         with results.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
         last = rows[-1]

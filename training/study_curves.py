@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from scipy.optimize import isotonic_regression
 
 ENOUGH = 0.95  # of what all data give
@@ -59,7 +60,7 @@ def area_under(labels: Sequence[float], values: Sequence[float], low: float, hig
     heights = np.interp(grid, x, y)
     if high <= low:
         return float(heights[0])
-    return float(np.trapezoid(heights, grid) / (high - low))
+    return float(trapezoid(heights, grid) / (high - low))
 
 
 def mean_and_error(values: Sequence[float]) -> dict[str, float | None]:

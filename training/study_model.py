@@ -39,12 +39,12 @@ _SEEN_ONCE = 0.5  # cells that such a mask stands for
 class Budget:
     """What one training may take, alike for all strategies and rounds."""
 
-    diameter: float = 16.0  # px of the cells at the network's scale
-    width: int = 12
-    crop: int = 96  # px
+    diameter: float = 12.0  # px of the cells at the network's scale
+    width: int = 16
+    crop: int = 64  # px
     batch: int = 8
-    start_steps: int = 300  # of the model that all rounds start from
-    steps: int = 160  # of each round
+    start_steps: int = 240  # of the model that all rounds start from
+    steps: int = 120  # of each round
     type_steps: int = 120
     learning_rate: float = 3e-3
 

@@ -78,8 +78,11 @@ def simulate(request: SimulationRequest, tell: Callable[[str], None]) -> dict[st
     place = Path(settings.SNAPSHOTS_DIR) / MEASURED
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place) as name:
-        snapshot = snapshot_create(dataset=request.dataset, family=Family.SEGMENTER)
-        opened = open_snapshot(snapshot_write(snapshot=snapshot, folder=Path(name) / "snapshot"))
+        # A segmenter's would lack images of few cells, which annotators are asked about, too.
+        snapshot = snapshot_create(dataset=request.dataset, family=Family.DETECTOR)
+        corrected = {entry["image"] for entry in snapshot.entries if "revision" in entry}
+        written = snapshot_write(snapshot=snapshot, folder=Path(name) / "snapshot", only=corrected)
+        opened = open_snapshot(written)
         pool, test = _parts(opened.images)
         if len(pool) < _LEAST_POOL or len(test) < _LEAST_TEST:
             raise NotReady(
@@ -109,10 +112,7 @@ def _parts(
     whole = [
         image
         for image in images
-        if image.source == "revision"
-        and image.labels_file is not None
-        and image.complete_regions is None
-        and not is_large(image)
+        if image.labels_file is not None and image.complete_regions is None and not is_large(image)
     ]
     for split in ("test", "validation"):
         held = [image for image in whole if image.split == split]
