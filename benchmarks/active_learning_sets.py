@@ -22,7 +22,7 @@ HARD_EVERY = 8  # one image in so many of the pool is hard, by one of ``HARD`` i
 _TESTED = 3  # one image in so many is a test image where a folder does not say which
 _FEW = 16  # images up to which each is cut in four
 _BRIGHT = 127  # median of 8 bits above which an RGB image shows transmitted light
-_VERSION = 1  # raised when a set is made otherwise
+_VERSION = 2  # raised when a set is made otherwise
 
 
 def synthetic(pool: int, test: int, seed: int = 0) -> Iterator[RawImage]:
@@ -55,8 +55,7 @@ def of_folder(folder: Path, typed: bool = False) -> Iterator[RawImage]:
                 yield _read(file, masks, split, typed)
         return
     found = _masked(folder)
-    splits = _splits([file for file, _ in found], typed)
-    for (file, masks), split in zip(found, splits, strict=True):
+    for (file, masks), split in zip(found, _splits(found, typed), strict=True):
         image = _read(file, masks, split, typed)
         yield from (_quarters(image) if len(found) <= _FEW else [image])
 
@@ -68,14 +67,21 @@ def _masked(folder: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def _splits(files: Sequence[Path], typed: bool) -> list[str]:
-    """Every third of each type (by the name's first word) is tested, of untyped ones of all."""
+def _splits(files: Sequence[tuple[Path, Path]], typed: bool) -> list[str]:
+    """Every third field of each type (by the name's first word) is tested, of untyped ones of all.
+
+    Images of equal masks are one field, seen in two ways.
+    """
     seen: dict[str, int] = {}
+    fields: dict[bytes, str] = {}
     splits = []
-    for file in files:
-        word = _word(file) if typed else ""
-        splits.append("test" if seen.get(word, 0) % _TESTED == _TESTED - 1 else "train")
-        seen[word] = seen.get(word, 0) + 1
+    for file, masks in files:
+        field = hashlib.sha256(masks.read_bytes()).digest()
+        if field not in fields:
+            word = _word(file) if typed else ""
+            fields[field] = "test" if seen.get(word, 0) % _TESTED == _TESTED - 1 else "train"
+            seen[word] = seen.get(word, 0) + 1
+        splits.append(fields[field])
     return splits
 
 
@@ -102,13 +108,15 @@ def _types(file: Path, ids: NDArray[np.int64]) -> dict[int, str]:
 
 
 def stains_of(image: NDArray[Any]) -> NDArray[Any]:
-    """As ``planes_of``; of an RGB image of transmitted light, what a blue and a brown stain take
-    from red and blue light.
+    """As ``planes_of``; of a coloured RGB image its nuclei and its marker: blue and red light, or
+    in transmitted light what a blue and a brown stain take from red and blue.
     """
     rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
-    if rgb and image[..., :3].any((0, 1)).all() and np.median(image[..., :3]) > _BRIGHT:
+    if not rgb or (image[..., 0] == image[..., 2]).all():
+        return planes_of(image)
+    if np.median(image[..., :3]) > _BRIGHT:
         return np.asarray(255 - image[..., [0, 2]].transpose(2, 0, 1))
-    return planes_of(image)
+    return np.asarray(image[..., [2, 0]].transpose(2, 0, 1))
 
 
 def _quarters(image: RawImage) -> Iterator[RawImage]:

@@ -31,8 +31,8 @@ from training.oracle import (
     nothing_shown,
 )
 from training.study_images import Known, StudyImage, StudySet, write_round
-from training.study_model import Budget, Look, Model, taught
-from training.study_questions import Question, in_order, random_windows, seen
+from training.study_model import Budget, Look, Looks, Model, taught
+from training.study_questions import Question, View, in_order, random_windows
 from training.study_types import KnownCells, taught_typist
 
 _REACH = 0.4  # cell diameters around a point within which a missed cell is meant
@@ -85,12 +85,12 @@ class Loop:
                 break
             self._answer(question, None)
 
-    def ask(self, looks: Sequence[Look], cells: int) -> None:
+    def ask(self, looks: Looks, cells: int) -> None:
         """Ask the best questions until ``cells`` are known, or nothing is left to ask."""
         rule = fit_doubt(self.doubted) if self.doubted else USUAL
-        pool = seen(self.study.pool, looks, self.known, rule, self.study.types)
+        view = View(self.study, looks, self.known, rule, self.plan.budget.diameter)
         seed = 1000 * self.plan.seed + self.questions
-        for question in in_order(self.plan.asking, self.plan.strategy, pool, seed):
+        for question in in_order(self.plan.asking, self.plan.strategy, view, seed):
             if self.cells >= cells:
                 return
             self._answer(question, looks[question.image])
@@ -203,16 +203,16 @@ def simulated(
     study: StudySet,
     plan: Plan,
     work: Path,
-    start: tuple[Model, list[Look]] | None = None,
+    start: Looks | None = None,
     on_round: Callable[[Row], None] | None = None,
 ) -> list[Row]:
     """The run of ``plan``: a row for the start and for each round.
 
-    ``start``: the model all runs of the seed begin with, and its looks at the pool.
+    ``start``: the looks at the pool of the model that all runs of the seed begin with.
     """
     began = time.perf_counter()
     base = start_folder(work, plan.seed)
-    model, looks = start or first_looks(study, plan, work)
+    looks = start or first_looks(study, plan, work)
     loop = begun(study, plan, work)
     rows = []
     run = work / f"run-{plan.key.replace(' ', '-')}"
@@ -220,22 +220,19 @@ def simulated(
         if number:
             loop.ask(looks, plan.ends[number])
             shutil.rmtree(run, ignore_errors=True)
-            model = loop.teach(base, run)
-        row = loop.row(number, model)
+            looks = Looks(loop.teach(base, run), study.pool)
+        row = loop.row(number, looks.model)
         row["seconds"] = round(time.perf_counter() - began, 1)
         rows.append(row)
         if on_round:
             on_round(row)
-        if number and number < len(plan.ends) - 1:
-            looks = [model.look(image) for image in study.pool]
     shutil.rmtree(run, ignore_errors=True)
     return rows
 
 
-def first_looks(study: StudySet, plan: Plan, work: Path) -> tuple[Model, list[Look]]:
-    """The start's model and what it says of the pool."""
-    model = teach_start(study, plan, work)
-    return model, [model.look(image) for image in study.pool]
+def first_looks(study: StudySet, plan: Plan, work: Path) -> Looks:
+    """What the start's model says of the pool."""
+    return Looks(teach_start(study, plan, work), study.pool)
 
 
 def judged(image: StudyImage, look: Look, question: Question, state: Known) -> Doubted:
@@ -283,7 +280,8 @@ def known_cells(
         }
         ids = np.array(sorted(typed), np.int64)
         types = np.array([typed[label] for label in ids.tolist()], np.int64)
-        found.append(KnownCells(image.planes, image.truth.labels, ids, types))
+        if image.fine is not None:
+            found.append(KnownCells(image.fine, image.truth.labels, ids, types))
     return found
 
 

@@ -26,7 +26,7 @@ from training.dataset import MANIFEST
 from training.simulate import Plan, first_looks, full_data, simulated
 from training.study_curves import Run, summary
 from training.study_images import StudySet, open_set
-from training.study_model import Look, Model
+from training.study_model import Looks
 
 FORMAT = 1  # raised when the same settings would now give another result
 FULL = "full"
@@ -146,11 +146,11 @@ def _opened(folder: Path) -> StudySet:
     return open_set(folder)
 
 
-_STARTS: dict[tuple[Path, int], tuple[Model, list[Look]]] = {}
+_STARTS: dict[tuple[Path, int], Looks] = {}
 
 
-def _start(folder: Path, plan: Plan, work: Path) -> tuple[Model, list[Look]]:
-    """The start's model and looks, the same for all runs of a seed; the last ones are kept."""
+def _start(folder: Path, plan: Plan, work: Path) -> Looks:
+    """The looks of the start's model, the same for all runs of a seed; the last ones are kept."""
     key = work, plan.seed
     if key not in _STARTS:
         _STARTS.clear()

@@ -25,6 +25,7 @@ from training.dataset import MANIFEST, Snapshot, open_snapshot
 from training.errors import TrainingError
 from training.oracle import Rectangle, Truth
 
+FINER = 2  # times as many px a side for telling types, whose texture the network's scale blurs
 _SPECK = 12  # px² at the network's scale, below which a cell cannot be seen
 
 
@@ -49,6 +50,7 @@ class StudyImage:
     planes: NDArray[np.float32]  # (C, h, w) normalised
     truth: Truth
     entry: dict[str, Any]  # of the manifest, with absolute paths
+    fine: NDArray[np.float32] | None = None  # (C, FINER h, FINER w), where cells have types
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -102,6 +104,9 @@ def _written(folder: Path, number: int, image: RawImage, diameter: float) -> dic
     files = {part: f"{part}/{number}.npy" for part in ("images", "labels")}
     np.save(folder / files["images"], planes)
     np.save(folder / files["labels"], labels)
+    if image.types:
+        shape = (FINER * labels.shape[0], FINER * labels.shape[1])
+        np.save(_fine(folder, number), resize(normalize(image.pixels), shape))
     return {
         "id": str(number),
         "name": image.name,
@@ -114,6 +119,10 @@ def _written(folder: Path, number: int, image: RawImage, diameter: float) -> dic
         "labels_content": _digest(labels),
         "cell_types": types,
     }
+
+
+def _fine(folder: Path, number: int | str) -> Path:
+    return folder / f"images/{number}-fine.npy"
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -162,7 +171,9 @@ def _opened(
             entry[part] = str((snapshot.folder / entry[part]).resolve())
         truth = Truth(image.labels(), image.cell_types)
         planes = normalize(image.pixels())
-        found.append(StudyImage(image.id, image.culture, planes, truth, entry))
+        file = _fine(snapshot.folder, image.id)
+        fine = np.load(file) if file.exists() else None
+        found.append(StudyImage(image.id, image.culture, planes, truth, entry, fine))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ cell, with which border) is said here by the same network looking at the mirrore
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Budget:
     batch: int = 8
     start_steps: int = 240  # of the model that all rounds start from
     steps: int = 120  # of each round
-    type_steps: int = 120
+    type_steps: int = 200
     learning_rate: float = 3e-3
 
     def config(self, steps: int, seed: int, prepared: Path) -> TrainConfig:
@@ -119,9 +119,9 @@ class Model:
     def answer(self, image: StudyImage) -> tuple[NDArray[Any], dict[int, str]]:
         """Label image (h, w) and types by label, as a test asks for them."""
         labels = self.segmented(image)
-        if self.typist is None:
+        if self.typist is None or image.fine is None:
             return labels, {}
-        typed = self.typist.typed(image.planes, labels)
+        typed = self.typist.typed(image.fine, labels)
         return labels, dict(enumerate(self._names(typed.shares), 1))
 
     def look(self, image: StudyImage) -> Look:
@@ -133,7 +133,9 @@ class Model:
         sights = _sights(labels, mirrored, cellprob)
         evidence = mask_evidence(labels, cellprob, flows)
         spots = missed_cells(labels, cellprob, self.diameter)
-        typed = self.typist.typed(image.planes, labels) if self.typist else None
+        typed = None
+        if self.typist is not None and image.fine is not None:
+            typed = self.typist.typed(image.fine, labels)
         shares = typed.shares if typed else np.zeros((len(sights), 0), np.float32)
         return Look(
             labels=labels,
@@ -162,6 +164,20 @@ class Model:
         flows, cellprob, _ = self._outputs(np.ascontiguousarray(planes[:, :, ::-1]))
         labels = relabel(decode(flows, cellprob, DecodeSettings()))[0]
         return np.ascontiguousarray(labels[:, ::-1])
+
+
+class Looks:
+    """A model's looks at images, each taken when it is first asked for."""
+
+    def __init__(self, model: Model, images: Sequence[StudyImage]) -> None:
+        self.model = model
+        self.images = images
+        self._taken: dict[int, Look] = {}
+
+    def __getitem__(self, index: int) -> Look:
+        if index not in self._taken:
+            self._taken[index] = self.model.look(self.images[index])
+        return self._taken[index]
 
 
 def _sights(

@@ -17,8 +17,8 @@ from inference.strategies_novelty import NOVELTY
 from inference.uncertainty import image_uncertainty
 from training.errors import TrainingError
 from training.oracle import Rectangle
-from training.study_images import Known, StudyImage
-from training.study_model import Look
+from training.study_images import Known, StudyImage, StudySet
+from training.study_model import Look, Looks
 
 ASKING = ("image", "region", "cell")
 _DIAMETERS = 5  # cell diameters on the side of a window
@@ -58,27 +58,32 @@ class Seen:
         return np.concatenate([self.look.geometry.centroids.reshape(-1, 2), spots])
 
 
-def seen(
-    pool: Sequence[StudyImage],
-    looks: Sequence[Look],
-    known: Sequence[Known],
-    rule: DoubtRule,
-    types: Sequence[str],
-) -> list[Seen]:
-    """The pool with what ``rule`` makes of each look."""
-    return [
-        Seen(
+@dataclass(frozen=True)
+class View:
+    """The pool in a round: what a model says of it, what is known, and how doubt is judged."""
+
+    study: StudySet
+    looks: Looks
+    known: Sequence[Known]
+    rule: DoubtRule
+    diameter: float  # px of the cells
+
+    def seen(self) -> list[Seen]:
+        """All images; the model looks at those it has not looked at yet."""
+        return [self._seen(index) for index in range(len(self.study.pool))]
+
+    def _seen(self, index: int) -> Seen:
+        image, look, state = self.study.pool[index], self.looks[index], self.known[index]
+        return Seen(
             index,
             image,
             look,
             state,
-            np.array([rule.wrong(terms) for terms in look.terms]),
-            rule.missed * np.array([spot[2] for spot in look.missed]),
-            tuple(types),
+            np.array([self.rule.wrong(terms) for terms in look.terms]),
+            self.rule.missed * np.array([spot[2] for spot in look.missed]),
+            self.study.types,
             state.area(image.shape),
         )
-        for index, (image, look, state) in enumerate(zip(pool, looks, known, strict=True))
-    ]
 
 
 Asked = tuple[list[Question], list[Question]]  # open, answered
@@ -100,15 +105,11 @@ def image_questions(pool: Sequence[Seen], rng: np.random.Generator) -> Asked:
 
 def region_questions(pool: Sequence[Seen], rng: np.random.Generator) -> Asked:
     """Windows of some cells a side, half of one apart, that are mostly unknown yet."""
-    side = _window_side(pool)
     fresh: list[Question] = []
     answered: list[Question] = []
     for each in pool:
-        offset = rng.integers(0, side // 2, 2)
-        for box in _windows(each.image.shape, side, offset):
-            x0, y0, x1, y1 = box
-            if each.area[y0:y1, x0:x1].mean() <= _KNOWN_SHARE:
-                fresh.append(_window_question(each, box))
+        boxes = _open_windows(each.image, each.area, window_side(each.look.diameter), rng)
+        fresh += [_window_question(each, box) for box in boxes]
         answered += [_window_question(each, box) for box in each.known.windows]
     return fresh, answered
 
@@ -141,26 +142,53 @@ def known_strategies() -> list[str]:
     return sorted({*STRATEGIES, *NOVELTY})
 
 
-def in_order(asking: str, strategy: str, pool: Sequence[Seen], seed: int) -> list[Question]:
+def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question]:
     """What to ask, the most informative first; few questions of one image before all others.
 
     Raises ``TrainingError`` when nobody knows the strategy.
     """
-    rng = np.random.default_rng([seed, 5])
-    fresh, answered = QUESTIONS[asking](pool, rng)
-    if strategy == "random":
-        # Of any image alike, however many windows or cells it has.
-        order = _one_by_one(fresh, rng)
-    elif strategy in NOVELTY:
-        order = NOVELTY[strategy]([q.candidate for q in fresh], [q.candidate for q in answered])
-    elif strategy in STRATEGIES:
-        numbered = [replace(q.candidate, id=row) for row, q in enumerate(fresh)]
-        order = [row for row, _ in rank(strategy, numbered, seed)]
-    else:
+    if strategy not in known_strategies():
         raise TrainingError(
             f"There is no strategy {strategy}; use some of {', '.join(known_strategies())}."
         )
+    rng = np.random.default_rng([seed, 5])
+    if strategy == "random":
+        # Of any image alike, however many windows or cells it has.
+        fresh = _blindly(asking, view, rng)
+        order = _one_by_one(fresh, rng)
+    else:
+        fresh, answered = QUESTIONS[asking](view.seen(), rng)
+        candidates = [q.candidate for q in fresh]
+        if strategy in NOVELTY:
+            order = NOVELTY[strategy](candidates, [q.candidate for q in answered])
+        else:
+            numbered = [replace(each, id=row) for row, each in enumerate(candidates)]
+            order = [row for row, _ in rank(strategy, numbered, seed)]
     return list(_spread([fresh[row] for row in order], _PER_IMAGE[asking]))
+
+
+def _blindly(asking: str, view: View, rng: np.random.Generator) -> list[Question]:
+    """What may be asked, without a look at it where none is needed."""
+    if asking == "cell":
+        return cell_questions(view.seen(), rng)[0]
+    found: list[Question] = []
+    for index, (image, state) in enumerate(zip(view.study.pool, view.known, strict=True)):
+        if asking == "image":
+            found += [] if state.whole else [Question(index, Candidate(index))]
+        else:
+            boxes = _open_windows(image, state.area(image.shape), window_side(view.diameter), rng)
+            found += [Question(index, Candidate(index), region=box) for box in boxes]
+    return found
+
+
+def _open_windows(
+    image: StudyImage, area: NDArray[np.bool_], side: int, rng: np.random.Generator
+) -> Iterator[Rectangle]:
+    """Windows that are mostly not in ``area`` (h, w), what is known."""
+    for box in _windows(image.shape, side, rng.integers(0, side // 2, 2)):
+        x0, y0, x1, y1 = box
+        if area[y0:y1, x0:x1].mean() <= _KNOWN_SHARE:
+            yield box
 
 
 def _one_by_one(questions: Sequence[Question], rng: np.random.Generator) -> list[int]:
@@ -213,15 +241,16 @@ def _overlap(one: Rectangle, other: Rectangle) -> bool:
 def random_windows(pool: Sequence[StudyImage], diameter: float, seed: int) -> Iterator[Question]:
     """A window of each image, in random order: what everyone begins with."""
     rng = np.random.default_rng([seed, 11])
-    side = round(_DIAMETERS * diameter)
+    side = window_side(diameter)
     for index in rng.permutation(len(pool)).tolist():
         boxes = list(_windows(pool[index].shape, side, rng.integers(0, side // 2, 2)))
         box = boxes[int(rng.integers(len(boxes)))]
         yield Question(index, Candidate(index), region=box)
 
 
-def _window_side(pool: Sequence[Seen]) -> int:
-    return round(_DIAMETERS * pool[0].look.diameter) if pool else 1
+def window_side(diameter: float) -> int:
+    """Px of a window where cells measure ``diameter`` px."""
+    return round(_DIAMETERS * diameter)
 
 
 def _windows(shape: tuple[int, int], side: int, offset: NDArray[np.integer]) -> Iterator[Rectangle]:

@@ -16,6 +16,7 @@ from inference.calibration import softmax
 from inference.labels import cell_geometry
 from inference.type_head import TypeHead, cell_windows
 from inference.uncertainty import disagreement
+from training.study_images import FINER
 
 DIAMETER = 27.0  # px of a cell in the head's window
 _CELLS = 48  # per step
@@ -26,9 +27,9 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class KnownCells:
-    """Cells of one image (C, h, w) whose types are known: ``ids`` of ``labels``, and indices."""
+    """Cells of one image whose types are known: ``ids`` of ``labels`` (h, w), and indices."""
 
-    planes: NDArray[np.float32]
+    fine: NDArray[np.float32]  # as of a ``StudyImage``
     labels: NDArray[Any]
     ids: NDArray[np.int64]
     types: NDArray[np.int64]
@@ -48,16 +49,16 @@ class Typist:
     def __init__(self, head: TypeHead, types: int, diameter: float) -> None:
         self.head = head.eval()
         self.types = types
-        self.zoom = DIAMETER / diameter
+        self.zoom = DIAMETER / (FINER * diameter)
 
     @torch.no_grad()
-    def typed(self, planes: NDArray[np.float32], labels: NDArray[Any]) -> TypedCells:
-        """The types of the cells of ``labels`` (h, w) on ``planes`` (C, h, w)."""
+    def typed(self, fine: NDArray[np.float32], labels: NDArray[Any]) -> TypedCells:
+        """The types of the cells of ``labels`` (h, w) on an image's ``fine`` planes."""
         geometry = cell_geometry(labels)
         votes = [np.zeros((0, 4, self.types))]
         for start in range(0, geometry.labels.size, _AT_ONCE):
             ids = geometry.labels[start : start + _AT_ONCE]
-            logits, _ = self.head.views(*_windows(planes, labels, ids, self.zoom))
+            logits, _ = self.head.views(*_windows(fine, labels, ids, self.zoom))
             votes.append(logits.numpy())
         shares = np.concatenate([softmax(each) for each in votes])
         return TypedCells(shares.mean(axis=1).astype(np.float32), disagreement(shares))
@@ -68,13 +69,13 @@ def taught_typist(
 ) -> Typist:
     """A head taught from scratch in so many steps; an untaught one where no type is known."""
     torch.manual_seed(seed)
-    channels = cells[0].planes.shape[0] if cells else 1
+    channels = cells[0].fine.shape[0] if cells else 1
     head = TypeHead(channels, types, _WIDTH)
     typist = Typist(head, types, diameter)
     some = [each for each in cells if each.ids.size]
     if not some:
         return typist
-    parts = [_windows(each.planes, each.labels, each.ids, typist.zoom) for each in some]
+    parts = [_windows(each.fine, each.labels, each.ids, typist.zoom) for each in some]
     pixels, places = (torch.cat([part[k] for part in parts]) for k in (0, 1))
     truth = torch.from_numpy(np.concatenate([each.types for each in some]))
     weights = _rare_weigh_more(truth, types)
@@ -95,12 +96,13 @@ def taught_typist(
 
 
 def _windows(
-    planes: NDArray[np.float32], labels: NDArray[Any], ids: NDArray[np.int64], zoom: float
+    fine: NDArray[np.float32], labels: NDArray[Any], ids: NDArray[np.int64], zoom: float
 ) -> tuple[Tensor, Tensor]:
+    labels = labels.repeat(FINER, 0).repeat(FINER, 1)
     geometry = cell_geometry(labels)
     at = np.searchsorted(geometry.labels, ids)
     return cell_windows(
-        torch.from_numpy(planes),
+        torch.from_numpy(fine),
         torch.from_numpy(labels.astype(np.int64)),
         torch.from_numpy(ids),
         torch.from_numpy(geometry.centroids[at] + 0.5),

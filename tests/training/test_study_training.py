@@ -28,7 +28,7 @@ from training.study_images import (
     write_set,
 )
 from training.study_model import Budget
-from training.study_questions import Question, in_order, random_windows, seen
+from training.study_questions import Question, View, in_order, random_windows
 
 TINY = Budget(width=4, crop=48, batch=2, start_steps=4, steps=3, type_steps=3)
 
@@ -146,19 +146,19 @@ class LoopTests(unittest.TestCase):
         self.assertGreaterEqual(one.cells, 4)
         self.assertEqual(one.edits.added, one.cells)  # nothing was predicted
         self.assertNotEqual(one.cells, self.loop(seed=1).questions)
-        images = [q.image for q in random_windows(self.study.pool, 16.0, 0)]
+        images = [q.image for q in random_windows(self.study.pool, 12.0, 0)]
         self.assertEqual(sorted(images), list(range(len(self.study.pool))))
 
     def test_whole_images_are_known_as_a_whole(self):
         loop = self.loop()
-        loop.ask(self.start[1], 20)
+        loop.ask(self.start, 20)
         self.assertGreaterEqual(loop.cells, 20)
         self.assertTrue(any(state.whole for state in loop.known))
         self.assertEqual(len(loop.doubted), sum(state.whole for state in loop.known))
 
     def test_windows_do_not_overlap_and_end_with_the_budget(self):
         loop = self.loop(asking="region", strategy="uncertain-novel")
-        loop.ask(self.start[1], 20)
+        loop.ask(self.start, 20)
         self.assertGreaterEqual(loop.cells, 20)
         self.assertFalse(any(state.whole for state in loop.known))
         for state in loop.known:
@@ -167,7 +167,7 @@ class LoopTests(unittest.TestCase):
     def test_a_cell_alone_is_known_of_its_image(self):
         loop = self.loop(asking="cell", strategy="random")
         labels = self.study.pool[0].truth.labels
-        look = replace(self.start[1][0], labels=labels, types=("A",) * int(labels.max()))
+        look = replace(self.start[0], labels=labels, types=("A",) * int(labels.max()))
         before = loop.cells
         known = set(loop.known[0].ids)
         label = next(n for n in range(1, int(labels.max()) + 1) if n not in known)
@@ -177,14 +177,13 @@ class LoopTests(unittest.TestCase):
         self.assertFalse(loop.known[0].whole)
 
     def test_the_same_seed_chooses_the_same_and_every_strategy_gives_all_questions(self):
-        looks = self.start[1]
         known = [Known() for _ in self.study.pool]
-        pool = seen(self.study.pool, looks, known, USUAL, self.study.types)
+        view = View(self.study, self.start, known, USUAL, 12.0)
         for asking in ("image", "region", "cell"):
             counts = set()
             for strategy in ("random", "uncertainty", "uncertain-novel", "novel"):
-                one = in_order(asking, strategy, pool, 3)
-                again = in_order(asking, strategy, pool, 3)
+                one = in_order(asking, strategy, view, 3)
+                again = in_order(asking, strategy, view, 3)
                 self.assertEqual(
                     [(q.image, q.region, q.label) for q in one],
                     [(q.image, q.region, q.label) for q in again],
@@ -193,7 +192,7 @@ class LoopTests(unittest.TestCase):
                     counts.add(len(one))
             self.assertLessEqual(len(counts), 1)
         with self.assertRaisesRegex(TrainingError, "no strategy badge.*random"):
-            in_order("image", "badge", pool, 0)
+            in_order("image", "badge", view, 0)
 
     def test_a_run_has_a_row_for_the_start_and_each_round(self):
         for asking in ("region", "cell"):
