@@ -1,0 +1,78 @@
+"""Strategies that also know what was answered before: what to ask is what no answer looks like.
+
+``inference.acquisition`` spreads what is asked at one time. These spread it over all rounds: a
+greedy core-set (Sener & Savarese 2018) whose centres are the answers there are. Numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.acquisition import GREEDY, Candidate
+
+Floats = NDArray[np.floating]
+_NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
+_KNOWN = 2000  # answers compared with, the newest
+
+
+def novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
+    """The farthest from all that was answered or chosen, whatever the models say of it."""
+    return farthest(candidates, answered, np.ones(len(candidates)))
+
+
+def uncertain_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
+    """Uncertain ones that look like nothing that was answered or chosen."""
+    doubt = np.array([each.uncertainty or 0.0 for each in candidates])
+    return farthest(candidates, answered, doubt + _NO_DOUBT)
+
+
+def value_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
+    """Most cells put right per minute, among what looks like nothing answered or chosen."""
+    gain = np.array([each.wrong / max(each.minutes, 1e-3) for each in candidates])
+    return farthest(candidates, answered, gain / max(gain.max(initial=0.0), 1e-9) + _NO_DOUBT)
+
+
+Novelty = Callable[[Sequence[Candidate], Sequence[Candidate]], list[int]]
+NOVELTY: dict[str, Novelty] = {
+    "novel": novel,
+    "uncertain-novel": uncertain_novel,
+    "value-novel": value_novel,
+}
+
+
+def farthest(
+    candidates: Sequence[Candidate], answered: Sequence[Candidate], weight: Floats
+) -> list[int]:
+    """Rows of the candidates in the order of a greedy choice by weight times squared distance to
+    the nearest answer, or candidate chosen before; by weight alone where nothing has features.
+    """
+    looks = _features([*candidates, *answered[-_KNOWN:]])
+    count = len(candidates)
+    if looks is None or not count:
+        return [int(row) for row in np.argsort(-weight, kind="stable")]
+    mine, known = looks[:count], looks[count:]
+    nearest = np.full(count, np.inf)
+    for each in known:
+        nearest = np.minimum(nearest, np.square(mine - each).sum(axis=1))
+    order: list[int] = []
+    for _ in range(min(GREEDY, count)):
+        gain = weight * np.where(np.isinf(nearest), 1.0, nearest)
+        gain[order] = -1.0
+        best = int(gain.argmax())
+        order.append(best)
+        nearest = np.minimum(nearest, np.square(mine - mine[best]).sum(axis=1))
+    chosen = set(order)
+    rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
+    return order + rest
+
+
+def _features(candidates: Sequence[Candidate]) -> Floats | None:
+    """(n, d), columns of equal spread; None unless all have features of one size."""
+    looks = [each.features for each in candidates if each.features is not None]
+    if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
+        return None
+    table = np.stack(looks).astype(np.float64)
+    return np.asarray((table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-6))
