@@ -125,13 +125,17 @@ class SetTests(unittest.TestCase):
 class LoopTests(unittest.TestCase):
     """One start's model for all; it is taught for a second and knows next to nothing."""
 
+    study: StudySet
+    plan: Plan
+    work: Path
+
     @classmethod
     def setUpClass(cls):
         cls.folder = TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.work = Path(cls.folder.name) / "runs"
         cls.work.mkdir()
-        cls.study: StudySet = open_set(tiny_set(Path(cls.folder.name) / "set", types=True))
+        cls.study = open_set(tiny_set(Path(cls.folder.name) / "set", types=True))
         cls.plan = Plan("image", "random", 0, (4, 20, 34), TINY)
         cls.start = first_looks(cls.study, cls.plan, cls.work)
 
