@@ -3,7 +3,6 @@
 import "fake-indexeddb/auto";
 import { fireEvent, render, screen } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { dropJournal, journalKey } from "../../src/api/journal";
 import type { QueueItem } from "../../src/api/types";
 import { assignType, deleteCells, undo } from "../../src/core/commands";
 import { completeWhole, reopenBox } from "../../src/core/completeness";
@@ -17,14 +16,13 @@ import { Editor } from "../../src/ui/editor/editor.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
 import RegionsPanel from "../../src/ui/editor/RegionsPanel.svelte";
 import ReviewBar from "../../src/ui/editor/ReviewBar.svelte";
-import { Work } from "../../src/ui/editor/work.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import type { PointerInput } from "../../src/tools/tool";
 import { json } from "../api/stubs";
 import { picture, rowsOf } from "../core/drawing";
 import { item, opened, revision } from "./opened";
 import { FakeServer } from "./server";
-import { begin, comeBack, endAll, erase } from "./visits";
+import { begin, comeBack, endAll, erase, forgetAll, workOn } from "./visits";
 
 // The region asked about is the right half: 1 and 2 lie outside, 3 reaches into it.
 const ROWS = ["11.2233.44", "11.2233.44", ".........."];
@@ -198,7 +196,7 @@ it("cells without a type are asked about where they lie in the region", () => {
 describe("handing in", () => {
   let server: FakeServer;
   beforeEach(async () => {
-    await dropJournal(journalKey("alice", 7));
+    await forgetAll();
     server = new FakeServer();
   });
   afterEach(async () => {
@@ -208,7 +206,7 @@ describe("handing in", () => {
 
   async function sent(change: (editor: Editor) => void, over: Partial<Opened> = {}) {
     const editor = edit(over);
-    const work = new Work(editor, "alice", asking);
+    const work = workOn(editor, true);
     change(editor);
     server.answers = [json({ annotation: revision(1), item: {} }, 201)];
     expect(await work.submit()).toBe(true);
@@ -217,8 +215,11 @@ describe("handing in", () => {
     return (document as { complete_regions: unknown }).complete_regions;
   }
 
-  it("marks the region complete, whatever was unmarked", async () => {
+  it("marks the region complete", async () => {
     expect(await sent(() => undefined)).toEqual([REGION]);
+  });
+
+  it("marks it complete whatever was unmarked", async () => {
     const holed = await sent((editor) => {
       editor.run(reopenBox({ x0: 6, y0: 0, x1: 8, y1: 3 }));
     });
@@ -230,6 +231,9 @@ describe("handing in", () => {
       editor.run(completeWhole(true));
     });
     expect(whole).toEqual([[0, 0, 10, 3]]);
+  });
+
+  it("leaves an image complete as a whole that was", async () => {
     const head = { annotation: revision(2), etag: '"2"' } as unknown as Opened["head"];
     expect(await sent(() => undefined, { head })).toBeNull();
   });
