@@ -87,6 +87,11 @@ def _answered(dataset: Dataset, image: str) -> Exists:
     return Exists(revisions)
 
 
+def is_answered(dataset: Dataset) -> Q:
+    """The condition that nothing is left to ask of an item's image."""
+    return Q(_answered(dataset, "image"))
+
+
 def _unrevised(dataset: Dataset) -> QuerySet[Image]:
     return Image.objects.filter(~_answered(dataset, "pk"), dataset=dataset)
 

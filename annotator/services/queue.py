@@ -160,7 +160,9 @@ def _lease(dataset: Dataset, annotator: User, draw: Callable[[], float]) -> Queu
 def _lease_one(dataset: Dataset, annotator: User, kind: Q) -> QueueItem | None:
     while True:
         now = timezone.now()
-        candidates = list(reads.free_items(dataset, now).filter(kind)[:_TRIES])
+        # A refresh may open an item by what it read before somebody submitted the image.
+        free = reads.free_items(dataset, now).exclude(reads.is_answered(dataset))
+        candidates = list(free.filter(kind)[:_TRIES])
         for item in candidates:
             until = now + timedelta(minutes=dataset.lease_minutes)
             taken = QueueItem.objects.filter(
