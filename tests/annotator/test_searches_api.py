@@ -45,7 +45,7 @@ class SearchesTest(TestCase):
         self.assertIn("learning_rate", body["space"])
         search = Search.objects.get()
         self.assertEqual(search.config["minutes"], 2.0)
-        self.assertEqual(search.config["validation_crop"], 224)
+        self.assertEqual(search.config["validation_crop"], 160)
 
     def test_a_second_search_of_the_family_is_a_conflict(self) -> None:
         first = self.start().json()
