@@ -50,8 +50,8 @@ COMPARED = (
 )
 SEEDS = 5
 POOL, TEST = 120, 36  # drawn images
-START = 30  # cells
-MOST, ROUNDS = 900, 6
+START = 15  # cells
+MOST, ROUNDS = 600, 5
 
 
 def main() -> None:

@@ -139,8 +139,8 @@ class Loop:
             typist = taught_typist(cells, count, budget.diameter, budget.type_steps, seed)
         return Model(run, self.study, budget.diameter, typist)
 
-    def row(self, number: int, model: Model, cost: AnnotationCost = MODELLED) -> Row:
-        """Where the loop stands after round ``number``."""
+    def row(self, number: int, reached: Row, cost: AnnotationCost = MODELLED) -> Row:
+        """Where the loop stands after round ``number``, in which its model ``reached`` this."""
         return {
             "round": number,
             "cells": self.cells,
@@ -148,7 +148,7 @@ class Loop:
             "questions": self.questions,
             "images": sum(bool(state.regions) for state in self.known),
             "edits": asdict(self.edits),
-            **figures(model, self.study),
+            **reached,
         }
 
 
@@ -199,40 +199,46 @@ def full_data(study: StudySet, plan: Plan, work: Path) -> Row:
     return {"cells": cells, **found, "seconds": round(time.perf_counter() - began, 1)}
 
 
+@dataclass(frozen=True)
+class Start:
+    """What all runs of a seed begin with: the start's model at the pool, and its figures."""
+
+    looks: Looks
+    reached: Row
+
+
+def start_of(study: StudySet, plan: Plan, work: Path) -> Start:
+    """The start of ``plan``'s seed."""
+    model = teach_start(study, plan, work)
+    return Start(Looks(model, study.pool), figures(model, study))
+
+
 def simulated(
     study: StudySet,
     plan: Plan,
     work: Path,
-    start: Looks | None = None,
+    start: Start | None = None,
     on_round: Callable[[Row], None] | None = None,
 ) -> list[Row]:
-    """The run of ``plan``: a row for the start and for each round.
-
-    ``start``: the looks at the pool of the model that all runs of the seed begin with.
-    """
+    """The run of ``plan``: a row for the start and for each round."""
     began = time.perf_counter()
+    start = start or start_of(study, plan, work)
     base = start_folder(work, plan.seed)
-    looks = start or first_looks(study, plan, work)
     loop = begun(study, plan, work)
-    rows = []
     run = work / f"run-{plan.key.replace(' ', '-')}"
-    for number, _ in enumerate(plan.ends):
-        if number:
-            loop.ask(looks, plan.ends[number])
-            shutil.rmtree(run, ignore_errors=True)
-            looks = Looks(loop.teach(base, run), study.pool)
-        row = loop.row(number, looks.model)
+    looks, rows = start.looks, [loop.row(0, start.reached)]
+    for number, end in enumerate(plan.ends[1:], 1):
+        loop.ask(looks, end)
+        shutil.rmtree(run, ignore_errors=True)
+        model = loop.teach(base, run)
+        looks = Looks(model, study.pool)
+        row = loop.row(number, figures(model, study))
         row["seconds"] = round(time.perf_counter() - began, 1)
         rows.append(row)
         if on_round:
             on_round(row)
     shutil.rmtree(run, ignore_errors=True)
     return rows
-
-
-def first_looks(study: StudySet, plan: Plan, work: Path) -> Looks:
-    """What the start's model says of the pool."""
-    return Looks(teach_start(study, plan, work), study.pool)
 
 
 def judged(image: StudyImage, look: Look, question: Question, state: Known) -> Doubted:

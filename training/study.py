@@ -23,12 +23,11 @@ import torch
 
 from training.annotation_cost import MODELLED
 from training.dataset import MANIFEST
-from training.simulate import Plan, first_looks, full_data, simulated
+from training.simulate import Plan, Start, full_data, simulated, start_of
 from training.study_curves import Run, summary
 from training.study_images import StudySet, open_set
-from training.study_model import Looks
 
-FORMAT = 1  # raised when the same settings would now give another result
+FORMAT = 2  # raised when the same settings would now give another result
 FULL = "full"
 
 Row = dict[str, Any]
@@ -146,15 +145,15 @@ def _opened(folder: Path) -> StudySet:
     return open_set(folder)
 
 
-_STARTS: dict[tuple[Path, int], Looks] = {}
+_STARTS: dict[tuple[Path, int], Start] = {}
 
 
-def _start(folder: Path, plan: Plan, work: Path) -> Looks:
-    """The looks of the start's model, the same for all runs of a seed; the last ones are kept."""
+def _start(folder: Path, plan: Plan, work: Path) -> Start:
+    """The start, the same for all runs of a seed; the last one is kept."""
     key = work, plan.seed
     if key not in _STARTS:
         _STARTS.clear()
-        _STARTS[key] = first_looks(_opened(folder), plan, work)
+        _STARTS[key] = start_of(_opened(folder), plan, work)
     return _STARTS[key]
 
 

@@ -26,6 +26,7 @@ from training.errors import TrainingError
 from training.oracle import Rectangle, Truth
 
 FINER = 2  # times as many px a side for telling types, whose texture the network's scale blurs
+MOST_DIAMETERS = 12  # on a side of an image; larger ones are cut to their middle, for speed
 _SPECK = 12  # px² at the network's scale, below which a cell cannot be seen
 
 
@@ -100,13 +101,12 @@ def write_set(
 
 
 def _written(folder: Path, number: int, image: RawImage, diameter: float) -> dict[str, Any]:
-    planes, labels, types = scaled(image, diameter)
+    planes, labels, types, fine = scaled(image, diameter)
     files = {part: f"{part}/{number}.npy" for part in ("images", "labels")}
     np.save(folder / files["images"], planes)
     np.save(folder / files["labels"], labels)
     if image.types:
-        shape = (FINER * labels.shape[0], FINER * labels.shape[1])
-        np.save(_fine(folder, number), resize(normalize(image.pixels), shape))
+        np.save(_fine(folder, number), fine)
     return {
         "id": str(number),
         "name": image.name,
@@ -129,22 +129,34 @@ def _digest(array: NDArray[Any]) -> str:
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
 
 
-def scaled(
-    image: RawImage, diameter: float
-) -> tuple[NDArray[np.float32], NDArray[Any], dict[int, str]]:
-    """Normalised planes (C, h, w), labels (h, w) 1 … n and types by label, at the scale where the
-    image's cells measure ``diameter`` px; one without cells stays as it is.
+Floats = NDArray[np.float32]
+
+
+def scaled(image: RawImage, diameter: float) -> tuple[Floats, NDArray[Any], dict[int, str], Floats]:
+    """The middle of an image at the scale where its cells measure ``diameter`` px: normalised
+    planes (C, h, w), labels (h, w) 1 … n, types by label, and planes ``FINER`` times as large.
+
+    An image without cells is not resized.
     """
     zoom = diameter / (median_diameter(image.labels) or diameter)
-    shape = tuple(max(8, round(side * zoom)) for side in image.labels.shape)
-    planes = resize(normalize(image.pixels), (shape[0], shape[1]))
+    height, width = (max(8, round(side * zoom)) for side in image.labels.shape)
+    most = round(MOST_DIAMETERS * diameter)
+    top, left = max(0, (height - most) // 2), max(0, (width - most) // 2)
+    planes = normalize(image.pixels)
     small, ids = relabel(image.labels)
-    small = cv2.resize(small.astype(np.float32), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    areas = np.bincount(small.astype(np.intp).ravel(), minlength=ids.size + 1)
-    seen = np.flatnonzero(areas >= _SPECK)
-    kept, old = relabel(np.where(np.isin(small, seen), small, 0).astype(np.intp))
+    small = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+    small = small[top : top + most, left : left + most].astype(np.intp)
+    areas = np.bincount(small.ravel(), minlength=ids.size + 1)
+    kept, old = relabel(np.where(np.isin(small, np.flatnonzero(areas >= _SPECK)), small, 0))
     names = {new: image.types.get(int(ids[was - 1]), "") for new, was in enumerate(old, 1)}
-    return planes, kept, {label: name for label, name in names.items() if name}
+    middle, fine = (
+        resize(planes, (height * k, width * k))[
+            :, top * k : (top + most) * k, left * k : (left + most) * k
+        ]
+        for k in (1, FINER)
+    )
+    types = {label: name for label, name in names.items() if name}
+    return np.ascontiguousarray(middle), kept, types, np.ascontiguousarray(fine)
 
 
 def open_set(folder: Path) -> StudySet:

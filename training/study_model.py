@@ -41,10 +41,10 @@ class Budget:
 
     diameter: float = 12.0  # px of the cells at the network's scale
     width: int = 16
-    crop: int = 64  # px
+    crop: int = 56  # px
     batch: int = 8
     start_steps: int = 240  # of the model that all rounds start from
-    steps: int = 120  # of each round
+    steps: int = 100  # of each round
     type_steps: int = 200
     learning_rate: float = 3e-3
 

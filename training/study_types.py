@@ -19,7 +19,7 @@ from inference.uncertainty import disagreement
 from training.study_images import FINER
 
 DIAMETER = 27.0  # px of a cell in the head's window
-_CELLS = 48  # per step
+_CELLS = 32  # per step
 _WIDTH = 16
 _RATE = 2e-3
 _AT_ONCE = 256

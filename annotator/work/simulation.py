@@ -25,7 +25,7 @@ from training.study_questions import ASKING, known_strategies
 _TESTED = 0.3  # of the images, where none is marked so
 _LEAST_POOL, _LEAST_TEST = 4, 2  # images
 _NAME = "loop"
-_START = 30  # cells
+_START = 15  # cells
 BUDGET = Budget()  # of each training
 
 

@@ -40,7 +40,7 @@ class LoopSimulateTest(TransactionTestCase):
             dataset.name,
             strategies="uncertainty",
             asking="region",
-            budget=45,
+            budget=30,
             rounds=1,
             seeds=1,
         )
@@ -56,7 +56,7 @@ class LoopSimulateTest(TransactionTestCase):
     def test_an_interrupted_simulation_goes_on_from_its_results(self) -> None:
         dataset = make_trainable(train=5, test=2)
         with TemporaryDirectory() as name:
-            how = {"strategies": "random", "budget": 45, "rounds": 1, "seeds": 1}
+            how = {"strategies": "random", "budget": 30, "rounds": 1, "seeds": 1}
             how["results"] = Path(name) / "runs.jsonl"
             first = run(dataset.name, **how)
             with mock.patch("training.study.work_on", side_effect=AssertionError):
@@ -66,7 +66,7 @@ class LoopSimulateTest(TransactionTestCase):
     def test_people_read_a_table(self) -> None:
         dataset = make_trainable(train=4, test=2)
         out = io.StringIO()
-        options = {"strategies": "random", "budget": 45, "rounds": 1, "seeds": 1}
+        options = {"strategies": "random", "budget": 30, "rounds": 1, "seeds": 1}
         call_command("loop_simulate", dataset.name, stdout=out, stderr=io.StringIO(), **options)
         self.assertIn("4 images to choose from, 2 to judge by", out.getvalue())
         self.assertRegex(out.getvalue(), r"image +random +\d+ +\d+\.\d +1\.00 +\d of 1")
@@ -79,7 +79,7 @@ class LoopSimulateTest(TransactionTestCase):
         for options, told in (
             ({"strategies": "badge"}, "no strategy badge"),
             ({"asking": "pixel"}, "no way of asking pixel"),
-            ({"budget": 5}, "above the 30 cells"),
+            ({"budget": 5}, "above the 15 cells"),
             ({"seeds": 0}, "above zero"),
         ):
             with self.assertRaisesMessage(CommandError, told):

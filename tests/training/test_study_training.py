@@ -15,7 +15,7 @@ from inference.doubt import USUAL
 from tests.training.snapshots import disks
 from training.dataset import open_snapshot
 from training.errors import TrainingError
-from training.simulate import Loop, Plan, first_looks, round_ends, simulated, start_folder
+from training.simulate import Loop, Plan, round_ends, simulated, start_folder, start_of
 from training.study import jobs_of, run_study, summarised
 from training.study_curves import Run, area_under, labels_to, rising, summary
 from training.study_images import (
@@ -97,12 +97,23 @@ class SetTests(unittest.TestCase):
     def test_cells_come_to_the_networks_diameter_and_keep_their_types(self):
         pixels, labels = disks(0, radius=12, shape=(128, 128))
         image = RawImage("i", pixels, labels * 3, {3: "A", 6: "B"})
-        planes, small, types = scaled(image, 16.0)
-        zoom = 16 / (2 * np.sqrt((labels == 1).sum() / np.pi))
+        planes, small, types, fine = scaled(image, 12.0)
+        zoom = 12 / (2 * np.sqrt((labels == 1).sum() / np.pi))
         self.assertAlmostEqual(planes.shape[1], 128 * zoom, delta=1)
         self.assertEqual(planes.shape[1:], small.shape)
+        self.assertEqual(fine.shape[1:], tuple(2 * side for side in small.shape))
         self.assertEqual(types, {1: "A", 2: "B"})
         self.assertEqual(int(small.max()), int(labels.max()))
+
+    def test_a_large_image_is_cut_to_its_middle(self):
+        labels = np.zeros((100, 400), np.uint16)
+        labels[45:55, 20:30], labels[45:55, 195:205] = 1, 2
+        image = RawImage("i", np.arange(40_000).reshape(1, 100, 400), labels, {2: "B"})
+        planes, middle, types, fine = scaled(image, 2 * np.sqrt(100 / np.pi))
+        side = round(12 * 2 * np.sqrt(100 / np.pi))
+        self.assertEqual((planes.shape, fine.shape), ((1, 100, side), (1, 200, 2 * side)))
+        self.assertEqual((int(middle.max()), types), (1, {1: "B"}))
+        self.assertEqual(int((middle == 1).sum()), 100)
 
     def test_a_round_tells_what_is_known_and_nothing_else(self):
         with TemporaryDirectory() as name:
@@ -137,7 +148,7 @@ class LoopTests(unittest.TestCase):
         cls.work.mkdir()
         cls.study = open_set(tiny_set(Path(cls.folder.name) / "set", types=True))
         cls.plan = Plan("image", "random", 0, (4, 20, 34), TINY)
-        cls.start = first_looks(cls.study, cls.plan, cls.work)
+        cls.start = start_of(cls.study, cls.plan, cls.work)
 
     def loop(self, **fields) -> Loop:
         loop = Loop(self.study, replace(self.plan, **fields), self.work)
@@ -155,14 +166,14 @@ class LoopTests(unittest.TestCase):
 
     def test_whole_images_are_known_as_a_whole(self):
         loop = self.loop()
-        loop.ask(self.start, 20)
+        loop.ask(self.start.looks, 20)
         self.assertGreaterEqual(loop.cells, 20)
         self.assertTrue(any(state.whole for state in loop.known))
         self.assertEqual(len(loop.doubted), sum(state.whole for state in loop.known))
 
     def test_windows_do_not_overlap_and_end_with_the_budget(self):
         loop = self.loop(asking="region", strategy="uncertain-novel")
-        loop.ask(self.start, 20)
+        loop.ask(self.start.looks, 20)
         self.assertGreaterEqual(loop.cells, 20)
         self.assertFalse(any(state.whole for state in loop.known))
         for state in loop.known:
@@ -171,7 +182,7 @@ class LoopTests(unittest.TestCase):
     def test_a_cell_alone_is_known_of_its_image(self):
         loop = self.loop(asking="cell", strategy="random")
         labels = self.study.pool[0].truth.labels
-        look = replace(self.start[0], labels=labels, types=("A",) * int(labels.max()))
+        look = replace(self.start.looks[0], labels=labels, types=("A",) * int(labels.max()))
         before = loop.cells
         known = set(loop.known[0].ids)
         label = next(n for n in range(1, int(labels.max()) + 1) if n not in known)
@@ -182,7 +193,7 @@ class LoopTests(unittest.TestCase):
 
     def test_the_same_seed_chooses_the_same_and_every_strategy_gives_all_questions(self):
         known = [Known() for _ in self.study.pool]
-        view = View(self.study, self.start, known, USUAL, 12.0)
+        view = View(self.study, self.start.looks, known, USUAL, 12.0)
         for asking in ("image", "region", "cell"):
             counts = set()
             for strategy in ("random", "uncertainty", "uncertain-novel", "novel"):
