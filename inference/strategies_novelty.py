@@ -15,6 +15,7 @@ from inference.acquisition import GREEDY, Candidate
 
 Floats = NDArray[np.floating]
 _NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
+_NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
 _KNOWN = 2000  # answers compared with, the newest
 
 
@@ -70,9 +71,11 @@ def farthest(
 
 
 def _features(candidates: Sequence[Candidate]) -> Floats | None:
-    """(n, d), columns of equal spread; None unless all have features of one size."""
+    """(n, d), columns of like spread; None unless all have features of one size."""
     looks = [each.features for each in candidates if each.features is not None]
     if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
         return None
     table = np.stack(looks).astype(np.float64)
-    return np.asarray((table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-6))
+    spread = table.std(axis=0)
+    floor = max(_NOISE * float(spread.max(initial=0.0)), 1e-6)  # as in ``inference.acquisition``
+    return np.asarray((table - table.mean(axis=0)) / np.maximum(spread, floor))

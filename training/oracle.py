@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.labels import cell_ids, compact
+from inference.rectangles import rectangles
 from training.annotation_cost import Edits
 from training.metrics import match
 
@@ -98,7 +99,7 @@ def answer_cell(truth: Truth, shown: Shown, label: int, known: Sequence[int] = (
         Shown(np.where(mask, shown.labels, 0), shown.types),
     )
     charged = max(1, ids.size)
-    return Answer(tuple(rectangles(complete)), tuple(ids.tolist()), charged, edits + Edits(asked=1))
+    return Answer(_told(complete), tuple(ids.tolist()), charged, edits + Edits(asked=1))
 
 
 def answer_point(
@@ -112,13 +113,13 @@ def answer_point(
     new = disc & (truth.labels > 0) & ~np.isin(truth.labels, known)
     if not new.any():
         complete = disc & (truth.labels == 0)
-        return Answer(tuple(rectangles(complete)), (), 1, Edits(asked=1))
+        return Answer(_told(complete), (), 1, Edits(asked=1))
     rows, columns = np.nonzero(new)
     nearest = np.argmin((columns - point[0]) ** 2 + (rows - point[1]) ** 2)
     label = int(truth.labels[rows[nearest], columns[nearest]])
     around = _grown(truth.labels == label, RING)
     complete = around & ((truth.labels == 0) | (truth.labels == label))
-    return Answer(tuple(rectangles(complete)), (label,), 1, Edits(asked=1, added=1))
+    return Answer(_told(complete), (label,), 1, Edits(asked=1, added=1))
 
 
 def edits_between(truth: Truth, shown: Shown) -> Edits:
@@ -250,25 +251,6 @@ def _disc(shape: tuple[int, ...], point: tuple[float, float], radius: float) -> 
     return np.asarray((columns - point[0]) ** 2 + (rows - point[1]) ** 2 <= radius**2)
 
 
-def rectangles(mask: Mask) -> list[Rectangle]:
-    """``mask`` (H, W) as rectangles that share no pixel: runs of a row, joined with equal ones
-    of the next.
-    """
-    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
-    step = np.diff(padded, axis=1)
-    rows, starts = np.nonzero(step == 1)
-    stops = np.nonzero(step == -1)[1]
-    growing: dict[tuple[int, int], int] = {}  # span → first row, of those that reach the last row
-    done: list[Rectangle] = []
-    last = -2
-    spans: set[tuple[int, int]] = set()
-    for y in np.unique(rows).tolist():
-        mine = rows == y
-        spans = set(zip(starts[mine].tolist(), stops[mine].tolist(), strict=True))
-        ended = [span for span in growing if y != last + 1 or span not in spans]
-        done += [(span[0], growing.pop(span), span[1], last + 1) for span in ended]
-        for span in spans:
-            growing.setdefault(span, y)
-        last = y
-    done += [(x0, y0, x1, last + 1) for (x0, x1), y0 in growing.items()]
-    return sorted(done, key=lambda r: (r[1], r[0]))
+def _told(mask: Mask) -> tuple[Rectangle, ...]:
+    """``mask`` as complete regions, as the product keeps them."""
+    return tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in rectangles(mask, mask.size))

@@ -15,7 +15,6 @@ from training.oracle import (
     answer_region,
     edits_between,
     nothing_shown,
-    rectangles,
 )
 
 
@@ -156,17 +155,3 @@ class CellTests(unittest.TestCase):
         answer = answer_point(Truth(squares((1, 10, 10))), (50.0, 30.0), reach=2.0)
         self.assertEqual((answer.cells, answer.ids, answer.edits), (1, (), Edits(asked=1)))
         self.assertEqual(int(filled(self.shape, answer.regions).sum()), 13)
-
-
-class RectanglesTests(unittest.TestCase):
-    def test_they_cover_any_mask_once(self):
-        rng = np.random.default_rng(3)
-        for share in (0.1, 0.5, 0.9):
-            mask = rng.random((23, 31)) < share
-            np.testing.assert_array_equal(filled(mask.shape, rectangles(mask)), mask)
-
-    def test_a_block_is_one_and_an_empty_mask_none(self):
-        mask = np.zeros((9, 9), bool)
-        self.assertEqual(rectangles(mask), [])
-        mask[2:6, 3:8] = True
-        self.assertEqual(rectangles(mask), [(3, 2, 8, 6)])
