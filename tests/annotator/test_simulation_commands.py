@@ -49,7 +49,8 @@ class LoopSimulateTest(TransactionTestCase):
         self.assertEqual(set(runs), {("image", "random"), ("region", "uncertainty")})
         for each in runs.values():
             self.assertEqual(len(each["curve"]), 2)
-            self.assertLess(each["curve"][0]["cells"], each["curve"][1]["cells"])
+            # A start may have shown all that five small images' regions hold.
+            self.assertLessEqual(each["curve"][0]["cells"], each["curve"][1]["cells"])
         self.assertEqual(runs["image", "random"]["cells_ratio"]["mean"], 1.0)
         self.assertEqual(list((Path(settings.SNAPSHOTS_DIR) / "measured").iterdir()), [])
 
