@@ -51,7 +51,7 @@ def raw_response(request: HttpRequest | Request, array: NDArray[Any]) -> HttpRes
     """
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     raw = little.tobytes()
-    zipped = _takes_gzip(request.headers.get("Accept-Encoding"))
+    zipped = takes_gzip(request.headers.get("Accept-Encoding"))
     response = HttpResponse(
         gzip.compress(raw, GZIP_LEVEL, mtime=0) if zipped else raw,
         content_type="application/octet-stream",
@@ -65,7 +65,7 @@ def raw_response(request: HttpRequest | Request, array: NDArray[Any]) -> HttpRes
     return response
 
 
-def _takes_gzip(accepted: str | None) -> bool:
+def takes_gzip(accepted: str | None) -> bool:
     """Whether an Accept-Encoding, or its absence, lets us answer in gzip."""
     if accepted is None:
         return True
