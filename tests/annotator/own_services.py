@@ -23,13 +23,27 @@ from django.db import connections
 from tests.annotator.faults import require
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port nobody listens on, and that no connection is given while its server is down."""
+    """A port nobody listens on, and that no connection is given while its server is down.
+
+    Never one that this process was given before: its server may be down just now.
+    """
     while True:
         port = secrets.randbelow(10_000) + 20_000
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        if port not in _given and _is_free(port):
+            _given.add(port)
             return port
+
+
+def _is_free(port: int) -> bool:
+    # Erlang listens on all addresses; another address in use would refuse it.
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("", port))
+        return True
+    return False
 
 
 class Service:
@@ -212,7 +226,6 @@ class RabbitMQ(Service):
             "RABBITMQ_NODENAME": f"test{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(folder / "none"),
@@ -228,7 +241,17 @@ class RabbitMQ(Service):
     def start(self) -> None:
         if not self._mapper.answers():
             self._mapper.start()
-        super().start()
+        for last in (False, False, True):
+            # Only its own nodes ask for this one, so that it can change: another process may have
+            # taken it between the question whether it is free and Erlang's listening on it.
+            self.environment = {**self.environment, "RABBITMQ_DIST_PORT": str(free_port())}
+            try:
+                super().start()
+                return
+            except AssertionError as error:
+                if last or "dist_port_already_used" not in str(error):
+                    raise
+                self.kill()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
