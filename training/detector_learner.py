@@ -112,7 +112,7 @@ class DetectorLearner:
             return Validation(score=float(epoch))
         assert isinstance(model, DetectorNetwork)
         detector = Detector(model, self._meta, self.device)
-        counts = np.zeros(3)
+        counts, parts = np.zeros(3), []
         logits, truth = [], []
         for sample in self.held:
             zoom = detector.zoom(sample.diameter)
@@ -120,15 +120,17 @@ class DetectorLearner:
             found = detector.detect_planes(planes, zoom)
             labels, _ = found.sure().to_labels(sample.shape)
             inside = _complete(sample)
-            counts += match_counts(np.where(inside, true, 0), np.where(inside, labels, 0), 0.5)
+            own = match_counts(np.where(inside, true, 0), np.where(inside, labels, 0), 0.5)
+            counts += own
             ids, answers = type_logits(model, planes, true, zoom)
             logits.append(answers)
             truth.append(sample.types[ids])
-        metrics = {"ap50": float(counts[0] / max(counts.sum(), 1.0))}
+            parts.append(_score(_ap(own), _right(answers, sample.types[ids])))
+        metrics = {"ap50": _ap(counts)}
         temperatures, named = _judge_types(np.concatenate(logits), np.concatenate(truth))
         metrics.update(named)
-        score = (metrics["ap50"] + named.get("type_accuracy", metrics["ap50"])) / 2
-        return Validation(score=score, metrics=metrics, calibration=temperatures)
+        score = _score(metrics["ap50"], named.get("type_accuracy"))
+        return Validation(score, tuple(parts), metrics=metrics, calibration=temperatures)
 
     def meta(self) -> ModelMeta:
         validation = {"held_out_of_training": self.held_out, "images": [s.name for s in self.held]}
@@ -213,6 +215,23 @@ def _complete(sample: CellSample) -> NDArray[np.bool_]:
     for x0, y0, x1, y1 in sample.regions:
         inside[y0:y1, x0:x1] = True
     return inside
+
+
+def _ap(counts: Sequence[float] | NDArray[np.floating]) -> float:
+    """Of hits, missed and extra cells."""
+    return float(counts[0] / max(float(np.sum(counts)), 1.0))
+
+
+def _score(ap: float, type_accuracy: float | None) -> float:
+    return ap if type_accuracy is None else (ap + type_accuracy) / 2
+
+
+def _right(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float | None:
+    """Share of the cells of known type whose type is right."""
+    known = truth != UNKNOWN
+    if not known.any() or not logits.shape[1]:
+        return None
+    return float((logits[known].argmax(axis=1) == truth[known]).mean())
 
 
 def _judge_types(

@@ -26,6 +26,7 @@ from inference.errors import InferenceError
 from inference.files import whole
 from inference.threads import Threads
 from training.batches import Waiting, prefetch
+from training.best import Best
 from training.config import TrainConfig, portable
 from training.errors import Cancelled, TrainingError
 from training.interruption import asking
@@ -53,7 +54,7 @@ class EpochReport:
     metrics: dict[str, float]
     seconds: float  # this epoch
     seconds_left: float
-    # Of the validation, by which the best epoch is kept; None when there is nothing to judge by.
+    # Of the validation, by which the best epoch is chosen; None when there is nothing to judge by.
     score: float | None = None
     waiting: float = 0.0  # share of its training, 0 … 1, in which the next batch was not there yet
     # Progress at each step, where the clock had a say in it: what makes the same training again.
@@ -73,9 +74,10 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Validation:
-    """The weights judged on validation images; the epoch with the highest ``score`` is kept."""
+    """The weights judged on validation images; higher scores are better (``training.best``)."""
 
     score: float
+    parts: tuple[float, ...] = ()  # scores of single images or crops, the same at every epoch
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)  # for the meta of these weights
@@ -147,9 +149,7 @@ class Training:
         self.epoch = 0
         self.step = 0
         self.elapsed = 0.0
-        self.best_epoch = 0
-        self.best_score = -math.inf
-        self.best_progress = 0.0  # at which the best epoch ended
+        self.best = Best()
         self.calibration: dict[str, Any] = {}  # of the last epoch's weights
         self.finished = False
         self.waited = Waiting()
@@ -187,8 +187,7 @@ class Training:
         if not self.run.is_dir():
             raise Cancelled("Another worker has taken this training over.")
         self.calibration = validation.calibration
-        if validation.score > self.best_score or not self.best_epoch:
-            self.best_score = validation.score
+        if self.best.takes(self.epoch, self.progress(), validation.score, validation.parts):
             self._keep_as_best()
         self.finished = self.progress() >= 1.0 or self._stalled()
         report = self._report(train_loss, validation, time.monotonic() - began)
@@ -201,7 +200,6 @@ class Training:
 
     def _keep_as_best(self) -> None:
         """Write the last epoch's weights as the model, with what was fitted to them."""
-        self.best_epoch, self.best_progress = self.epoch, self.progress()
         self.meta = replace(self.meta, calibration=self.calibration)
         checkpoint.save(self.run, dict(self.averaged.state_dict()), self.meta)
 
@@ -214,15 +212,15 @@ class Training:
         return min(1.0, max(steps, self._clock() / seconds if seconds else 0.0))
 
     def _stalled(self) -> bool:
-        """Whether the validation has not become better for ``patience`` of the whole run."""
+        """Whether for ``patience`` of the whole run all epochs were worse than the kept one."""
         patience = self.config.patience
         # A training made again ends where the first one did.
-        waited = self.progress() - self.best_progress
+        waited = self.progress() - self.best.progress
         stalled = not self.replayed and 0.0 < patience < waited
         if stalled:
             log.info(
-                "Stopped early: epoch %d was the best, and for %.0f %% of the run none was better.",
-                self.best_epoch,
+                "Stopped early: epoch %d was the best, and for %.0f %% of the run all were worse.",
+                self.best.epoch,
                 100 * patience,
             )
         return stalled
@@ -328,9 +326,7 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "elapsed": self.elapsed,
-            "best_epoch": self.best_epoch,
-            "best_score": self.best_score,
-            "best_progress": self.best_progress,
+            **self.best.to_state(),
             "calibration": {"best": self.meta.calibration, "last": self.calibration},
             "finished": self.finished,
             "reports": reports,
@@ -357,11 +353,9 @@ class Training:
             torch.set_rng_state(state["rng"])
         else:  # what is drawn differs from process to process, and from epoch to epoch
             torch.manual_seed(torch.initial_seed() + state["epoch"])
-        for name in ("epoch", "step", "elapsed", "best_epoch", "best_score", "finished"):
+        for name in ("epoch", "step", "elapsed", "finished"):
             setattr(self, name, state[name])
-        # Checkpoints of older releases do not say it.
-        share = self.best_epoch / max(1, self.epoch)
-        self.best_progress = state.get("best_progress", share * self.progress())
+        self.best = Best.from_state(state, self.progress())
         fitted = state.get("calibration", {"best": {}, "last": {}})
         self.calibration = fitted["last"]
         self.meta = replace(self.meta, calibration=fitted["best"])
@@ -381,7 +375,9 @@ class Training:
             self.epoch,
         )
         score = self.reports[-1].score if self.reports else None
-        self.best_score = float(self.epoch) if score is None else score
+        self.best = Best(
+            self.epoch, self.progress(), float(self.epoch) if score is None else score
+        )
         self._keep_as_best()
 
 

@@ -32,6 +32,9 @@ FEWEST = 10  # cells both models draw below which it is not asked whose borders 
 HIT = 0.5  # IoU with a true cell from which it is found
 _STEP = 0.02  # of the chances tried, from …
 _LOWEST, _HIGHEST = 0.25, 0.61  # lower ones follow single cells of the few images there are
+# AP or recall that the borders that are further from the truth must gain over others to be taken:
+# on a few dozen images less is chance.
+_LEAN = 0.005
 _DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
 # What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
 # outweigh it. Between the curves of pairs that were trained on synthetic images for one to four
@@ -62,9 +65,9 @@ def fit_rule(
     """The rule under which few of the fused cells of ``images`` are wrong and few are missed.
 
     Borders are the segmenter's, the detector's or those of the likelier drawing, and a drawing
-    stays from some chance on: of all such rules the one with the highest sum of AP at IoU 0.5
-    (mean over images) and recall (``_best_rule``). Raises ``Cancelled`` when ``should_stop``, asked
-    before each image, says so.
+    stays from some chance on: of all such rules the one that gains most over each model alone, in
+    AP at IoU 0.5 (mean over images) as in recall (``_best_rule``). Raises ``Cancelled`` when
+    ``should_stop``, asked before each image, says so.
     """
     looked: list[_Looked] = []
     kept: list[_Seen] = []
@@ -222,11 +225,13 @@ def fit_curve(seen: NDArray[np.floating], real: Flags, usual: Curve) -> Curve:
 def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     """``rule`` with the borders and the least chance that suit ``looked`` best.
 
-    AP alone is won by leaving doubtful cells out, and a missed cell takes a person longer than one
-    too many: recall counts as much as AP, but at most half of what fusing gains in AP is given for
-    it. What counts the same has the borders of the model with the higher mean IoU, and the chance
-    that pays by arithmetic: a cell of chance p adds p to the hits and 1 − p to hits, misses and
-    extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
+    AP alone is won by leaving doubtful cells out, recall by keeping them, and fused cells are to be
+    better than either model's in both: the rule is taken whose smaller gain is the largest, of AP
+    over the model with the higher AP and of recall over the one with the higher recall. Borders of
+    the model with the lower mean IoU must gain ``_LEAN`` more. What counts the same has those of
+    the model with the higher one, and the chance that pays by arithmetic: a cell of chance p adds p
+    to the hits and 1 − p to hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach,
+    1967).
     """
     usual = _usual_borders(looked)
     borders = (SEGMENTER, DETECTOR, LIKELIER) if _agreed(looked) >= FEWEST else (usual,)
@@ -238,17 +243,20 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
         for least in np.arange(_LOWEST, _HIGHEST, _STEP).tolist():
             each = replace(drawn, least=round(least, 4))
             tried.append((each, _Figures.of(_fused(each, looked, chances))))
+    alone = [_Figures.of(_alone(model, looked)) for model in (SEGMENTER, DETECTOR)]
     top = max(figures.ap for _, figures in tried)
-    alone = max(_Figures.of(_alone(model, looked)).ap for model in (SEGMENTER, DETECTOR))
-    enough = top - max(0.0, top - alone) / 2
     pays = top / (1 + top) if top else 0.5
 
     def worth(each: tuple[FusionRule, _Figures]) -> tuple[float, bool, float]:
         found, figures = each
-        sum_ = round(figures.ap + figures.recall, 6)
-        return sum_, found.borders == usual, -abs(found.least - pays)
+        gain = min(
+            figures.ap - max(model.ap for model in alone),
+            figures.recall - max(model.recall for model in alone),
+        )
+        lean = _LEAN if found.borders in (LIKELIER, usual) else 0.0
+        return round(gain + lean, 6), found.borders == usual, -abs(found.least - pays)
 
-    return max((each for each in tried if each[1].ap >= enough - 1e-9), key=worth)[0]
+    return max(tried, key=worth)[0]
 
 
 def _agreed(looked: Sequence[_Looked]) -> int:

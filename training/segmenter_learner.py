@@ -144,7 +144,8 @@ class SegmenterLearner:
         loss = float(np.mean(losses))
         metrics = {"ap50": float(precision[0]), "ap75": float(precision[1])}
         # The loss picks the epoch: over so few crops the AP jumps by more than epochs differ.
-        return Validation(score=-loss, loss=loss, metrics=metrics)
+        parts = tuple(-each for each in losses)
+        return Validation(score=-loss, parts=parts, loss=loss, metrics=metrics)
 
     def meta(self) -> ModelMeta:
         medians = [s.diameter for s in self.samples if s.sizes.size]
