@@ -375,9 +375,7 @@ class Training:
             self.epoch,
         )
         score = self.reports[-1].score if self.reports else None
-        self.best = Best(
-            self.epoch, self.progress(), float(self.epoch) if score is None else score
-        )
+        self.best = Best(self.epoch, self.progress(), float(self.epoch) if score is None else score)
         self._keep_as_best()
 
 

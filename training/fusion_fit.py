@@ -32,8 +32,8 @@ FEWEST = 10  # cells both models draw below which it is not asked whose borders 
 HIT = 0.5  # IoU with a true cell from which it is found
 _STEP = 0.02  # of the chances tried, from …
 _LOWEST, _HIGHEST = 0.25, 0.61  # lower ones follow single cells of the few images there are
-# AP or recall that the borders that are further from the truth must gain over others to be taken:
-# on a few dozen images less is chance.
+# AP or recall that an unlikely rule must gain over others to be taken: less is chance on a few
+# dozen images.
 _LEAN = 0.005
 _DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
 # What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
@@ -228,10 +228,9 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     AP alone is won by leaving doubtful cells out, recall by keeping them, and fused cells are to be
     better than either model's in both: the rule is taken whose smaller gain is the largest, of AP
     over the model with the higher AP and of recall over the one with the higher recall. Borders of
-    the model with the lower mean IoU must gain ``_LEAN`` more. What counts the same has those of
-    the model with the higher one, and the chance that pays by arithmetic: a cell of chance p adds p
-    to the hits and 1 − p to hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach,
-    1967).
+    the model with the lower mean IoU must gain ``_LEAN`` more, and so must a least chance that is 1
+    away from the one that pays by arithmetic: a cell of chance p adds p to the hits and 1 − p to
+    hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
     """
     usual = _usual_borders(looked)
     borders = (SEGMENTER, DETECTOR, LIKELIER) if _agreed(looked) >= FEWEST else (usual,)
@@ -247,14 +246,14 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     top = max(figures.ap for _, figures in tried)
     pays = top / (1 + top) if top else 0.5
 
-    def worth(each: tuple[FusionRule, _Figures]) -> tuple[float, bool, float]:
+    def worth(each: tuple[FusionRule, _Figures]) -> tuple[float, bool]:
         found, figures = each
         gain = min(
             figures.ap - max(model.ap for model in alone),
             figures.recall - max(model.recall for model in alone),
         )
-        lean = _LEAN if found.borders in (LIKELIER, usual) else 0.0
-        return round(gain + lean, 6), found.borders == usual, -abs(found.least - pays)
+        unlikely = (found.borders not in (LIKELIER, usual)) + abs(found.least - pays)
+        return round(gain - _LEAN * unlikely, 6), found.borders == usual
 
     return max(tried, key=worth)[0]
 
