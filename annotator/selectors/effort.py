@@ -29,6 +29,9 @@ _COLUMNS = (
     "seconds_spent",
 )
 
+# On a single-type culture people see the culture's type, whatever the models said.
+_SHOWN_TYPE = Coalesce("prediction__image__culture_type_id", "type_id", 0)
+
 
 class _Row(NamedTuple):
     """A revision that began with a prediction."""
@@ -112,7 +115,7 @@ def _unchanged() -> Exists:
         prediction__isnull=False,
     )
     return Exists(
-        PredictedCell.objects.alias(kind=Coalesce("type_id", 0)).filter(
+        PredictedCell.objects.alias(kind=_SHOWN_TYPE).filter(
             prediction=Subquery(of_image.order_by("-number").values("prediction")[:1]),
             label=OuterRef("label"),
             area=OuterRef("area"),

@@ -99,6 +99,16 @@ class Answers(Base):
         answer = self.post("next", {})
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "not_ready"))
 
+    def test_more_cells_than_a_query_takes_are_refused(self) -> None:
+        self.predicted()
+        many = list(range(1, 40_000))
+        for path, body in (
+            ("release", {"cells": many}),
+            ("next", {"count": 1, "holding": many}),
+            ("undo", {"revisions": [1], "cells": many}),
+        ):
+            self.assertEqual(self.post(path, body).status_code, 400, path)
+
     def test_a_malformed_change_is_refused(self) -> None:
         prediction = self.predicted()
         cells = self.body(prediction)["images"]

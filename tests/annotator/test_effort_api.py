@@ -119,6 +119,16 @@ class WorkTest(TestCase):
         # Two were deleted; the two that are left are as they were.
         self.assertEqual((row["cells"], row["edits_per_100"], row["unchanged"]), (2, 100.0, 1.0))
 
+    def test_on_a_single_type_culture_it_does_not_matter_what_the_models_call_the_cells(self) -> None:
+        prediction = self.predicted(self.first)
+        prediction.cells.update(type=self.kinds["N2a"])
+        image = prediction.image
+        image.culture, image.culture_type = "HEK", self.kinds["HEK"]
+        image.save()
+        make_revision(image, labels=square_labels(4), types={4: "N2a"}, prediction=prediction)
+        (row,) = self.read()
+        self.assertEqual((row["cells"], row["edits_per_100"], row["unchanged"]), (4, 25.0, 0.75))
+
     def test_an_image_done_region_by_region_counts_each_cell_once(self) -> None:
         prediction = self.predicted(self.first, 3)
         self.submit(prediction, complete_regions=[[0, 0, 15, 48]], seconds_spent=6)

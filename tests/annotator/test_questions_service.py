@@ -15,7 +15,14 @@ from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import NotReady
-from annotator.models import CellQuestion, Dataset, Prediction, Revision, Verdict
+from annotator.models import (
+    CellQuestion,
+    Dataset,
+    Prediction,
+    QueueItem,
+    Revision,
+    Verdict,
+)
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.predictions import predictions_prune
 from annotator.services.questions import (
@@ -128,6 +135,19 @@ class Next(Asking):
         make_revision(partial.image, complete_regions=[[0, 0, 9, 9]])
         asked = {(q.cell.prediction_id, q.cell.label) for q in self.ask()}
         self.assertEqual(asked, {(partial.pk, 2), (partial.pk, 3)})
+
+    def test_cells_of_an_image_that_somebody_has_in_the_editor_wait(self) -> None:
+        held, free = self.predicted(), self.predicted(uncertainty=0.1)
+        until = timezone.now() + timedelta(minutes=9)
+        item = QueueItem.objects.create(
+            image=held.image, score=1.0, annotator=self.eve, leased_until=until
+        )
+        asked = {question.cell.prediction for question in self.ask()}
+        self.assertEqual(asked, {free})
+        CellQuestion.objects.all().delete()
+        item.leased_until = timezone.now()
+        item.save()
+        self.assertIn(held, {question.cell.prediction for question in self.ask()})
 
     def test_who_holds_cells_gets_them_again_but_for_those_at_hand(self) -> None:
         for _ in range(3):
