@@ -267,7 +267,8 @@ def _revisions(dataset: Dataset, ids: Sequence[int]) -> list[Revision]:
     absent = [pk for pk in ids if pk not in found]
     if absent:
         raise BadInput(f"There is no revision with the id {absent[0]} here.")
-    return list(found.values())
+    # The newest first: of two changes of one image the later one is in the way of the earlier.
+    return sorted(found.values(), key=lambda revision: -revision.pk)
 
 
 class CellsNext(APIView):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from unittest import mock
 
 from django.test import TestCase
 
@@ -145,6 +146,16 @@ class WorkTest(TestCase):
         self.assertEqual((row["seconds_per_image"], row["seconds_per_cell"]), (9.0, 3.0))
         self.assertAlmostEqual(row["edits_per_100"], 100 / 3)
         self.assertAlmostEqual(row["unchanged"], 2 / 3)
+
+    def test_what_a_region_showed_is_counted_once_and_for_all(self) -> None:
+        self.submit(self.predicted(self.first, 3), complete_regions=[[0, 0, 15, 48]])
+        before = self.read()
+        self.assertEqual(before[0]["cells"], 2)
+        with mock.patch("annotator.selectors.effort._shown") as counted:
+            self.assertEqual(self.read(), before)
+        counted.assert_not_called()
+        self.submit(self.predicted(self.first, 3), complete_regions=[[0, 0, 5, 48]])
+        self.assertEqual(self.read()[0]["cells"], 3)
 
     def test_corrections_of_corrections_and_of_nothing_do_not_count(self) -> None:
         prediction = self.predicted(self.first)
