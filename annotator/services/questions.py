@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -105,9 +106,12 @@ def _questions() -> QuerySet[CellQuestion]:
 
 def _leased(cells: Sequence[int], annotator: User, until: datetime) -> list[CellQuestion]:
     """Those of ``cells`` that nobody else took a moment before, in their order."""
-    CellQuestion.objects.bulk_create(
-        [CellQuestion(cell_id=cell) for cell in cells], ignore_conflicts=True
-    )
+    try:
+        CellQuestion.objects.bulk_create(
+            [CellQuestion(cell_id=cell) for cell in cells], ignore_conflicts=True
+        )
+    except IntegrityError:  # an image of theirs was predicted again a moment before
+        return []
     # One by one: rivals who lock several rows, each in another order, would wait for each other.
     free = CellQuestion.objects.filter(is_free(timezone.now()), answered_at=None)
     taken = [

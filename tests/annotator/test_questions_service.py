@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
+from unittest.mock import DEFAULT, patch
 
 import numpy as np
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
@@ -18,6 +19,7 @@ from annotator.exceptions import NotReady
 from annotator.models import (
     CellQuestion,
     Dataset,
+    PredictedCell,
     Prediction,
     QueueItem,
     Revision,
@@ -175,6 +177,15 @@ class Next(Asking):
         self.assertEqual(self.ask(self.eve), [])
         CellQuestion.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
         self.assertEqual({question.cell_id for question in self.ask(self.eve)}, mine)
+
+    def test_cells_that_go_while_they_are_leased_are_left_out(self) -> None:
+        self.predicted()
+        create = CellQuestion.objects.bulk_create
+        with patch.object(CellQuestion.objects, "bulk_create") as inserted:
+            inserted.side_effect = [IntegrityError, DEFAULT]
+            inserted.return_value = None
+            create([CellQuestion(cell=cell) for cell in PredictedCell.objects.all()])
+            self.assertEqual(len(self.ask()), 3)
 
     def test_what_is_given_back_goes_to_others(self) -> None:
         self.predicted()
