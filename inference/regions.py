@@ -53,8 +53,8 @@ class Doubts:
 
 @dataclass(frozen=True)
 class Window:
-    """What a window should be like: minutes of work, for cells of ``diameter`` px. With a ``lot`` in
-    [0, 1) chance chooses among those of no little work.
+    """What a window should be like: minutes of work, for cells of ``diameter`` px. With a ``lot``
+    in [0, 1) chance chooses among those of no little work.
     """
 
     minutes: float

@@ -131,7 +131,7 @@ def new_predictions(dataset: Dataset, pair: Pair) -> QuerySet[Prediction]:
 
 
 def _used_up() -> QuerySet[QueueItem]:
-    """What says that of a prediction's image nothing was left to ask, and nobody revised it since."""
+    """What says that nothing was left to ask of an image, which nobody revised since."""
     since = Revision.objects.filter(image=OuterRef("image"), created_at__gt=OuterRef("closed_at"))
     return QueueItem.objects.filter(
         ~Exists(since),

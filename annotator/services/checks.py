@@ -1,8 +1,8 @@
 """Measuring annotators: gold images, whose truth is known, and their own images again.
 
 Whoever is measured is not told: such an item looks like any other, a region where regions are
-asked, and the image's revisions stay hidden while it is held. What is handed in becomes a ``Check``,
-never a revision.
+asked, and the image's revisions stay hidden while it is held. What is handed in becomes a
+``Check``, never a revision.
 """
 
 from __future__ import annotations

@@ -100,7 +100,11 @@ def _leave_out(
 ) -> int:
     """Note that nothing is left to ask of these, lest all be compared anew at every refresh."""
     notes, changed = [], 0
-    closed = {"closed_at": now, "outcome": Outcome.STALE, "note": reads.NOTHING_LEFT}
+    closed: dict[str, Any] = {
+        "closed_at": now,
+        "outcome": Outcome.STALE,
+        "note": reads.NOTHING_LEFT,
+    }
     for prediction in predictions:
         item = opened.get(prediction.image_id)
         if item is None:

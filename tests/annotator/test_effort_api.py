@@ -120,7 +120,7 @@ class WorkTest(TestCase):
         # Two were deleted; the two that are left are as they were.
         self.assertEqual((row["cells"], row["edits_per_100"], row["unchanged"]), (2, 100.0, 1.0))
 
-    def test_on_a_single_type_culture_it_does_not_matter_what_the_models_call_the_cells(self) -> None:
+    def test_on_a_single_type_culture_the_type_of_the_models_does_not_matter(self) -> None:
         prediction = self.predicted(self.first)
         prediction.cells.update(type=self.kinds["N2a"])
         image = prediction.image

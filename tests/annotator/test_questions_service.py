@@ -5,26 +5,17 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
-from unittest.mock import DEFAULT, patch
 
 import numpy as np
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection
+from django.db import connection
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import NotReady
-from annotator.models import (
-    CellQuestion,
-    Dataset,
-    PredictedCell,
-    Prediction,
-    QueueItem,
-    Revision,
-    Verdict,
-)
+from annotator.models import CellQuestion, Dataset, Prediction, Revision, Verdict
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.predictions import predictions_prune
 from annotator.services.questions import (
@@ -138,19 +129,6 @@ class Next(Asking):
         asked = {(q.cell.prediction_id, q.cell.label) for q in self.ask()}
         self.assertEqual(asked, {(partial.pk, 2), (partial.pk, 3)})
 
-    def test_cells_of_an_image_that_somebody_has_in_the_editor_wait(self) -> None:
-        held, free = self.predicted(), self.predicted(uncertainty=0.1)
-        until = timezone.now() + timedelta(minutes=9)
-        item = QueueItem.objects.create(
-            image=held.image, score=1.0, annotator=self.eve, leased_until=until
-        )
-        asked = {question.cell.prediction for question in self.ask()}
-        self.assertEqual(asked, {free})
-        CellQuestion.objects.all().delete()
-        item.leased_until = timezone.now()
-        item.save()
-        self.assertIn(held, {question.cell.prediction for question in self.ask()})
-
     def test_who_holds_cells_gets_them_again_but_for_those_at_hand(self) -> None:
         for _ in range(3):
             self.predicted()
@@ -177,15 +155,6 @@ class Next(Asking):
         self.assertEqual(self.ask(self.eve), [])
         CellQuestion.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
         self.assertEqual({question.cell_id for question in self.ask(self.eve)}, mine)
-
-    def test_cells_that_go_while_they_are_leased_are_left_out(self) -> None:
-        self.predicted()
-        create = CellQuestion.objects.bulk_create
-        with patch.object(CellQuestion.objects, "bulk_create") as inserted:
-            inserted.side_effect = [IntegrityError, DEFAULT]
-            inserted.return_value = None
-            create([CellQuestion(cell=cell) for cell in PredictedCell.objects.all()])
-            self.assertEqual(len(self.ask()), 3)
 
     def test_what_is_given_back_goes_to_others(self) -> None:
         self.predicted()
