@@ -34,7 +34,7 @@ from annotator.models import Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.selectors.queue import held_check
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
-from annotator.services.shown import with_newer
+from annotator.services.shown import begun_with, with_newer
 from inference.strict import strict_json
 
 IF_MATCH = OpenApiParameter(
@@ -69,7 +69,10 @@ class RevisionOutput(serializers.Serializer[Any]):
     )
     created_at = serializers.DateTimeField(allow_null=True)
     prediction = serializers.IntegerField(
-        allow_null=True, required=False, help_text="what its author began with"
+        allow_null=True,
+        required=False,
+        help_text="what its author began with; of the head, where it is complete in parts, whose "
+        "cells it holds elsewhere",
     )
 
 
@@ -290,6 +293,8 @@ class Annotation(LimitedUploads, APIView):
         else:
             cells = told_cells(image, state.labels, state.types, state.sources)
             body = revision_body(head) | {"cells": cells}
+        if head is not None and head.complete_regions is not None:
+            body["prediction"] = begun_with(head)
         return Response(body, headers={"ETag": etag(head.number if head else 0)})
 
     @extend_schema(

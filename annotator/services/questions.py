@@ -37,7 +37,13 @@ from annotator.selectors.predictions import of_pair
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
 from annotator.services.cells import Answer, answers_put
-from annotator.services.shown import State, predicted_state, renewed, revised_state
+from annotator.services.shown import (
+    State,
+    begun_with,
+    predicted_state,
+    renewed,
+    revised_state,
+)
 from inference.likeness import Askable, choose
 from inference.rectangles import matched
 
@@ -323,7 +329,7 @@ def _state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
         return state, {label: label for label in state.types}
     if head.complete_regions is None:
         raise Conflict(f"{image.name} was corrected as a whole in the meantime.")
-    if head.prediction_id == prediction.pk:
+    if begun_with(head) == prediction.pk:
         return revised_state(head), _same_places(prediction, head)
     return renewed(revised_state(head), predicted_state(prediction))
 

@@ -78,11 +78,25 @@ def predicted_state(prediction: Prediction) -> State:
     )
 
 
+def begun_with(head: Revision) -> int | None:
+    """The id of the prediction whose cells ``head`` holds where nobody has answered.
+
+    Who goes on with a revision names no prediction, unless it is a newer one.
+    """
+    if head.prediction_id is not None:
+        return head.prediction_id
+    before = Revision.objects.filter(image=head.image_id, number__lt=head.number)
+    named = before.filter(prediction__isnull=False).order_by("-number")
+    found: int | None = named.values_list("prediction", flat=True).first()
+    return found
+
+
 def is_renewable(head: Revision | None, prediction: Prediction | None) -> bool:
     """Whether ``prediction`` says anew what ``head`` holds where nobody has answered."""
     if head is None or head.complete_regions is None or prediction is None:
         return False
-    return head.prediction_id is None or head.prediction_id < prediction.pk
+    begun = begun_with(head)
+    return begun is None or begun < prediction.pk
 
 
 def renewed(head: State, fresh: State) -> tuple[State, dict[int, int]]:

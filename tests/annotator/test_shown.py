@@ -101,6 +101,16 @@ class Newer(TestCase):
         )
         self.assertEqual(revision.corrected_cells, 0)
 
+    def test_who_goes_on_names_no_prediction_and_what_they_drew_beyond_stays(self) -> None:
+        self.head()
+        labels = square_labels(4)  # the fourth lies where nothing is complete
+        make_revision(self.image, self.people.bob, labels, complete_regions=[LEFT])
+        answer = self.bob.get(self.url, {"prediction": self.old.pk}).json()
+        self.assertEqual((answer["prediction"], len(answer["cells"])), (self.old.pk, 4))
+        newer = self.newer()
+        answer = self.bob.get(self.url, {"prediction": newer.pk}).json()
+        self.assertEqual((answer["prediction"], len(answer["cells"])), (self.old.pk, 3))
+
     def test_what_says_nothing_new_changes_nothing(self) -> None:
         head = self.head()
         elsewhere = make_prediction(make_image(self.dataset))

@@ -1210,7 +1210,7 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
-            /** @description what its author began with */
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
             prediction?: number | null;
             cells: components["schemas"]["CellOutput"][];
         };
@@ -2255,7 +2255,7 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
-            /** @description what its author began with */
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
             prediction?: number | null;
         };
         /**
@@ -2638,7 +2638,7 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
-            /** @description what its author began with */
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
             prediction?: number | null;
             cells?: components["schemas"]["CellOutput"][];
         };

@@ -148,7 +148,8 @@ it("what is complete in parts is opened with the newest prediction elsewhere", a
     if (address.endsWith("/prediction/")) return json({ id: 3, cells });
     throw new Error(address);
   });
-  const { doc, evidence } = await openImage(7, new AbortController().signal);
+  const { doc, evidence, newer } = await openImage(7, new AbortController().signal);
+  expect(newer).toBe(3);
   expect([...doc.labels.flat()]).toEqual([1, 2]);
   expect([...evidence.keys()]).toEqual([2]);
 });

@@ -32,6 +32,8 @@ export interface Opened {
   readonly evidence: ReadonlyMap<number, Evidence>;
   readonly head: Head;
   readonly prediction: Prediction | null;
+  /** The prediction whose cells are shown where the head is not complete, instead of its own. */
+  readonly newer?: number | null;
   /** The prediction's cells, numbered as in the document. */
   readonly predicted: readonly Predicted[];
   /** What the model predicted, also beside a revision; null when it could not be read. */
@@ -50,7 +52,7 @@ const SAME_BOX_IOU = 0.5;
 const READS = 3;
 
 export async function openImage(imageId: number, signal: AbortSignal): Promise<Opened> {
-  const [image, pixels, { head, prediction, labels, modelled }] = await Promise.all([
+  const [image, pixels, { head, prediction, newer, labels, modelled }] = await Promise.all([
     readImage(imageId, signal),
     readPixels(imageId, signal),
     readMasks(imageId, signal),
@@ -72,7 +74,7 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const roles = rolesOf(pixels, image, raster.channels.length);
   const model = revised ? modelOf(sources, modelled, raster) : prediction && doc;
   const samples = raster.channels.map(sortedSample);
-  return { ...sources, raster, samples, roles, doc, evidence, predicted, model };
+  return { ...sources, newer, raster, samples, roles, doc, evidence, predicted, model };
 }
 
 function modelOf(
