@@ -54,7 +54,7 @@ class Doubts:
 @dataclass(frozen=True)
 class Window:
     """What a window should be like: minutes of work, for cells of ``diameter`` px. With a ``lot``
-    in [0, 1) chance chooses among those of no little work.
+    in [0, 1) chance chooses among those of no few cells.
     """
 
     minutes: float
@@ -104,8 +104,9 @@ def best_region(
     if wanted.lot is None:
         best = max(tried, key=lambda region: region.wrong / region.minutes)
     else:
-        most = max(region.minutes for region in tried)
-        open_ones = [region for region in tried if 2 * region.minutes >= most]
+        # By cells, not by work: that would favour the doubtful ones.
+        most = max(region.cells for region in tried)
+        open_ones = [region for region in tried if 2 * region.cells >= most]
         best = open_ones[int(wanted.lot * len(open_ones))]
     return region_of(best.box, left, effort)
 
