@@ -36,7 +36,7 @@ from annotator.models import (
 from annotator.naming import check_pattern
 from annotator.services.datasets import check_channels, check_types
 from annotator.services.images import image_delete
-from inference.acquisition import STRATEGIES
+from inference.strategies_novelty import EVERY
 from training.config import TrainConfig
 from training.errors import TrainingError
 
@@ -166,8 +166,8 @@ class DatasetForm(forms.ModelForm):
 
     def clean_strategy(self) -> str:
         name: str = self.cleaned_data["strategy"]
-        if name not in STRATEGIES:
-            raise forms.ValidationError(f"Choose one of {', '.join(sorted(STRATEGIES))}.")
+        if name not in EVERY:
+            raise forms.ValidationError(f"Choose one of {', '.join(sorted(EVERY))}.")
         return name
 
 

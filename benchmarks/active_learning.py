@@ -10,7 +10,7 @@ with ``train`` and ``test`` in it is judged on the latter, else every third imag
 
 ``--results FILE`` keeps each finished run as a line: the same command goes on where it was stopped.
 ``--plot FILE`` (SVG) shows the learning curves. The last line is one JSON object: ``cells_ratio``
-and ``minutes_ratio``, by way of asking, of the strategy that Cytoloop uses for it over random whole
+and ``minutes_ratio``, by way of asking, of the strategy that ``ours`` names over random whole
 images, to 95 % of what all data give, mean over sets and seeds with its standard error in
 ``…_se``; ``seeds``; and ``sets`` with the figures of every strategy.
 """
@@ -36,7 +36,8 @@ from training.simulate import Plan, round_ends
 from training.study import Job, jobs_of, run_study, summarised
 from training.study_model import Budget
 
-# What Cytoloop chooses by, for each way of asking.
+# What is compared with random whole images. Data sets have it as a strategy for images and regions;
+# cells to ask about are chosen by ``inference.likeness``, which looks at no answers from before.
 OURS = {"image": "uncertain-novel", "region": "uncertain-novel", "cell": "uncertain-novel"}
 COMPARED = (
     ("image", "random"),

@@ -7,6 +7,7 @@ other, each in view of those before, give 1 for the first down to 0. Numpy only.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -109,14 +110,14 @@ def bald(candidates: Candidates, rng: np.random.Generator) -> Scores:
 @strategy("diverse")
 def diverse(candidates: Candidates, rng: np.random.Generator) -> Scores:
     """Each as unlike those before as can be, whatever the models say (core-set; Sener 2018)."""
-    return _by_turn(_farthest(candidates, np.ones(len(candidates))), candidates)
+    return by_turn(_farthest(candidates, np.ones(len(candidates))))
 
 
 @strategy("uncertain-diverse")
 def uncertain_diverse(candidates: Candidates, rng: np.random.Generator) -> Scores:
     """Uncertain ones that differ from those before: k-means++ weighted by uncertainty."""
     weight = np.array([_doubt(each) for each in candidates]) + 1e-6
-    return _by_turn(_farthest(candidates, weight), candidates)
+    return by_turn(_farthest(candidates, weight))
 
 
 @strategy("balanced")
@@ -129,7 +130,7 @@ def balanced(candidates: Candidates, rng: np.random.Generator) -> Scores:
     rarity = (expected / np.maximum(expected.sum(axis=0), 1e-9)).sum(axis=1)
     doubt = np.array([_doubt(each) for each in candidates])
     worth = rarity / max(rarity.max(initial=0), 1e-9) + doubt
-    return _by_turn(_in_turns(candidates, worth, [each.batch for each in candidates]), candidates)
+    return by_turn(_in_turns(candidates, worth, [each.batch for each in candidates]))
 
 
 @strategy("mixed-quota")
@@ -137,18 +138,22 @@ def mixed_quota(candidates: Candidates, rng: np.random.Generator) -> Scores:
     """Half of the asks from mixed cultures, where there are both, by uncertainty within each."""
     doubt = np.array([_doubt(each) for each in candidates])
     sides = [
-        sorted(
-            (row for row, each in enumerate(candidates) if each.mixed == mixed),
-            key=lambda row: -doubt[row],
+        deque(
+            sorted(
+                (row for row, each in enumerate(candidates) if each.mixed == mixed),
+                key=lambda row: -doubt[row],
+            )
         )
         for mixed in (True, False)
     ]
     order: list[int] = []
+    asked = 0  # of them from mixed cultures: counted as they come, for there may be many
     while any(sides):
-        asked = sum(candidates[row].mixed for row in order)
         wanted = 0 if asked <= _MIXED_SHARE * len(order) else 1
-        order.append((sides[wanted] or sides[1 - wanted]).pop(0))
-    return _by_turn(order, candidates)
+        row = (sides[wanted] or sides[1 - wanted]).popleft()
+        order.append(row)
+        asked += candidates[row].mixed
+    return by_turn(order)
 
 
 def near_duplicates(ordered: Candidates) -> NDArray[np.bool_]:
@@ -208,8 +213,8 @@ def _in_turns(candidates: Candidates, worth: Scores, groups: Sequence[str]) -> l
     return np.lexsort((-worth, turn)).tolist()
 
 
-def _by_turn(order: Sequence[int], candidates: Candidates) -> Scores:
-    """1 for the first of ``order``, evenly down towards 0."""
-    scores = np.zeros(len(candidates))
-    scores[np.asarray(order, int)] = 1 - np.arange(len(candidates)) / max(1, len(candidates))
+def by_turn(order: Sequence[int]) -> Scores:
+    """1 for the first row of ``order`` (n,), evenly down towards 0."""
+    scores = np.zeros(len(order))
+    scores[np.asarray(order, int)] = 1 - np.arange(len(order)) / max(1, len(order))
     return scores

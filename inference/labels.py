@@ -147,6 +147,14 @@ def iou_pairs(
     return row - 1, column - 1, (shared / np.maximum(union, 1)).astype(np.float32)
 
 
+def mostly_in(labels: Labels, mask: NDArray[np.bool_]) -> list[int]:
+    """The cells of which more than half lies in ``mask`` (H, W), ascending."""
+    index, ids = compact(labels)
+    areas = np.bincount(index.ravel(), minlength=ids.size + 1)
+    inside = np.bincount(index[mask], minlength=ids.size + 1)
+    return [int(label) for label in ids[2 * inside[1:] > areas[1:]]]
+
+
 def diameters(labels: Labels) -> NDArray[np.float64]:
     """Diameter of the circle of equal area of each cell, px, in order of ids (n,)."""
     counts = np.bincount(compact(labels)[0].ravel())[1:]

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.acquisition import GREEDY, Candidate
+from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy
 
 Floats = NDArray[np.floating]
 _NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
 _NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
-_KNOWN = 2000  # answers compared with, the newest
+MOST_KNOWN = 2000  # answers compared with, the newest
 
 
 def novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
@@ -44,13 +44,18 @@ NOVELTY: dict[str, Novelty] = {
 }
 
 
+Choosing = Strategy | Novelty
+# Every way in which what is asked next can be chosen, by name.
+EVERY: dict[str, Choosing] = {**STRATEGIES, **NOVELTY}
+
+
 def farthest(
     candidates: Sequence[Candidate], answered: Sequence[Candidate], weight: Floats
 ) -> list[int]:
     """Rows of the candidates in the order of a greedy choice by weight times squared distance to
     the nearest answer, or candidate chosen before; by weight alone where nothing has features.
     """
-    looks = _features([*candidates, *answered[-_KNOWN:]])
+    looks = _features([*candidates, *answered[-MOST_KNOWN:]])
     count = len(candidates)
     if looks is None or not count:
         return [int(row) for row in np.argsort(-weight, kind="stable")]

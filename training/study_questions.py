@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import embeddings
-from inference.acquisition import STRATEGIES, Candidate, rank
+from inference.acquisition import Candidate, rank
 from inference.doubt import DoubtRule
 from inference.effort import USUAL
-from inference.strategies_novelty import NOVELTY
+from inference.strategies_novelty import EVERY, NOVELTY
 from inference.uncertainty import image_uncertainty
 from training.errors import TrainingError
 from training.oracle import Rectangle
@@ -139,7 +139,7 @@ QUESTIONS: dict[str, Questions] = {
 
 def known_strategies() -> list[str]:
     """By name."""
-    return sorted({*STRATEGIES, *NOVELTY})
+    return sorted(EVERY)
 
 
 def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question]:

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from annotator import storage
 from annotator.api.access import image_for, user_of
+from annotator.api.cell_rows import CellOutput, told_cells
 from annotator.api.labels import (
     AnyAccept,
     check_length,
@@ -33,6 +34,7 @@ from annotator.models import Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.selectors.queue import held_check
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
+from annotator.services.shown import begun_with, with_newer
 from inference.strict import strict_json
 
 IF_MATCH = OpenApiParameter(
@@ -44,20 +46,17 @@ PREFER = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="return=minimal: the revision is answered without its cells (RFC 7240)",
 )
+NEWER = OpenApiParameter(
+    "prediction",
+    int,
+    description="of a revision that is complete in parts: the cells of this newer prediction where "
+    "nothing is complete, instead of those that were there when the revision was made",
+)
 LONGEST_DOCUMENT = 64 * 2**20  # bytes; half a million cells
 BINARY = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 
-# DRF has attributes called label, parent and source, which mypy takes these fields for.
-class CellOutput(serializers.Serializer[Any]):
-    label = serializers.IntegerField()  # type: ignore[assignment]
-    type = serializers.CharField(allow_null=True)
-    type_source = serializers.CharField(allow_blank=True)
-    bbox = serializers.ListField(child=serializers.IntegerField())
-    area = serializers.IntegerField()
-    centroid = serializers.ListField(child=serializers.FloatField())
-
-
+# DRF has attributes called parent and source, which mypy takes these fields for.
 class RevisionOutput(serializers.Serializer[Any]):
     """A revision without its cells."""
 
@@ -69,6 +68,12 @@ class RevisionOutput(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.IntegerField()), allow_null=True
     )
     created_at = serializers.DateTimeField(allow_null=True)
+    prediction = serializers.IntegerField(
+        allow_null=True,
+        required=False,
+        help_text="what its author began with; of the head, where it is complete in parts, whose "
+        "cells it holds elsewhere",
+    )
 
 
 class AnnotationOutput(RevisionOutput):
@@ -103,7 +108,9 @@ class DocumentInput(serializers.Serializer[Any]):
         required=False,
         default=None,
     )
-    seconds_spent = serializers.FloatField(required=False, allow_null=True, min_value=0)
+    seconds_spent = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=10**6
+    )
     note = serializers.CharField(required=False, allow_blank=True, max_length=300, default="")
     prediction = serializers.IntegerField(required=False, allow_null=True)
 
@@ -206,7 +213,7 @@ def _cells_of(cells: list[Any]) -> tuple[dict[int, str | None], dict[int, str]]:
 def revision_body(revision: Revision | None) -> dict[str, Any]:
     """The JSON of a revision without its cells; number 0 when there is none."""
     if revision is None:
-        absent = dict.fromkeys(("parent", "author", "complete_regions", "created_at"))
+        absent = dict.fromkeys(("parent", "author", "complete_regions", "created_at", "prediction"))
         return {"revision": 0, "source": "", **absent}
     return {
         "revision": revision.number,
@@ -215,6 +222,7 @@ def revision_body(revision: Revision | None) -> dict[str, Any]:
         "source": revision.source,
         "complete_regions": revision.complete_regions,
         "created_at": revision.created_at,
+        "prediction": revision.prediction_id,
     }
 
 
@@ -261,16 +269,33 @@ def _shown_head(request: Request, image: Image) -> Revision | None:
     return head_revision(image)
 
 
+def _newer(request: Request) -> int | None:
+    """The prediction whose cells are to stand where nobody has answered (BadInput)."""
+    asked = request.query_params.get("prediction", "")
+    if not re.fullmatch(r"[0-9]{0,18}", asked):
+        raise BadInput("prediction is the id of a prediction of the image.")
+    return int(asked) if asked else None
+
+
 class Annotation(LimitedUploads, APIView):
     """The head revision of an image."""
 
     parser_classes = [MultiPartParser]
 
-    @extend_schema(responses=AnnotationOutput)
+    @extend_schema(parameters=[NEWER], responses=AnnotationOutput)
     def get(self, request: Request, pk: int) -> Response:
         """The head revision with its cells; revision 0 when nobody has annotated the image."""
-        head = _shown_head(request, image_for(request.user, pk))
-        return Response(annotation_body(head), headers={"ETag": etag(head.number if head else 0)})
+        image, newer = image_for(request.user, pk), _newer(request)
+        head = _shown_head(request, image)
+        state = with_newer(head, newer) if head and newer else None
+        if state is None:
+            body = annotation_body(head)
+        else:
+            cells = told_cells(image, state.labels, state.types, state.sources)
+            body = revision_body(head) | {"cells": cells}
+        if head is not None and head.complete_regions is not None:
+            body["prediction"] = begun_with(head)
+        return Response(body, headers={"ETag": etag(head.number if head else 0)})
 
     @extend_schema(
         request={
@@ -303,14 +328,16 @@ class AnnotationLabels(APIView):
 
     content_negotiation_class = AnyAccept
 
-    @extend_schema(responses=BINARY)
+    @extend_schema(parameters=[NEWER], responses=BINARY)
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Raw little-endian bytes (X-Shape, X-Dtype), or TIFF or PNG by Accept."""
-        image = image_for(request.user, pk)
+        image, newer = image_for(request.user, pk), _newer(request)
         revision = _shown_head(request, image)
         if revision is None:
             raise NotHere(f"{image.name} has no annotation yet.")
-        response = labels_response(request, storage.labels_get(revision.labels_key), image.name)
+        state = with_newer(revision, newer) if newer else None
+        labels = state.labels if state else storage.labels_get(revision.labels_key)
+        response = labels_response(request, labels, image.name)
         response["ETag"] = etag(revision.number)
         return response
 

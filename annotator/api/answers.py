@@ -27,6 +27,7 @@ from annotator.services.questions import (
 MOST_CELLS = 50_000  # in one change
 MOST_IMAGES = 200
 MOST_ASKED = 60  # cells in one batch
+MOST_HELD = 5_000  # cells named by their ids: databases take no longer lists in a query
 
 _seconds = serializers.FloatField(
     required=False, allow_null=True, min_value=0, max_value=10**6, help_text="of work"
@@ -92,7 +93,7 @@ class UndoInput(serializers.Serializer[Any]):
         child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
         required=False,
         default=list,
-        max_length=MOST_CELLS,
+        max_length=MOST_HELD,
         help_text="those among them that one was asked about: one is asked again",
     )
 
@@ -103,7 +104,7 @@ class NextInput(serializers.Serializer[Any]):
         child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
         required=False,
         default=list,
-        max_length=MOST_CELLS,
+        max_length=MOST_HELD,
         help_text="cells that the caller has at hand: their leases are renewed",
     )
 
@@ -175,7 +176,7 @@ class AnsweredOutput(serializers.Serializer[Any]):
 
 class ReleaseInput(serializers.Serializer[Any]):
     cells = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), max_length=MOST_CELLS
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), max_length=MOST_HELD
     )
 
 
@@ -266,7 +267,8 @@ def _revisions(dataset: Dataset, ids: Sequence[int]) -> list[Revision]:
     absent = [pk for pk in ids if pk not in found]
     if absent:
         raise BadInput(f"There is no revision with the id {absent[0]} here.")
-    return list(found.values())
+    # The newest first: of two changes of one image the later one is in the way of the earlier.
+    return sorted(found.values(), key=lambda revision: -revision.pk)
 
 
 class CellsNext(APIView):

@@ -19,6 +19,7 @@ from annotator.models import Asking, Dataset, Family, Role, Split, Stage
 from annotator.naming import Kind, check_pattern, file_role, parse_name, split_of
 from annotator.selectors.datasets import NAMES, RATE, Counts, dataset_counts, datasets_of
 from annotator.services.datasets import DEFAULT_PATTERN, dataset_create, dataset_update
+from annotator.services.queue import queue_reask
 
 PREVIEW_NAMES = 5000
 
@@ -199,8 +200,16 @@ class DatasetDetail(APIView):
         sent.is_valid(raise_exception=True)
         changes = dict(sent.validated_data)
         channels, types = changes.pop("channels", None), changes.pop("types", None)
+        before = _asked_by(dataset)
         dataset_update(dataset=dataset, changes=changes, channels=channels, types=types)
+        if _asked_by(dataset) != before:
+            queue_reask(dataset=dataset)
         return Response(_one(request, pk))
+
+
+def _asked_by(dataset: Dataset) -> tuple[str, str, int]:
+    """The settings that say what is asked next."""
+    return dataset.asking, dataset.strategy, dataset.region_minutes
 
 
 class NamePreview(APIView):

@@ -21,6 +21,7 @@ from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput
 from annotator.models import Image, Role, Split
 from annotator.readers import model_channels
+from annotator.selectors.cells import hidden_from
 from annotator.selectors.images import (
     STATUSES,
     hide_revisions,
@@ -153,6 +154,10 @@ class DatasetImages(LimitedUploads, APIView):
         pages = self.pagination_class()
         rows = images_of(dataset, split, status, search)
         page = pages.paginate_queryset(rows, request, self) or []
+        hidden = hidden_from(user_of(request), dataset)
+        for image in page:
+            if image.pk in hidden:
+                hide_revisions(image)
         return pages.get_paginated_response(ImageOutput(page, many=True).data)
 
     @extend_schema(request={"multipart/form-data": UploadInput}, responses={201: ImportOutput})

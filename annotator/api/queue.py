@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -27,6 +27,7 @@ from annotator.api.annotations import (
     submission_of,
     written_response,
 )
+from annotator.api.cell_rows import told_cells
 from annotator.api.images import ImageOutput
 from annotator.api.parsers import StrictJSONParser
 from annotator.api.predictions import ReasonOutput, heat_path
@@ -43,7 +44,6 @@ from annotator.services.queue import (
     queue_skip,
 )
 from annotator.services.queue_taking import queue_take
-from inference.labels import cell_geometry
 
 
 class QueueItemOutput(serializers.Serializer[QueueItem]):
@@ -249,27 +249,12 @@ class QueueSubmit(LimitedUploads, APIView):
             number=1,
             author=user,
             source=sent.details.source,
+            prediction=sent.details.prediction,
             complete_regions=sent.details.complete_regions,
             created_at=timezone.now(),
         )
-        cells = _told_cells(sent, types)
+        cells = told_cells(item.image, sent.labels, sent.cell_types, sent.details.type_sources)
         return written_response(request, revision, cells, item=item_bodies([item])[0])
-
-
-def _told_cells(sent: Submission, types: Mapping[int, str | None]) -> list[dict[str, Any]]:
-    """The cells of a submission as a revision's would be told."""
-    geometry = cell_geometry(sent.labels)
-    return [
-        {
-            "label": label,
-            "type": types[label],
-            "type_source": "human" if types[label] else "",
-            "bbox": geometry.boxes[row].tolist(),
-            "area": int(geometry.areas[row]),
-            "centroid": geometry.centroids[row].round(2).tolist(),
-        }
-        for row, label in enumerate(geometry.labels.tolist())
-    ]
 
 
 def _check_region(item: QueueItem, details: RevisionDetails) -> None:
@@ -282,7 +267,9 @@ def _check_region(item: QueueItem, details: RevisionDetails) -> None:
         return
     x0, y0, x1, y1 = item.region
     sent = details.complete_regions
-    if sent is None:
+    if sent is None and item.kind != Kind.ASK:
+        done = False  # as of an image that nobody has annotated
+    elif sent is None:
         head = item.image.revisions.order_by("-number").first()
         done = head is not None and head.complete_regions is None
     else:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from inference.acquisition import STRATEGIES
+from inference.strategies_novelty import EVERY
 
 
 class StrategyOutput(serializers.Serializer[Any]):
@@ -31,7 +31,7 @@ class Strategies(APIView):
         return Response(
             [
                 {"name": name, "about": (inspect.getdoc(strategy) or "").partition("\n")[0]}
-                for name, strategy in sorted(STRATEGIES.items())
+                for name, strategy in sorted(EVERY.items())
             ]
         )
 

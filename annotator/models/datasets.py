@@ -42,7 +42,7 @@ class Dataset(models.Model):
     asking = models.CharField(
         max_length=10, choices=Asking.choices, default=Asking.IMAGE, db_default=Asking.IMAGE
     )
-    # Of inference.acquisition.STRATEGIES, for training images.
+    # Of inference.strategies_novelty.EVERY, for training images.
     strategy = models.CharField(max_length=40, default="uncertainty", db_default="uncertainty")
     region_minutes = models.PositiveIntegerField(
         default=3, db_default=3, validators=[MinValueValidator(1)]

@@ -6,19 +6,36 @@ from collections.abc import Iterable
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from annotator.models import Dataset, Revision
+from annotator.models import GALLERY, Cell, Dataset, Revision
+from annotator.selectors.annotations import boxes_of, shows
 from inference.effort import Effort, fit_effort
 
 _LATEST = 200  # answers that tell how long the next takes
+_LATEST_PARTIAL = 40  # regions that do: their cells must be read
 
 
 def effort_of(dataset: Dataset) -> Effort:
     """How long answers take in ``dataset``, from the times of its latest ones."""
-    timed = Revision.objects.filter(
-        image__dataset=dataset, seconds_spent__gt=0, complete_regions__isnull=True
-    ).order_by("-id")
-    rows = timed.values_list("cell_count", "corrected_cells", "seconds_spent")[:_LATEST]
-    return fit_effort([(cells, changed, seconds or 0.0) for cells, changed, seconds in rows])
+    timed = Revision.objects.filter(image__dataset=dataset, seconds_spent__gt=0).order_by("-id")
+    whole = timed.filter(complete_regions__isnull=True)
+    rows = whole.values_list("cell_count", "corrected_cells", "seconds_spent")[:_LATEST]
+    answers = [(cells, changed, seconds or 0.0) for cells, changed, seconds in rows]
+    return fit_effort(answers + _of_regions(timed))
+
+
+def _of_regions(timed: QuerySet[Revision]) -> list[tuple[int, int, float]]:
+    """(cells, changed, seconds) of work on regions: of the cells that were not complete before."""
+    partial = timed.filter(complete_regions__isnull=False).exclude(complete_regions=[])
+    columns = ("complete_regions", "parent__complete_regions", "corrected_cells", "seconds_spent")
+    # Who answers for single cells opens no image and draws nothing.
+    drawn = partial.exclude(source=GALLERY).values_list("pk", *columns)
+    rows = {pk: told for pk, *told in drawn[:_LATEST_PARTIAL]}
+    found = []
+    for pk, boxes, _ in boxes_of(Cell.objects.filter(revision__in=list(rows))):
+        regions, before, changed, seconds = rows[pk]
+        fresh = shows(regions, boxes) & ~shows(before or [], boxes)
+        found.append((int(fresh.sum()), changed, seconds))
+    return found
 
 
 def heads(image_ids: Iterable[int]) -> QuerySet[Revision]:

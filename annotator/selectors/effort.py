@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.core.cache import cache
+from django.db.models import (
+    BooleanField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    Subquery,
+)
 from django.db.models.functions import Coalesce
 
 from annotator.models import Cell, Dataset, PredictedCell, Revision
@@ -22,12 +32,17 @@ _COLUMNS = (
     "parent",
     "prediction__segmenter__number",
     "prediction__detector__number",
-    "complete_regions",
-    "parent__complete_regions",
+    "created_at",
+    "is_partial",
+    "tells",
     "cell_count",
     "corrected_cells",
     "seconds_spent",
 )
+
+_AT_ONCE = 200  # revisions whose cells are in memory
+# On a single-type culture people see the culture's type, whatever the models said.
+_SHOWN_TYPE = Coalesce("prediction__image__culture_type_id", "type_id", 0)
 
 
 class _Row(NamedTuple):
@@ -38,8 +53,9 @@ class _Row(NamedTuple):
     parent: int | None
     segmenter: int | None
     detector: int | None
-    regions: list[list[int]] | None
-    before: list[list[int]] | None  # complete in its parent
+    created_at: datetime
+    is_partial: bool  # complete in parts
+    tells: bool  # whether it calls anything complete
     cells: int
     edits: int
     seconds: float | None
@@ -47,12 +63,7 @@ class _Row(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether all its cells were looked at, and none before."""
-        return self.regions is None and self.parent is None
-
-    @property
-    def tells(self) -> bool:
-        """Whether it calls anything complete."""
-        return self.regions is None or bool(self.regions)
+        return not self.is_partial and self.parent is None
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,7 @@ def effort(dataset: Dataset) -> list[dict[str, Any]]:
     """
     rows = [row for row in _rows(dataset) if row.tells]
     whole = {row.pk: row for row in rows if row.is_whole}
-    partial = {row.pk: row for row in rows if not row.is_whole}
-    shown, same = _shown(partial)
+    shown, same = _known_shown(dataset, [row for row in rows if not row.is_whole])
     same.update(_same(whole))
     groups: dict[tuple[int, int], list[_Work]] = {}
     for row in rows:
@@ -88,11 +98,19 @@ def effort(dataset: Dataset) -> list[dict[str, Any]]:
 def _rows(dataset: Dataset) -> list[_Row]:
     """Revisions that began with a prediction, and not with an image that was complete before.
 
-    Who goes on with an image of which a part is complete sees its other cells as the prediction
-    had them that its first revision began with.
+    Who goes on with an image of which a part is complete and names no newer prediction sees its
+    other cells as the one had them that its first revision began with.
     """
     first = Q(parent__isnull=True) | Q(parent__complete_regions__isnull=False)
-    found = Revision.objects.filter(first, image__dataset=dataset).order_by("id")
+    # Not the regions themselves: of images answered cell by cell there are thousands in each.
+    found = (
+        Revision.objects.filter(first, image__dataset=dataset)
+        .annotate(
+            is_partial=_flag(Q(complete_regions__isnull=False)),
+            tells=_flag(~Q(complete_regions=[])),
+        )
+        .order_by("id")
+    )
     rows: dict[int, _Row] = {}
     for columns in found.values_list(*_COLUMNS):
         row = _Row(*columns)
@@ -104,6 +122,10 @@ def _rows(dataset: Dataset) -> list[_Row]:
     return list(rows.values())
 
 
+def _flag(condition: Q) -> ExpressionWrapper:
+    return ExpressionWrapper(condition, output_field=BooleanField())
+
+
 def _unchanged() -> Exists:
     """Whether a revision's cell is as the prediction had it: its pixels and its type."""
     of_image = Revision.objects.filter(
@@ -112,7 +134,7 @@ def _unchanged() -> Exists:
         prediction__isnull=False,
     )
     return Exists(
-        PredictedCell.objects.alias(kind=Coalesce("type_id", 0)).filter(
+        PredictedCell.objects.alias(kind=_SHOWN_TYPE).filter(
             prediction=Subquery(of_image.order_by("-number").values("prediction")[:1]),
             label=OuterRef("label"),
             area=OuterRef("area"),
@@ -128,19 +150,41 @@ def _same(whole: Iterable[int]) -> dict[int, int]:
     return dict(cells.values_list("revision").annotate(cells=Count("pk")))
 
 
-def _shown(partial: dict[int, _Row]) -> tuple[Counter[int], Counter[int]]:
-    """Cells in newly complete regions by revision, and those of them that are unchanged."""
-    shown: Counter[int] = Counter()
-    same: Counter[int] = Counter()
-    cells = Cell.objects.filter(revision__in=list(partial))
+def _known_shown(dataset: Dataset, rows: Sequence[_Row]) -> tuple[Counter[int], Counter[int]]:
+    """Cells in newly complete regions by revision, and those of them that are unchanged.
+
+    That never changes, and a data set answered cell by cell has a revision of all the image's cells
+    for every few answers: it is remembered.
+    """
+    key = f"work-shown-{dataset.pk}"
+    known: dict[int, tuple[datetime, int, int]] = cache.get(key, {})
+    fresh = [row.pk for row in rows if known.get(row.pk, (None,))[0] != row.created_at]
+    if fresh:
+        shown: dict[int, tuple[int, int]] = {}
+        for start in range(0, len(fresh), _AT_ONCE):
+            shown |= _shown(fresh[start : start + _AT_ONCE])
+        known |= {row.pk: (row.created_at, *shown[row.pk]) for row in rows if row.pk in shown}
+        cache.set(key, known, timeout=None)
+    return (
+        Counter({row.pk: known[row.pk][1] for row in rows}),
+        Counter({row.pk: known[row.pk][2] for row in rows}),
+    )
+
+
+def _shown(revisions: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """(cells in newly complete regions, those of them that are unchanged) by revision."""
+    found = dict.fromkeys(revisions, (0, 0))  # where there is no cell at all
+    columns = ("pk", "complete_regions", "parent__complete_regions")
+    rows = Revision.objects.filter(pk__in=revisions).values_list(*columns)
+    complete = {pk: (regions, before or []) for pk, regions, before in rows}
+    cells = Cell.objects.filter(revision__in=revisions)
     for pk, boxes, (unchanged,) in boxes_of(cells, _unchanged()):
-        row = partial[pk]
-        fresh = ~shows(row.before or [], boxes)
-        if row.regions is not None:
-            fresh &= shows(row.regions, boxes)
-        shown[pk] = int(fresh.sum())
-        same[pk] = int(np.array(unchanged, bool)[fresh].sum())
-    return shown, same
+        regions, before = complete[pk]
+        fresh = ~shows(before, boxes)
+        if regions is not None:
+            fresh &= shows(regions, boxes)
+        found[pk] = int(fresh.sum()), int(np.array(unchanged, bool)[fresh].sum())
+    return found
 
 
 def _told(group: list[_Work]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from annotator.models import (
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.versions import Pair
 
+NOTHING_LEFT = "nothing is left to ask"  # the note of an item that was closed because of that
+
 
 def is_free(now: datetime) -> Q:
     """The condition that nobody holds an item."""
@@ -121,16 +123,22 @@ def new_predictions(dataset: Dataset, pair: Pair) -> QuerySet[Prediction]:
     of_image = QueueItem.objects.filter(image=OuterRef("image"), kind=Kind.ASK)
     shown = of_image.filter(closed_at__isnull=True, prediction=OuterRef("pk"))
     skipped = of_image.filter(outcome=Outcome.SKIPPED, closed_at__gte=OuterRef("created_at"))
-    return (
-        Prediction.objects.filter(
-            of_pair(pair),
-            ~Exists(shown),
-            ~Exists(skipped),
-            ~_answered(dataset, "image"),
-            image__dataset=dataset,
-        )
-        .select_related("image")
-        .order_by("id")
+    found = Prediction.objects.filter(of_pair(pair), ~Exists(shown), ~Exists(skipped))
+    if dataset.asking == Asking.REGION:
+        found = found.filter(~Exists(_used_up()))
+    found = found.filter(~_answered(dataset, "image"), image__dataset=dataset)
+    return found.select_related("image").order_by("id")
+
+
+def _used_up() -> QuerySet[QueueItem]:
+    """What says that nothing was left to ask of an image, which nobody revised since."""
+    since = Revision.objects.filter(image=OuterRef("image"), created_at__gt=OuterRef("closed_at"))
+    return QueueItem.objects.filter(
+        ~Exists(since),
+        kind=Kind.ASK,
+        outcome=Outcome.STALE,
+        note=NOTHING_LEFT,
+        prediction=OuterRef("pk"),
     )
 
 

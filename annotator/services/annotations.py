@@ -24,6 +24,13 @@ from annotator.models import (
 )
 from annotator.services.drafts import draft_discard
 from annotator.services.queue import queue_item_close
+from annotator.services.shown import (
+    State,
+    is_renewable,
+    predicted_state,
+    renewed,
+    revised_state,
+)
 from inference import labels as label_images
 
 Labels = NDArray[Any]
@@ -119,8 +126,9 @@ def revision_submit(
     cells = _cells(image, geometry, types, details.type_sources)
     corrected = details.corrected_cells
     if corrected is None:
-        base = _base_of(image, head, details)
-        corrected = corrected_count(labels, _named(image, types, cells), base)
+        named = _named(image, types, cells)
+        bases = _bases_of(image, head, details)
+        corrected = min(corrected_count(labels, named, base) for base in bases)
     revision = Revision(
         image=image,
         number=base_number + 1,
@@ -301,16 +309,28 @@ def _cells(
     return rows
 
 
-def _base_of(image: Image, head: Revision | None, details: RevisionDetails) -> _Base:
-    """What to count corrections against: the head, else the prediction shown, else nothing."""
+def _bases_of(image: Image, head: Revision | None, details: RevisionDetails) -> list[_Base]:
+    """What the author may have begun with: the head, as it is or with a newer prediction's cells
+    where nobody has answered, else the prediction shown, else nothing.
+    """
     prediction = details.prediction
-    if head is None and prediction is None and details.source != "import":
+    if head is not None:
+        as_it_is = revised_state(head)
+        states = [as_it_is]
+        if prediction is not None and is_renewable(head, prediction):
+            states.append(renewed(as_it_is, predicted_state(prediction))[0])
+        return [_base(image, state) for state in states]
+    if prediction is None and details.source != "import":
         prediction = image.predictions.order_by("-id").first()
-    shown = head or prediction
-    if shown is None:
-        return _Base(np.zeros((image.height, image.width), np.uint16), {})
-    types = dict(shown.cells.values_list("label", "type__name"))
-    return _Base(storage.labels_get(shown.labels_key), types)
+    if prediction is None:
+        return [_Base(np.zeros((image.height, image.width), np.uint16), {})]
+    return [_base(image, predicted_state(prediction))]
+
+
+def _base(image: Image, state: State) -> _Base:
+    """On a single-type culture people see the culture's type, whatever the models said."""
+    culture = image.culture_type.name if image.culture_type else None
+    return _Base(state.labels, {label: name or culture for label, name in state.types.items()})
 
 
 def corrected_count(labels: Labels, types: CellTypes, base: _Base) -> int:
@@ -339,7 +359,8 @@ def types_by_overlap(
     head = image.revisions.order_by("-number").first()
     prediction = None if head else image.predictions.order_by("-id").first()
     shown = head or prediction
-    if shown is None:
+    # On a single-type culture the file name knows better than the model.
+    if shown is None or (head is None and image.culture_type_id is not None):
         return {}, {}
     rows = dict(shown.cells.exclude(type=None).values_list("label", "type__name"))
     sources: dict[int, str] = (

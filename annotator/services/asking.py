@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from annotator.models import Asking, Dataset, Image, PredictedCell, Prediction, Split
 from annotator.selectors.asking import complete_regions, effort_of
+from annotator.selectors.runs import telling_revisions
 from inference import acquisition, embeddings
 from inference.acquisition import Candidate
 from inference.effort import Effort
-from inference.regions import Doubts, Region, best_region
+from inference.regions import Doubts, Region, Window, best_region, region_of
+from inference.strategies_novelty import EVERY, MOST_KNOWN, NOVELTY
 
 MEASURING = {
     "code": "measuring",
@@ -27,14 +32,19 @@ _WHY = {
     "value": "many cells to put right per minute of work",
     "committee": "the two models disagree on it",
     "bald": "views of the same cells disagree on their types",
-    "diverse": "looks unlike what was asked before",
-    "uncertain-diverse": "uncertain, and unlike what was asked before",
-    "balanced": "rare types, or a batch that was asked little",
+    "diverse": "looks unlike those that come before it",
+    "uncertain-diverse": "uncertain, and unlike those that come before it",
+    "balanced": "rare types, or the turn of its batch",
     "mixed-quota": "mixed and single-type cultures take turns",
+    "novel": "looks unlike all that was annotated",
+    "uncertain-novel": "uncertain, and unlike what was annotated",
+    "value-novel": "many cells to put right per minute, unlike what was annotated",
 }
 _REGION_REASON = "a window of about {minutes} min, with {wrong} of {cells} cells likely wrong"
+_AT_ONCE = 200  # predictions whose cells are in memory
 
 Reason = dict[str, Any]
+Boxes = Sequence[Sequence[int]]  # x0, y0, x1, y1 px
 
 
 @dataclass(frozen=True)
@@ -75,19 +85,42 @@ def asks(*, dataset: Dataset, predictions: Sequence[Prediction]) -> list[Ask]:
     effort = effort_of(dataset)
     measuring = [each for each in predictions if each.image.split != Split.TRAIN]
     teaching = [each for each in predictions if each.image.split == Split.TRAIN]
-    prospects = _prospects(dataset, teaching, effort)
+    asks_regions = dataset.asking == Asking.REGION
+    done = complete_regions(each.image_id for each in teaching) if asks_regions else {}
+    prospects = _prospects(dataset, teaching, effort, done)
     scores = _scores(dataset, prospects)
     found = [_measuring(prediction, effort) for prediction in measuring]
     return found + [
-        Ask(
-            prospect.prediction,
-            score,
-            _reasons(dataset, prospect),
-            list(prospect.region.box) if prospect.region.box else None,
-            prospect.region.minutes,
-        )
-        for prospect, score in zip(prospects, scores, strict=True)
+        _ask(dataset, prospect, score) for prospect, score in zip(prospects, scores, strict=True)
     ]
+
+
+def _ask(dataset: Dataset, prospect: Prospect, score: float) -> Ask:
+    return Ask(
+        prospect.prediction,
+        score,
+        _reasons(dataset, prospect),
+        list(prospect.region.box) if prospect.region.box else None,
+        prospect.region.minutes,
+    )
+
+
+def ask_again(
+    *, dataset: Dataset, prediction: Prediction, region: Sequence[int] | None = None
+) -> Ask:
+    """What a person would be asked of the image of ``prediction`` had nobody annotated it.
+
+    With ``region`` that window of it. The score is the image's own, compared with no other.
+    """
+    effort = effort_of(dataset)
+    if prediction.image.split != Split.TRAIN:
+        return _measuring(prediction, effort)
+    (prospect,) = _prospects(dataset, [prediction], effort, {})
+    if region is not None:
+        x0, y0, x1, y1 = region
+        window = region_of((x0, y0, x1, y1), _doubts([prediction])[prediction.pk], effort)
+        prospect = Prospect(prediction, window)
+    return _ask(dataset, prospect, prediction.uncertainty)
 
 
 def draw(image: Image) -> float:
@@ -108,12 +141,27 @@ def _scores(dataset: Dataset, prospects: Sequence[Prospect]) -> list[float]:
     if dataset.strategy == "random":  # a lot that stays with the image
         return [draw(each.prediction.image) for each in prospects]
     candidates = _candidates(prospects)
-    name = dataset.strategy if dataset.strategy in acquisition.STRATEGIES else "uncertainty"
-    scores = acquisition.score(name, candidates)
+    if dataset.strategy in NOVELTY:
+        order_of_turns = NOVELTY[dataset.strategy](candidates, _answered(dataset, prospects))
+        scores = acquisition.by_turn(order_of_turns)
+    else:
+        name = dataset.strategy if dataset.strategy in EVERY else "uncertainty"
+        scores = acquisition.score(name, candidates)
     order = np.argsort(-scores, kind="stable")
     waiting = acquisition.near_duplicates([candidates[row] for row in order])
     scores[order[waiting]] -= 1.0
     return [float(score) for score in scores]
+
+
+def _answered(dataset: Dataset, prospects: Sequence[Prospect]) -> list[Candidate]:
+    """Training images of which something is complete, the newest last, as the same model sees
+    them: styles of different ones cannot be compared.
+    """
+    segmenter = prospects[0].prediction.segmenter_id
+    told = telling_revisions(dataset, Split.TRAIN).order_by().values("image")
+    seen = Prediction.objects.filter(segmenter=segmenter, image__in=told, style__isnull=False)
+    rows = seen.order_by("-image").values_list("pk", "style")[:MOST_KNOWN]
+    return [Candidate(pk, features=embeddings.unpack(style)) for pk, style in reversed(list(rows))]
 
 
 def _candidates(prospects: Sequence[Prospect]) -> list[Candidate]:
@@ -122,11 +170,10 @@ def _candidates(prospects: Sequence[Prospect]) -> list[Candidate]:
         prediction, region = prospect.prediction, prospect.region
         summary = prediction.summary
         whole = region.box is None
-        share = region.wrong / max(1.0, region.cells + prediction.missed)
         found.append(
             Candidate(
                 id=prediction.pk,
-                uncertainty=prediction.uncertainty if whole else min(1.0, share),
+                uncertainty=prediction.uncertainty if whole else region.share,
                 cells=region.cells,
                 wrong=region.wrong,
                 minutes=region.minutes,
@@ -163,24 +210,26 @@ def _little_doubt(prediction: Prediction) -> Reason:
 
 
 def _prospects(
-    dataset: Dataset, predictions: Sequence[Prediction], effort: Effort
+    dataset: Dataset, predictions: Sequence[Prediction], effort: Effort, done: Mapping[int, Boxes]
 ) -> list[Prospect]:
+    """``done``: what is complete already, by image."""
     if dataset.asking != Asking.REGION:
         return [Prospect(each, _whole(each, effort)) for each in predictions]
-    done = complete_regions(each.image_id for each in predictions)
-    doubts = _doubts(predictions)
     found = []
-    for prediction in predictions:
-        region = best_region(
-            (prediction.image.height, prediction.image.width),
-            doubts[prediction.pk],
-            effort,
-            dataset.region_minutes,
-            done.get(prediction.image_id, ()),
-            prediction.diameter,
-        )
-        if region is not None:
-            found.append(Prospect(prediction, region))
+    for start in range(0, len(predictions), _AT_ONCE):
+        some = predictions[start : start + _AT_ONCE]
+        doubts = _doubts(some)
+        for each in some:
+            lot = draw(each.image) if dataset.strategy == "random" else None
+            region = best_region(
+                (each.image.height, each.image.width),
+                doubts[each.pk],
+                effort,
+                Window(dataset.region_minutes, each.diameter, lot),
+                done.get(each.image_id, ()),
+            )
+            if region is not None:
+                found.append(Prospect(each, region))
     return found
 
 
@@ -192,15 +241,19 @@ def _whole(prediction: Prediction, effort: Effort) -> Region:
 
 
 def _doubts(predictions: Iterable[Prediction]) -> dict[int, Doubts]:
-    """Where each prediction's doubts lie, by its id."""
+    """Where each prediction's doubts lie, by its id.
+
+    The centroids are read as text: decoding the JSON of each cell takes twenty times as long.
+    """
     by_id = {prediction.pk: prediction for prediction in predictions}
-    places: dict[int, list[Any]] = defaultdict(list)
-    wrong: dict[int, list[float]] = defaultdict(list)
-    cells = PredictedCell.objects.filter(prediction__in=by_id).order_by()
-    for pk, centroid, chance in cells.values_list("prediction", "centroid", "uncertainty"):
-        places[pk].append(centroid)
-        wrong[pk].append(chance)
-    return {
-        pk: Doubts.of(places[pk], wrong[pk], prediction.missed_at)
-        for pk, prediction in by_id.items()
-    }
+    found = {pk: Doubts.of([], [], each.missed_at) for pk, each in by_id.items()}
+    rows = (
+        PredictedCell.objects.filter(prediction__in=by_id)
+        .order_by("prediction_id")
+        .values_list("prediction_id", Cast("centroid", TextField()), "uncertainty")
+    )
+    for pk, some in groupby(rows, key=itemgetter(0)):
+        _, texts, wrong = zip(*some, strict=True)
+        places = np.fromstring(",".join(text[1:-1] for text in texts), float, sep=",")
+        found[pk] = Doubts.of(places, wrong, by_id[pk].missed_at)
+    return found

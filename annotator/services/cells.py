@@ -16,12 +16,10 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from annotator import storage
 from annotator.exceptions import BadInput, Conflict, StaleRevision
 from annotator.models import (
     GALLERY,
     Image,
-    Prediction,
     QueueItem,
     Revision,
     Split,
@@ -29,6 +27,7 @@ from annotator.models import (
     Verdict,
 )
 from annotator.services.annotations import MOST_REGIONS, RevisionDetails, revision_submit
+from annotator.services.shown import State, predicted_state, revised_state, state_of
 from inference.rectangles import (
     Rectangle,
     area,
@@ -49,18 +48,6 @@ class Answer:
 
     verdict: Verdict
     type: str | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """The cells of an image that are changed: its head's, or a prediction's."""
-
-    labels: Labels  # (H, W)
-    types: Mapping[int, str | None]  # of every cell
-    sources: Mapping[int, str]
-    regions: Sequence[Rectangle] | None  # that are complete; None: the whole image
-    number: int  # of the head; 0: none
-    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True)
@@ -143,48 +130,6 @@ def _check_seen(wanted: Wanted, state: State) -> None:
     if wanted.number != state.number or seen != shown:
         what = "predicted again" if wanted.number == state.number else "changed"
         raise StaleRevision(f"{wanted.image.name} was {what} in the meantime. Load the list again.")
-
-
-def state_of(image: Image) -> State:
-    """What ``image`` shows now; Conflict when it has neither a revision nor a prediction."""
-    head = image.revisions.select_related("prediction").order_by("-number").first()
-    if head is not None:
-        return revised_state(head)
-    prediction = image.predictions.order_by("-id").first()
-    if prediction is None:
-        raise Conflict(f"{image.name} has neither masks nor a prediction.")
-    return predicted_state(prediction)
-
-
-def revised_state(revision: Revision) -> State:
-    """The cells of a revision."""
-    rows = list(revision.cells.values_list("label", "type__name", "type_source"))
-    return State(
-        labels=storage.labels_get(revision.labels_key),
-        types={label: name for label, name, _ in rows},
-        sources={label: source for label, _, source in rows if source},
-        regions=revision.complete_regions,
-        number=revision.number,
-        prediction=revision.prediction,
-    )
-
-
-def predicted_state(prediction: Prediction) -> State:
-    """The cells of a prediction, for which nobody has answered yet.
-
-    On a single-type culture they have no type: a revision gives them the culture's.
-    """
-    types: dict[int, str | None] = dict(prediction.cells.values_list("label", "type__name"))
-    if prediction.image.culture_type_id is not None:
-        types = dict.fromkeys(types)
-    return State(
-        labels=storage.labels_get(prediction.labels_key),
-        types=types,
-        sources={label: TypeSource.MODEL.value for label, name in types.items() if name},
-        regions=[],
-        number=0,
-        prediction=prediction,
-    )
 
 
 def answers_put(
@@ -368,8 +313,10 @@ def _undone_by(revision: Revision) -> int | None:
 
 def _number_of(revision: Revision) -> int:
     """The first revision that shows what ``revision`` shows; 0: as before there was any."""
-    number = _undone_by(revision)
-    if number is None:
-        return revision.number
-    undone = revision.image.revisions.select_related("parent").get(number=number)
-    return _number_of(undone.parent) if undone.parent else 0
+    # No recursion: undo and redo by turns make a chain of any length.
+    while (number := _undone_by(revision)) is not None:
+        undone = revision.image.revisions.select_related("parent").get(number=number)
+        if undone.parent is None:
+            return 0
+        revision = undone.parent
+    return revision.number

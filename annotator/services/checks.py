@@ -1,13 +1,14 @@
 """Measuring annotators: gold images, whose truth is known, and their own images again.
 
-Whoever is measured is not told: such an item looks like any other, and the image's revisions stay
-hidden while it is held. What is handed in becomes a ``Check``, never a revision.
+Whoever is measured is not told: such an item looks like any other, a region where regions are
+asked, and the image's revisions stay hidden while it is held. What is handed in becomes a
+``Check``, never a revision.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from annotator import storage
 from annotator.exceptions import Conflict, NotHere
 from annotator.models import (
+    Asking,
     Check,
     Dataset,
     Image,
@@ -32,10 +34,15 @@ from annotator.models import (
     Split,
 )
 from annotator.selectors.predictions import newest_prediction
-from annotator.services.asking import MEASURING
+from annotator.selectors.queue import free_items
+from annotator.services.asking import ask_again
+from annotator.services.drafts import draft_discard
+from inference.labels import mostly_in
+from inference.rectangles import painted
 from training.metrics import average_precision, count_error, match, panoptic_quality
 
 _REST = timedelta(hours=12)  # before anybody is shown an own image again
+_TRIES = 8  # regions handed in, of which one is looked for that its annotator has answered
 
 Labels = NDArray[Any]
 
@@ -67,9 +74,12 @@ def check_open(
     gold = 1 / dataset.gold_every if dataset.gold_every else 0.0
     repeat = 1 / dataset.repeat_every if dataset.repeat_every else 0.0
     if lot < gold:
-        return _lease(_gold_images(dataset, annotator), Kind.GOLD, annotator)
+        return _lease(_gold_images(dataset, annotator).first(), Kind.GOLD, annotator)
     if lot < gold + repeat:
-        return _lease(_own_images(dataset, annotator), Kind.REPEAT, annotator)
+        own = _own_region(dataset, annotator)
+        if own is not None:
+            return _lease(own.image, Kind.REPEAT, annotator, own.region)
+        return _lease(_own_images(dataset, annotator).first(), Kind.REPEAT, annotator)
     return None
 
 
@@ -79,9 +89,8 @@ def _unasked(dataset: Dataset, annotator: User) -> QuerySet[Image]:
     checked = items.filter(annotator=annotator).exclude(kind=Kind.ASK)
     held = items.filter(closed_at__isnull=True, leased_until__gt=timezone.now())
     predicted = Prediction.objects.filter(image=OuterRef("pk"))
-    return Image.objects.filter(
-        ~Exists(checked), ~Exists(held), Exists(predicted), dataset=dataset
-    ).order_by("?")
+    free = Image.objects.filter(~Exists(checked), ~Exists(held), Exists(predicted), dataset=dataset)
+    return free.select_related("dataset").order_by("?")
 
 
 def _gold_images(dataset: Dataset, annotator: User) -> QuerySet[Image]:
@@ -102,27 +111,52 @@ def _own_images(dataset: Dataset, annotator: User) -> QuerySet[Image]:
     return _unasked(dataset, annotator).filter(Exists(own))
 
 
-def _lease(images: QuerySet[Image], kind: str, annotator: User) -> QueueItem | None:
-    image = images.select_related("dataset").first()
-    if image is None:
+def _own_region(dataset: Dataset, annotator: User) -> QueueItem | None:
+    """One that ``annotator`` was asked and handed in a while ago; None where none are asked."""
+    if dataset.asking != Asking.REGION:
         return None
-    prediction = newest_prediction(image)
-    reasons = [MEASURING]
-    if image.split == Split.TRAIN and prediction is not None and prediction.reasons:
-        reasons = prediction.reasons
+    asked = QueueItem.objects.filter(
+        image__in=_unasked(dataset, annotator).order_by(),
+        kind=Kind.ASK,
+        region__isnull=False,
+        annotator=annotator,
+        outcome=Outcome.SUBMITTED,
+        closed_at__lt=timezone.now() - _REST,
+    ).select_related("image__dataset")
+    for item in asked.order_by("?")[:_TRIES]:
+        if _answer_for(item.image, item.region, annotator) is not None:
+            return item
+    return None  # others have handed them in, or the revisions were deleted
+
+
+def _lease(
+    image: Image | None, kind: str, annotator: User, region: list[int] | None = None
+) -> QueueItem | None:
+    """``image``, or its ``region``, as it would be asked had nobody annotated it."""
+    prediction = newest_prediction(image) if image else None
+    if image is None or prediction is None:
+        return None
+    ask = ask_again(dataset=image.dataset, prediction=prediction, region=region)
     try:
         with transaction.atomic():
             return QueueItem.objects.create(
                 image=image,
-                prediction=prediction,
                 kind=kind,
-                score=0.0,
-                reasons=reasons,
                 annotator=annotator,
                 leased_until=_until(image.dataset),
+                **ask.columns() | {"score": _usual_score(image, ask.score)},
             )
     except IntegrityError:  # another tab's ask was faster
         return None
+
+
+def _usual_score(image: Image, own: float) -> float:
+    """The best that waits, for that is what is handed out; of images that measure any, by lot."""
+    if image.split != Split.TRAIN:
+        return own
+    free = free_items(image.dataset, timezone.now()).filter(image__split=Split.TRAIN)
+    best = free.values_list("score", flat=True).first()
+    return own if best is None else best
 
 
 def _until(dataset: Dataset) -> datetime:
@@ -146,14 +180,15 @@ def check_submit(
     if known is not None:
         return known
     reference = _reference(item, annotator)
-    figures = agreement(labels, types, storage.labels_get(reference.labels_key), _types(reference))
+    answer, truth = _compared(labels, storage.labels_get(reference.labels_key), item.region)
+    figures = agreement(answer, types, truth, _types(reference))
     key = storage.labels_put(labels)
     with transaction.atomic():
         mine = QueueItem.objects.filter(pk=item.pk, annotator=annotator, closed_at__isnull=True)
         closed = mine.update(closed_at=timezone.now(), outcome=Outcome.SUBMITTED, leased_until=None)
         if closed != 1:
             raise Conflict(f"You do not hold {item.image.name} any more; ask for the next image.")
-        return Check.objects.create(
+        check = Check.objects.create(
             item=item,
             annotator=annotator,
             reference=reference,
@@ -162,22 +197,60 @@ def check_submit(
             figures=figures,
             seconds_spent=seconds,
         )
+    draft_discard(image=item.image, author=annotator)  # as a submission does
+    return check
 
 
 def _reference(item: QueueItem, annotator: User) -> Revision:
     """The truth of a gold image: its head. Of a repeated one: the person's last answer."""
-    found = item.image.revisions.filter(complete_regions__isnull=True)
     if item.kind == Kind.REPEAT:
-        found = found.filter(author=annotator)
-    reference = found.order_by("-number").first()
+        reference = _answer_for(item.image, item.region, annotator)
+    else:
+        whole = item.image.revisions.filter(complete_regions__isnull=True)
+        reference = whole.order_by("-number").first()
     if reference is None:
         raise NotHere(f"What {item.image.name} is measured by was deleted; ask for the next image.")
     return reference
 
 
+def _answer_for(image: Image, region: Any, annotator: User) -> Revision | None:
+    """The newest revision by ``annotator`` that says all of ``region``, or else of the image."""
+    own = image.revisions.filter(author=annotator).exclude(source="import").order_by("-number")
+    return next((each for each in own if _says(each.complete_regions, region)), None)
+
+
+def _says(complete: Any, region: Any) -> bool:
+    if complete is None or region is None:
+        return complete is None
+    x0, y0, x1, y1 = region
+    return any(a <= x0 and b <= y0 and x1 <= c and y1 <= d for a, b, c, d in complete)
+
+
 def _types(revision: Revision) -> dict[int, str]:
     typed = revision.cells.filter(type__isnull=False)
     return dict(typed.values_list("label", "type__name"))
+
+
+def _compared(labels: Labels, known: Labels, region: Any) -> tuple[Labels, Labels]:
+    """``labels`` and what is ``known``, of both only the cells of ``region``.
+
+    Those that lie mostly in it. Of two that are the same cell the known one decides: at the rim the
+    one may lie mostly within and the other not.
+    """
+    if region is None:
+        return labels, known
+    height, width = known.shape
+    inside = painted([region], (0, 0, width, height))
+    truth, mine = set(mostly_in(known, inside)), set(mostly_in(labels, inside))
+    matching = match(known, labels)
+    pairs = zip(matching.true.tolist(), matching.predicted.tolist(), strict=True)
+    shown = [other for cell, other in pairs if cell in truth]
+    shown += [label for label in matching.extra.tolist() if label in mine]
+    return _only(labels, shown), _only(known, list(truth))
+
+
+def _only(labels: Labels, cells: Sequence[int]) -> Labels:
+    return np.where(np.isin(labels, cells), labels, 0)
 
 
 def agreement(

@@ -17,7 +17,7 @@ from annotator.naming import check_pattern
 from annotator.readers import IGNORED, MAX_CHANNELS, MODEL_ROLES
 from annotator.selectors.runs import live_runs
 from annotator.selectors.searches import live_searches
-from inference.acquisition import STRATEGIES
+from inference.strategies_novelty import EVERY
 
 # Okabe and Ito's palette: told apart by colour-blind people too.
 COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#0072b2", "#999999")
@@ -141,8 +141,8 @@ def dataset_update(
 def _check_asking(changes: Mapping[str, Any]) -> None:
     """Refuse a strategy that there is not, and checks at every single ask."""
     strategy = changes.get("strategy")
-    if strategy is not None and strategy not in STRATEGIES:
-        known = ", ".join(sorted(STRATEGIES))
+    if strategy is not None and strategy not in EVERY:
+        known = ", ".join(sorted(EVERY))
         raise BadInput(
             f"There is no strategy {strategy[:40]!r}; choose one of {known}.",
             fields={"strategy": [f"One of {known}."]},

@@ -16,7 +16,7 @@ from django.db.models import Count
 from annotator.exceptions import BadInput, NotReady
 from annotator.models import Cell, CellType, Dataset, Family, Image, Split
 from annotator.readers import model_channels
-from annotator.selectors.annotations import boxes_of, cells_shown, shows
+from annotator.selectors.annotations import boxes_of, shows
 from annotator.services.runs import RunRequest, run_preflight, start_of
 from annotator.services.snapshots import MIN_TRAIN_MASKS, snapshot_entries
 from training.config import TrainConfig
@@ -58,7 +58,6 @@ def preflight(*, request: RunRequest) -> Preflight:
     start = base.version if base else str(overrides.get("start", "scratch"))
     config = TrainConfig.for_family(family, overrides).settled(fine_tune=start != "scratch")
     entries, skipped = snapshot_entries(dataset=dataset, family=family)
-    entries = _as_taught(entries)
     train = [entry for entry in entries if entry["split"] == Split.TRAIN]
     types = _cells_per_type(dataset, train)
     disk = disk_needed_mb(dataset, family, entries)
@@ -96,16 +95,6 @@ def _problems(request: RunRequest) -> list[str]:
     except NotReady as error:
         return [error.message]
     return []
-
-
-def _as_taught(entries: list[Entry]) -> list[Entry]:
-    """The entries, each with the number of cells that its complete regions show."""
-    partial = _regions(entries)
-    shown = cells_shown(partial)
-    return [
-        entry | {"cells": shown[entry["revision"]]} if entry.get("revision") in partial else entry
-        for entry in entries
-    ]
 
 
 def _regions(entries: list[Entry]) -> dict[int, list[list[int]]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -24,6 +25,7 @@ from annotator.models import (
     Image,
     PredictedCell,
     Prediction,
+    QueueItem,
     Revision,
     Split,
     Verdict,
@@ -34,10 +36,16 @@ from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
-from annotator.services.cells import Answer, State, answers_put, predicted_state, revised_state
-from inference.labels import cell_ids
+from annotator.services.cells import Answer, answers_put
+from annotator.services.shown import (
+    State,
+    begun_with,
+    predicted_state,
+    renewed,
+    revised_state,
+)
 from inference.likeness import Askable, choose
-from inference.rectangles import matched, painted
+from inference.rectangles import matched
 
 PER_IMAGE = 4  # cells of one image in one batch
 _AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
@@ -104,9 +112,12 @@ def _questions() -> QuerySet[CellQuestion]:
 
 def _leased(cells: Sequence[int], annotator: User, until: datetime) -> list[CellQuestion]:
     """Those of ``cells`` that nobody else took a moment before, in their order."""
-    CellQuestion.objects.bulk_create(
-        [CellQuestion(cell_id=cell) for cell in cells], ignore_conflicts=True
-    )
+    try:
+        CellQuestion.objects.bulk_create(
+            [CellQuestion(cell_id=cell) for cell in cells], ignore_conflicts=True
+        )
+    except IntegrityError:  # an image of theirs was predicted again a moment before
+        return []
     # One by one: rivals who lock several rows, each in another order, would wait for each other.
     free = CellQuestion.objects.filter(is_free(timezone.now()), answered_at=None)
     taken = [
@@ -145,8 +156,12 @@ def _pages(dataset: Dataset) -> Iterator[list[Row]]:
     if pair is None:
         return
     whole = head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=True)
+    # Who has the image in the editor, be it oneself, would have to merge the answers with the work.
+    held = QueueItem.objects.filter(
+        image=OuterRef("image"), closed_at__isnull=True, leased_until__gt=timezone.now()
+    )
     predictions = Prediction.objects.filter(
-        of_pair(pair), image__dataset=dataset, image__split=Split.TRAIN
+        of_pair(pair), ~Exists(held), image__dataset=dataset, image__split=Split.TRAIN
     ).exclude(image__in=whole.values("image"))
     taken = CellQuestion.objects.filter(
         Q(answered_at__isnull=False) | Q(leased_until__gt=timezone.now()), cell=OuterRef("pk")
@@ -314,9 +329,9 @@ def _state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
         return state, {label: label for label in state.types}
     if head.complete_regions is None:
         raise Conflict(f"{image.name} was corrected as a whole in the meantime.")
-    if head.prediction_id == prediction.pk:
+    if begun_with(head) == prediction.pk:
         return revised_state(head), _same_places(prediction, head)
-    return _renewed(revised_state(head), predicted_state(prediction))
+    return renewed(revised_state(head), predicted_state(prediction))
 
 
 def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
@@ -332,35 +347,3 @@ def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
     )
     return {theirs[row][0]: ours[at][0] for row, at in enumerate(match.tolist()) if at >= 0}
 
-
-def _renewed(head: State, fresh: State) -> tuple[State, dict[int, int]]:
-    """``head`` where somebody answered for it, a newer prediction's cells everywhere else."""
-    height, width = head.labels.shape
-    complete = painted(head.regions or [], (0, 0, width, height))
-    kept = _mostly_in(head.labels, complete)
-    labels = np.where(np.isin(head.labels, kept), head.labels, 0).astype(np.uint32)
-    free = ~complete & (labels == 0)
-    beyond = int(head.labels.max(initial=0))
-    places = {label: label + beyond for label in _mostly_in(fresh.labels, free)}
-    shown = free & np.isin(fresh.labels, list(places))
-    labels[shown] = fresh.labels[shown].astype(np.uint32) + beyond
-    old = {label: name for label, name in head.types.items() if label in set(kept)}
-    state = replace(
-        head,
-        labels=labels,
-        types=old | {here: fresh.types.get(there) for there, here in places.items()},
-        sources={label: head.sources[label] for label in old if label in head.sources}
-        | {here: fresh.sources[there] for there, here in places.items() if there in fresh.sources},
-        prediction=fresh.prediction,
-    )
-    return state, places
-
-
-def _mostly_in(labels: Any, mask: Any) -> list[int]:
-    """The cells of ``labels`` of which more than half lies in ``mask``."""
-    ids = cell_ids(labels)
-    if not len(ids):
-        return []
-    rows = np.searchsorted(ids, labels[labels > 0])
-    inside = np.bincount(rows, weights=mask[labels > 0], minlength=len(ids))
-    return [int(label) for label in ids[2 * inside > np.bincount(rows, minlength=len(ids))]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +19,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from annotator.exceptions import BadInput, Conflict
-from annotator.models import Dataset, Image, Kind, Outcome, QueueItem
+from annotator.models import Dataset, Image, Kind, Outcome, Prediction, QueueItem, Split
 from annotator.selectors import queue as reads
 from annotator.selectors.versions import Pair, current_pair
-from annotator.services.asking import asks
+from annotator.services.asking import Ask, asks
 from annotator.services.asking import draw as draw_lot
 from annotator.services.checks import check_open
 
@@ -71,8 +71,10 @@ def _show_predictions(dataset: Dataset, pair: Pair, now: datetime) -> int:
             kind=Kind.ASK,
         )
     }
-    items, moved, changed = [], [], 0
-    for ask in asks(dataset=dataset, predictions=[*fresh, *shown]):
+    asked = asks(dataset=dataset, predictions=[*fresh, *shown])
+    changed = _leave_out(_not_among(asked, fresh), opened, now)
+    items, moved = [], []
+    for ask in asked:
         item = opened.get(ask.prediction.image_id)
         if item is None:
             items.append(QueueItem(image=ask.prediction.image, **ask.columns()))
@@ -86,6 +88,45 @@ def _show_predictions(dataset: Dataset, pair: Pair, now: datetime) -> int:
             moved.append(item)
     QueueItem.objects.bulk_update(moved, ["score"], batch_size=500)
     return changed + len(moved) + _open(items)
+
+
+def _not_among(asked: Iterable[Ask], predictions: Iterable[Prediction]) -> list[Prediction]:
+    known = {ask.prediction.pk for ask in asked}
+    return [prediction for prediction in predictions if prediction.pk not in known]
+
+
+def _leave_out(
+    predictions: Iterable[Prediction], opened: Mapping[int, QueueItem], now: datetime
+) -> int:
+    """Note that nothing is left to ask of these, lest all be compared anew at every refresh."""
+    notes, changed = [], 0
+    closed: dict[str, Any] = {
+        "closed_at": now,
+        "outcome": Outcome.STALE,
+        "note": reads.NOTHING_LEFT,
+    }
+    for prediction in predictions:
+        item = opened.get(prediction.image_id)
+        if item is None:
+            image = prediction.image
+            notes.append(QueueItem(image=image, prediction=prediction, score=0.0, **closed))
+        else:
+            free = QueueItem.objects.filter(reads.is_free(now), pk=item.pk, closed_at__isnull=True)
+            changed += free.update(prediction=prediction, leased_until=None, **closed)
+    QueueItem.objects.bulk_create(notes, batch_size=500)
+    return changed + len(notes)
+
+
+def queue_reask(*, dataset: Dataset) -> None:
+    """Have the next refresh say anew what is asked of training images, as settings have changed."""
+    # An item that shows no prediction is brought in line with the newest as with any new one.
+    QueueItem.objects.filter(
+        reads.is_free(timezone.now()),
+        image__dataset=dataset,
+        image__split=Split.TRAIN,
+        kind=Kind.ASK,
+        closed_at__isnull=True,
+    ).update(prediction=None)
 
 
 def _failure(image: Image) -> dict[str, Any]:

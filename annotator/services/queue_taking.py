@@ -40,12 +40,14 @@ def queue_take(*, item: QueueItem, annotator: User) -> QueueItem:
             f"You hold {held.image.name} already: submit it, skip it or give it back, then take "
             "another."
         )
-    taken = QueueItem.objects.filter(reads.is_free(now), pk=item.pk, closed_at__isnull=True).update(
+    free = QueueItem.objects.filter(reads.is_free(now), pk=item.pk, closed_at__isnull=True)
+    # A refresh may have opened it by what it read before somebody submitted the image.
+    taken = free.exclude(reads.is_answered(dataset)).update(
         annotator=annotator, leased_until=now + timedelta(minutes=dataset.lease_minutes)
     )
     item.refresh_from_db()
     if taken == 1:
         return item
-    if item.closed_at is not None:
+    if item.closed_at is not None or item.leased_until is None or item.leased_until <= now:
         raise Conflict(f"{item.image.name} has left the queue; choose another.")
     raise Conflict(f"{item.image.name} is in the hands of {item.annotator}; choose another.")

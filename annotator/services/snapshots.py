@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -40,6 +40,7 @@ from annotator.models import (
     TrainingRun,
 )
 from annotator.readers import model_channels
+from annotator.selectors.annotations import cells_shown
 from annotator.selectors.predictions import newest_predictions
 from annotator.selectors.runs import telling_revisions
 from annotator.services.images import image_array
@@ -84,32 +85,42 @@ def snapshot_entries(*, dataset: Dataset, family: str) -> tuple[list[Entry], lis
     row's id), the key of the label image, and everything else the manifest says of it.
     """
     entries, skipped = [], []
-    for revision in telling_revisions(dataset):
+    revisions = list(telling_revisions(dataset))
+    shown = cells_shown(
+        {each.pk: each.complete_regions for each in revisions if each.complete_regions is not None}
+    )
+    for revision in revisions:
         image = revision.image
         teaches = image.split == Split.TRAIN
         if family == Family.SEGMENTER and teaches and revision.cell_count < MIN_TRAIN_MASKS:
             skipped.append(image.name)
             continue
-        entries.append(_revision_entry(revision))
+        entries.append(_revision_entry(revision, shown.get(revision.pk)))
     if family == Family.DETECTOR:
         entries += _weak_entries(dataset)
     return sorted(entries, key=lambda entry: entry["image"]), skipped
 
 
-def _revision_entry(revision: Revision) -> Entry:
+def _revision_entry(revision: Revision, shown: int | None) -> Entry:
+    """``shown``: how many cells its complete regions show; None where the image is complete."""
     return _entry(revision.image) | {
         "revision": revision.pk,
         "labels_key": revision.labels_key,
         "complete_regions": revision.complete_regions,
-        "cells": revision.cell_count,
+        "cells": revision.cell_count if shown is None else shown,
     }
 
 
 def _weak_entries(dataset: Dataset) -> list[Entry]:
-    """Single-type training images without a revision: predicted cells, typed by the file name."""
-    revised = Revision.objects.filter(image=OuterRef("image"))
-    predictions = newest_predictions(dataset, Split.TRAIN).filter(
-        ~Exists(revised), image__culture_type__isnull=False, cell_count__gt=0
+    """Single-type training images of which nobody said anything: predicted cells, typed by the
+    file name.
+    """
+    # Not those without a revision: one whose answers were undone calls nothing complete.
+    told = telling_revisions(dataset, Split.TRAIN).order_by().values("image")
+    predictions = (
+        newest_predictions(dataset, Split.TRAIN)
+        .filter(image__culture_type__isnull=False, cell_count__gt=0)
+        .exclude(image__in=told)
     )
     return [
         _entry(prediction.image)

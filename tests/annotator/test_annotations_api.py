@@ -52,6 +52,10 @@ class Annotations(TestCase):
         headers = {} if match is None else {"If-Match": match}
         return self.bob.put(self.url, parts, format="multipart", headers=headers)
 
+    def test_hours_that_nobody_can_have_worked_are_refused(self) -> None:
+        self.assertEqual(self.put(seconds_spent=1e300).status_code, 400)
+        self.assertEqual(self.put(seconds_spent=10**6).status_code, 201)
+
     def test_an_image_without_annotation_has_revision_0(self) -> None:
         answer = self.bob.get(self.url)
         self.assertEqual((answer["ETag"], answer.json()["revision"]), ('"0"', 0))

@@ -223,6 +223,16 @@ class Corrections(TestCase):
         types = {1: "N2a", 3: "N2a", 4: "HEK", 9: "HEK"}  # 1 retyped too, 3 retyped
         self.assertEqual(self.count(labels, types), 4)
 
+    def test_on_a_single_type_culture_what_the_models_call_the_cells_is_no_correction(self) -> None:
+        self.prediction.cells.update(type=self.image.dataset.types.get(name="N2a"))
+        Image.objects.filter(pk=self.image.pk).update(
+            culture="HEK", culture_type=self.image.dataset.types.get(name="HEK")
+        )
+        self.image.refresh_from_db()
+        self.assertEqual(types_by_overlap(image=self.image, labels=square_labels(4)), ({}, {}))
+        self.assertEqual(self.count(square_labels(4), {}), 0)
+        self.assertEqual(self.count(square_labels(4), {1: "N2a"}), 1)
+
     def test_renumbering_corrects_nothing(self) -> None:
         labels = square_labels(4)
         self.assertEqual(

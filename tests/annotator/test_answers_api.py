@@ -38,6 +38,15 @@ class Answers(Base):
         self.assertEqual([each["revision"] for each in undone["revisions"]], [2, 2])
         self.assertEqual(self.listed(type="N2a"), [])
 
+    def test_two_changes_of_one_image_are_undone_together(self) -> None:
+        prediction = self.predicted()
+        first = self.post("change", self.body(prediction)).json()["revisions"][0]
+        cells = self.body(prediction)["images"][0] | {"revision": 1, "labels": [2]}
+        second = self.post("change", self.body(prediction, images=[cells])).json()["revisions"][0]
+        undone = self.post("undo", {"revisions": [first["id"], second["id"]]}).json()
+        self.assertEqual((len(undone["revisions"]), undone["moved"]), (2, []))
+        self.assertEqual(self.listed(type="N2a"), [])
+
     def test_asking_answering_and_undoing(self) -> None:
         self.predicted("HEK_b1_1.tif", type="HEK", uncertainty=0.2, terms={"border": 0.2})
         self.predicted(uncertainty=0.9)
@@ -98,6 +107,16 @@ class Answers(Base):
         self.version.delete()
         answer = self.post("next", {})
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "not_ready"))
+
+    def test_more_cells_than_a_query_takes_are_refused(self) -> None:
+        self.predicted()
+        many = list(range(1, 40_000))
+        for path, body in (
+            ("release", {"cells": many}),
+            ("next", {"count": 1, "holding": many}),
+            ("undo", {"revisions": [1], "cells": many}),
+        ):
+            self.assertEqual(self.post(path, body).status_code, 400, path)
 
     def test_a_malformed_change_is_refused(self) -> None:
         prediction = self.predicted()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from django.test import TestCase
 
-from annotator.models import Image, Outcome, PredictedCell, Prediction, QueueItem
+from annotator.models import (
+    GALLERY,
+    Image,
+    Outcome,
+    PredictedCell,
+    Prediction,
+    QueueItem,
+)
+from annotator.selectors.asking import effort_of
 from annotator.services.queue import queue_next, queue_refresh
 from inference import embeddings
 from tests.annotator.factories import (
@@ -18,7 +27,7 @@ from tests.annotator.factories import (
     make_version,
     square_labels,
 )
-from tests.people import make_people
+from tests.people import client_of, make_people
 
 
 def predicted(dataset: Any, name: str, **fields: Any) -> Prediction:
@@ -51,6 +60,19 @@ class StrategyTest(TestCase):
         rare = {"types": {"HEK": 1.0, "N2a": 6.0}}
         predicted(dataset, "rare.tif", summary=rare, uncertainty=0.1)
         self.assertEqual(order_of(dataset)[0], "rare.tif")
+
+    def test_what_looks_like_nothing_that_was_annotated_comes_first(self) -> None:
+        dataset = make_dataset(strategy="novel")
+        segmenter = make_version(dataset)
+        known, alike, unlike = embeddings.pack(np.eye(3, 64)[[0, 0, 1]] * 5)
+        annotated = predicted(dataset, "annotated.tif", style=known)
+        make_revision(annotated.image)
+        predicted(dataset, "alike.tif", style=alike, uncertainty=0.9)
+        predicted(dataset, "unlike.tif", style=unlike, uncertainty=0.1)
+        self.assertEqual(order_of(dataset), ["unlike.tif", "alike.tif"])
+        reasons = QueueItem.objects.get(image__name="unlike.tif").reasons
+        self.assertEqual(reasons[0]["code"], "novel")
+        self.assertEqual(annotated.segmenter, segmenter)
 
     def test_an_image_that_looks_like_a_better_one_waits(self) -> None:
         dataset = make_dataset()
@@ -148,6 +170,62 @@ class RegionTest(TestCase):
             asked += 1
         self.assertGreater(asked, 2)
         self.assertLess(asked, 80)
+
+    def test_what_has_nothing_left_to_ask_is_not_compared_again_at_every_refresh(self) -> None:
+        item = self.ask()
+        whole = [0, 0, 400, 400]
+        make_revision(self.image, self.people.bob, self.labels, complete_regions=[whole])
+        queue_refresh(dataset=self.dataset)
+        with mock.patch("annotator.services.queue.asks") as compared:
+            self.assertEqual(queue_refresh(dataset=self.dataset), 0)
+        compared.assert_not_called()
+        self.assertFalse(QueueItem.objects.filter(closed_at=None).exists())
+        make_revision(self.image, self.people.bob, self.labels, complete_regions=[item.region])
+        queue_refresh(dataset=self.dataset)
+        self.assertTrue(QueueItem.objects.filter(closed_at=None).exists())
+
+    def test_the_times_of_regions_tell_how_long_the_next_takes(self) -> None:
+        usual = effort_of(self.dataset)
+        done = [[300, 300, 400, 400]]
+        timed = {"seconds_spent": 600.0, "corrected_cells": 2}
+        who = self.people.bob
+        make_revision(
+            self.image, who, self.labels, complete_regions=done, source=GALLERY, **timed
+        )
+        self.assertEqual(effort_of(self.dataset), usual)  # cells of a list are other work
+        make_revision(
+            self.image, who, self.labels, complete_regions=[*done, [0, 0, 100, 100]], **timed
+        )
+        with mock.patch("annotator.selectors.asking.fit_effort") as fitted:
+            effort_of(self.dataset)
+        fitted.assert_called_once_with([(49, 2, 600.0)])
+
+    def test_other_settings_change_what_waits(self) -> None:
+        queue_refresh(dataset=self.dataset)
+        self.assertIsNotNone(QueueItem.objects.get().region)
+        path = f"/api/v1/datasets/{self.dataset.pk}/"
+        alice = client_of(self.people.alice)
+        self.assertEqual(alice.patch(path, {"asking": "image"}, format="json").status_code, 200)
+        self.dataset.refresh_from_db()
+        queue_refresh(dataset=self.dataset)
+        item = QueueItem.objects.get()
+        self.assertEqual((item.region, item.prediction), (None, self.prediction))
+        held = self.ask()
+        alice.patch(path, {"strategy": "value"}, format="json")
+        held.refresh_from_db()
+        self.assertEqual(held.prediction, self.prediction)
+
+    def test_by_chance_the_window_is_not_the_most_doubtful_one(self) -> None:
+        queue_refresh(dataset=self.dataset)
+        best = QueueItem.objects.get().region
+        QueueItem.objects.all().delete()
+        self.dataset.strategy = "random"
+        self.dataset.save()
+        with mock.patch("annotator.services.asking.draw", return_value=0.0):
+            queue_refresh(dataset=self.dataset)
+        item = QueueItem.objects.get()
+        self.assertNotEqual(item.region, best)
+        self.assertEqual(item.reasons[1]["text"], "chosen at random")
 
     def test_a_whole_revision_ends_it_at_once(self) -> None:
         self.ask()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,16 @@ from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import BadInput
-from annotator.models import Draft, Image, PredictedCell, Prediction, QueueItem, Revision, Verdict
+from annotator.models import (
+    GALLERY,
+    Draft,
+    Image,
+    PredictedCell,
+    Prediction,
+    QueueItem,
+    Revision,
+    Verdict,
+)
 from annotator.services.annotations import MOST_REGIONS
 from annotator.services.cells import (
     Answer,
@@ -287,6 +297,26 @@ class Undo(Base):
         drawn = make_revision(image, self.people.bob)
         self.assertIn("no change of yours", self.undo(drawn).moved[0].message)
         self.assertEqual(image.revisions.count(), 2)
+
+    def test_undo_and_redo_by_turns_have_no_end(self) -> None:
+        (made,) = self.change(self.predicted().image, {1: REJECT}).revisions
+        head = made
+        for number in range(2, 2 * sys.getrecursionlimit(), 2):  # as undoing and redoing would
+            for each in (number, number + 1):
+                head = Revision.objects.create(
+                    image=made.image,
+                    number=each,
+                    parent=head,
+                    author=self.people.bob,
+                    source=GALLERY,
+                    labels_key=made.labels_key,
+                    cell_count=2,
+                    corrected_cells=0,
+                    complete_regions=made.complete_regions,
+                    note=f"revision {each - 1} undone",
+                )
+        done = self.undo(made)
+        self.assertEqual((len(done.revisions), done.moved), (1, []))
 
     def test_the_same_undo_again_is_answered_with_what_it_made(self) -> None:
         (made,) = self.change(self.predicted().image, {1: REJECT}).revisions

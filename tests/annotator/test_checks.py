@@ -77,6 +77,9 @@ class CheckTest(TestCase):
         self.assertEqual(item["image"]["cells"], 2)
         path = f"/api/v1/images/{self.image.pk}/"
         self.assertEqual(self.bob.get(path).json()["revision"], 0)
+        listed = f"/api/v1/datasets/{self.dataset.pk}/images/"
+        self.assertEqual(self.bob.get(listed).json()["results"][0]["revision"], 0)
+        self.assertEqual(self.alice.get(listed).json()["results"][0]["revision"], 1)
         self.assertEqual(self.bob.get(f"{path}annotation/").json()["revision"], 0)
         self.assertEqual(self.bob.get(f"{path}annotation/history/").json(), [])
         self.assertEqual(self.bob.get(f"{path}annotation/labels/").status_code, 404)

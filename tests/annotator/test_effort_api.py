@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from unittest import mock
 
 from django.test import TestCase
 
@@ -119,6 +120,16 @@ class WorkTest(TestCase):
         # Two were deleted; the two that are left are as they were.
         self.assertEqual((row["cells"], row["edits_per_100"], row["unchanged"]), (2, 100.0, 1.0))
 
+    def test_on_a_single_type_culture_the_type_of_the_models_does_not_matter(self) -> None:
+        prediction = self.predicted(self.first)
+        prediction.cells.update(type=self.kinds["N2a"])
+        image = prediction.image
+        image.culture, image.culture_type = "HEK", self.kinds["HEK"]
+        image.save()
+        make_revision(image, labels=square_labels(4), types={4: "N2a"}, prediction=prediction)
+        (row,) = self.read()
+        self.assertEqual((row["cells"], row["edits_per_100"], row["unchanged"]), (4, 25.0, 0.75))
+
     def test_an_image_done_region_by_region_counts_each_cell_once(self) -> None:
         prediction = self.predicted(self.first, 3)
         self.submit(prediction, complete_regions=[[0, 0, 15, 48]], seconds_spent=6)
@@ -135,6 +146,16 @@ class WorkTest(TestCase):
         self.assertEqual((row["seconds_per_image"], row["seconds_per_cell"]), (9.0, 3.0))
         self.assertAlmostEqual(row["edits_per_100"], 100 / 3)
         self.assertAlmostEqual(row["unchanged"], 2 / 3)
+
+    def test_what_a_region_showed_is_counted_once_and_for_all(self) -> None:
+        self.submit(self.predicted(self.first, 3), complete_regions=[[0, 0, 15, 48]])
+        before = self.read()
+        self.assertEqual(before[0]["cells"], 2)
+        with mock.patch("annotator.selectors.effort._shown") as counted:
+            self.assertEqual(self.read(), before)
+        counted.assert_not_called()
+        self.submit(self.predicted(self.first, 3), complete_regions=[[0, 0, 5, 48]])
+        self.assertEqual(self.read()[0]["cells"], 3)
 
     def test_corrections_of_corrections_and_of_nothing_do_not_count(self) -> None:
         prediction = self.predicted(self.first)

@@ -15,7 +15,7 @@ from annotator.exceptions import Conflict
 from annotator.models import QueueItem
 from annotator.services.queue import queue_next, queue_refresh
 from annotator.services.queue_taking import queue_take
-from tests.annotator.factories import make_dataset, make_image
+from tests.annotator.factories import make_dataset, make_image, make_revision
 
 
 class Race(TransactionTestCase):
@@ -83,3 +83,11 @@ class Race(TransactionTestCase):
         got = self.at_once(*[self.take(item.pk, bob) for item in self.items])
         self.assertEqual(sum(pk is not None for pk in got), 1)
         self.assertEqual(QueueItem.objects.filter(annotator=bob).count(), 1)
+
+    def test_what_somebody_submitted_meanwhile_has_left_the_queue(self) -> None:
+        item = self.items[0]
+        make_revision(item.image, self.annotators[0])
+        # A refresh that had read the image before it was submitted opens it once more.
+        QueueItem.objects.filter(pk=item.pk).update(closed_at=None, outcome="")
+        with self.assertRaisesRegex(Conflict, "has left the queue"):
+            queue_take(item=item, annotator=self.annotators[1])

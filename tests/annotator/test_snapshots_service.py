@@ -16,6 +16,7 @@ from django.conf import settings
 from django.test import TestCase
 
 from annotator.models import Dataset, Family, Image, Snapshot
+from annotator.selectors.runs import typed_training_images
 from annotator.services.images import image_array, image_delete
 from annotator.services.snapshots import (
     ARRAYS,
@@ -176,6 +177,24 @@ class SnapshotTest(TestCase):
         self.assertEqual(document["types"], ["HEK", "N2a"])
         self.assertEqual(entry["source"], "prediction")
         self.assertEqual(entry["cell_types"], {"1": "HEK", "2": "HEK", "3": "HEK"})
+
+    def test_an_image_of_which_nothing_is_complete_still_teaches_by_its_name(self) -> None:
+        image = make_image(self.dataset, "HEK_a_1.tif", split="train")
+        prediction = make_prediction(image, make_version(self.dataset))
+        make_revision(image, complete_regions=[[0, 0, 9, 9]])
+        self.assertEqual(self.written(Family.DETECTOR)["images"][0]["source"], "revision")
+        make_revision(image, labels=square_labels(7), complete_regions=[])  # as undone
+        self.assertEqual(typed_training_images(self.dataset), 1)
+        snapshot = snapshot_create(dataset=self.dataset, family=Family.DETECTOR)
+        (entry,) = snapshot.entries
+        self.assertEqual((entry["prediction"], entry["cells"]), (prediction.pk, 3))
+
+    def test_cells_of_which_nobody_said_anything_are_not_counted(self) -> None:
+        image = make_image(self.dataset, split="train")
+        make_revision(image, labels=square_labels(6), complete_regions=[[0, 0, 15, 9]])
+        snapshot = snapshot_create(dataset=self.dataset, family=Family.SEGMENTER)
+        self.assertEqual(snapshot.counts["train"], {"images": 1, "cells": 2})
+        self.assertEqual(snapshot.counts["skipped"], [])
 
     def test_a_detector_learns_nothing_from_predictions_on_mixed_or_test_images(self) -> None:
         version = make_version(self.dataset)

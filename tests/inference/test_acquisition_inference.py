@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import unittest
 
 import numpy as np
@@ -92,6 +93,13 @@ class StrategyTests(unittest.TestCase):
         self.assertEqual(sum(n >= 6 for n in order[:6]), 3)
         self.assertEqual([n for n in order if n >= 6], [8, 7, 6])
         self.assertEqual(len(order), 9)
+
+    def test_turns_of_many_images_are_taken_within_a_second(self):
+        many = [Candidate(n, 0.5, mixed=n % 3 == 0) for n in range(20_000)]
+        began = time.process_time()
+        scores = STRATEGIES["mixed-quota"](many, np.random.default_rng(0))
+        self.assertLess(time.process_time() - began, 1.0)
+        self.assertEqual(len(set(scores)), len(many))
 
     def test_near_duplicates_wait_until_all_others_had_their_turn(self):
         pool = [looking(n, *np.eye(6)[n] * 9, uncertainty=0.5 - 0.01 * n) for n in range(6)]

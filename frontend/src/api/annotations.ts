@@ -45,9 +45,17 @@ export function readPrediction(imageId: number, signal?: AbortSignal): Promise<P
 export const readPredictionLabels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
   readRaw(`images/${imageId}/prediction/labels/`, signal);
 
-/** The head revision; its number is 0 when nobody has annotated the image. */
-export async function readHead(imageId: number, signal?: AbortSignal): Promise<Head> {
-  const response = await request("GET", `images/${imageId}/annotation/`, { signal });
+/**
+ * The head revision; its number is 0 when nobody has annotated the image. With a `newer` prediction
+ * that one's cells stand where nothing is complete.
+ */
+export async function readHead(
+  imageId: number,
+  signal?: AbortSignal,
+  newer: number | null = null,
+): Promise<Head> {
+  const path = `images/${imageId}/annotation/${renewedBy(newer)}`;
+  const response = await request("GET", path, { signal });
   const annotation = (await response.json()) as Annotation;
   return { annotation, etag: writtenOf(annotation).etag };
 }
@@ -58,8 +66,14 @@ export function revisionOf(etag: string | null): number | null {
   return found === null ? null : Number(found[1]);
 }
 
-export const readHeadLabels = (imageId: number, signal?: AbortSignal): Promise<RawArray> =>
-  readRaw(`images/${imageId}/annotation/labels/`, signal);
+export const readHeadLabels = (
+  imageId: number,
+  signal?: AbortSignal,
+  newer: number | null = null,
+): Promise<RawArray> => readRaw(`images/${imageId}/annotation/labels/${renewedBy(newer)}`, signal);
+
+const renewedBy = (newer: number | null): string =>
+  newer === null ? "" : `?prediction=${newer}`;
 
 /** Write a new revision of an image that nobody leased. */
 export async function putAnnotation(

@@ -1210,6 +1210,8 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
+            prediction?: number | null;
             cells: components["schemas"]["CellOutput"][];
         };
         AnswerInput: {
@@ -2253,6 +2255,8 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
+            prediction?: number | null;
         };
         /**
          * @description * `viewer` - Viewer
@@ -2634,6 +2638,8 @@ export interface components {
             complete_regions: number[][] | null;
             /** Format: date-time */
             created_at: string | null;
+            /** @description what its author began with; of the head, where it is complete in parts, whose cells it holds elsewhere */
+            prediction?: number | null;
             cells?: components["schemas"]["CellOutput"][];
         };
         Failure: {
@@ -3821,7 +3827,10 @@ export interface operations {
     };
     images_annotation_retrieve: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description of a revision that is complete in parts: the cells of this newer prediction where nothing is complete, instead of those that were there when the revision was made */
+                prediction?: number;
+            };
             header?: never;
             path: {
                 id: number;
@@ -3908,7 +3917,10 @@ export interface operations {
     };
     images_annotation_labels_retrieve: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description of a revision that is complete in parts: the cells of this newer prediction where nothing is complete, instead of those that were there when the revision was made */
+                prediction?: number;
+            };
             header?: never;
             path: {
                 id: number;

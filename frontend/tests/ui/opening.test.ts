@@ -126,3 +126,30 @@ it("of a segmenter alone no cell is said to be seen by it only", () => {
   });
   expect(reasons).toEqual([[], ["only the segmenter sees it"]]);
 });
+
+it("what is complete in parts is opened with the newest prediction elsewhere", async () => {
+  const said = { score: 1, uncertainty: 0.5, probabilities: {}, terms: {}, seen_by: "both" };
+  const cells = [{ label: 1, type: "HEK", bbox: [1, 0, 2, 1], ...said }];
+  const before = { ...HEAD, revision: 2, complete_regions: [[0, 0, 1, 1]], prediction: 2 };
+  stubFetch(({ address }) => {
+    if (address.endsWith("/images/7/")) return json(IMAGE);
+    if (address.endsWith("/datasets/1/")) return json({ id: 1, types: [], role: "annotator" });
+    if (address.endsWith("/pixels/")) return raw([5, 6], "1,1,2");
+    if (address.endsWith("/annotation/")) return json(before);
+    // The number of the new cell was taken by one that somebody answered for.
+    if (address.endsWith("/annotation/?prediction=3")) {
+      const told = [1, 2].map((label) => ({ label, type: "HEK", type_source: "model" }));
+      return json({ ...before, cells: told });
+    }
+    if (address.endsWith("/annotation/labels/?prediction=3")) {
+      return raw([1, 2], "1,2", { ETag: '"2"' });
+    }
+    if (address.endsWith("/prediction/labels/")) return raw([0, 1], "1,2", { "X-Prediction": "3" });
+    if (address.endsWith("/prediction/")) return json({ id: 3, cells });
+    throw new Error(address);
+  });
+  const { doc, evidence, newer } = await openImage(7, new AbortController().signal);
+  expect(newer).toBe(3);
+  expect([...doc.labels.flat()]).toEqual([1, 2]);
+  expect([...evidence.keys()]).toEqual([2]);
+});

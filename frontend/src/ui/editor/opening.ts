@@ -32,6 +32,8 @@ export interface Opened {
   readonly evidence: ReadonlyMap<number, Evidence>;
   readonly head: Head;
   readonly prediction: Prediction | null;
+  /** The prediction whose cells are shown where the head is not complete, instead of its own. */
+  readonly newer?: number | null;
   /** The prediction's cells, numbered as in the document. */
   readonly predicted: readonly Predicted[];
   /** What the model predicted, also beside a revision; null when it could not be read. */
@@ -50,7 +52,7 @@ const SAME_BOX_IOU = 0.5;
 const READS = 3;
 
 export async function openImage(imageId: number, signal: AbortSignal): Promise<Opened> {
-  const [image, pixels, { head, prediction, labels, modelled }] = await Promise.all([
+  const [image, pixels, { head, prediction, newer, labels, modelled }] = await Promise.all([
     readImage(imageId, signal),
     readPixels(imageId, signal),
     readMasks(imageId, signal),
@@ -72,7 +74,7 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const roles = rolesOf(pixels, image, raster.channels.length);
   const model = revised ? modelOf(sources, modelled, raster) : prediction && doc;
   const samples = raster.channels.map(sortedSample);
-  return { ...sources, raster, samples, roles, doc, evidence, predicted, model };
+  return { ...sources, newer, raster, samples, roles, doc, evidence, predicted, model };
 }
 
 function modelOf(
@@ -96,6 +98,8 @@ function highestOf(predicted: readonly Predicted[]): number {
 interface Masks {
   readonly head: Head;
   readonly prediction: Prediction | null;
+  /** The prediction whose cells the head is read with, where nothing is complete. */
+  readonly newer: number | null;
 }
 
 interface ReadMasks extends Masks {
@@ -110,11 +114,13 @@ interface ReadMasks extends Masks {
  */
 async function readMasks(imageId: number, signal: AbortSignal): Promise<ReadMasks> {
   for (let left = READS; left > 0; left--) {
-    const [head, prediction] = await Promise.all([
+    const [shown, prediction] = await Promise.all([
       readHead(imageId, signal),
       readPrediction(imageId, signal),
     ]);
-    const masks = { head, prediction };
+    const newer = newerThan(shown, prediction);
+    const head = newer === null ? shown : await readHead(imageId, signal, newer);
+    const masks = { head, prediction, newer };
     const [labels, modelled] = await Promise.all([
       readLabels(imageId, masks, signal),
       readModelled(imageId, masks, signal),
@@ -123,6 +129,13 @@ async function readMasks(imageId: number, signal: AbortSignal): Promise<ReadMask
   }
   const message = "The masks of this image keep changing on the server. Open it again in a moment.";
   throw new ApiError(message, 0, "bad_answer");
+}
+
+/** The prediction that says anew what an image shows that is complete in parts; null: none. */
+function newerThan({ annotation }: Head, prediction: Prediction | null): number | null {
+  const { revision, complete_regions: regions, prediction: begun } = annotation;
+  if (revision === 0 || regions === null || prediction === null || begun === undefined) return null;
+  return begun === prediction.id ? null : prediction.id;
 }
 
 function belongTogether({ head, prediction }: Masks, labels: RawArray | null): boolean {
@@ -135,7 +148,7 @@ function belongTogether({ head, prediction }: Masks, labels: RawArray | null): b
 }
 
 function readLabels(imageId: number, from: Masks, signal: AbortSignal): Promise<RawArray | null> {
-  if (from.head.annotation.revision > 0) return readHeadLabels(imageId, signal);
+  if (from.head.annotation.revision > 0) return readHeadLabels(imageId, signal, from.newer);
   return from.prediction === null ? Promise.resolve(null) : readPredictionLabels(imageId, signal);
 }
 
@@ -238,14 +251,22 @@ function predictedMetas({ image, dataset, prediction }: Sources): [number, CellM
   });
 }
 
-/** The predicted cells that a document still has, by number and place. */
+/** The predicted cells that a document still has, as it numbers them. */
 export function stillThere(doc: MaskDocument, predicted: readonly Predicted[]): Predicted[] {
-  return predicted.filter(([label, { bbox }]) => {
+  const numbers = new Map<string, number>();
+  for (const [label, { box }] of doc.geometry.entries()) numbers.set(placeOf(box), label);
+  return predicted.flatMap(([label, cell]) => {
+    const [x0, y0, x1, y1] = cell.bbox;
+    const place = { x0, y0, x1, y1 };
     const box = doc.geometry.get(label)?.box;
-    const [x0, y0, x1, y1] = bbox;
-    return box !== undefined && boxIou(box, { x0, y0, x1, y1 }) >= SAME_BOX_IOU;
+    if (box !== undefined && boxIou(box, place) >= SAME_BOX_IOU) return [[label, cell] as const];
+    // Its number may have been taken by a cell that somebody answered for before.
+    const other = numbers.get(placeOf(place));
+    return other === undefined ? [] : [[other, cell] as const];
   });
 }
+
+const placeOf = ({ x0, y0, x1, y1 }: Box): string => `${x0} ${y0} ${x1} ${y1}`;
 
 /** Of a segmenter alone no cell is said to be seen by it only. */
 export function evidenceOf(

@@ -62,7 +62,7 @@ export class Work {
   /** Length of the history when the server had all of it; negative when that was before it. */
   private savedLength = $state(0);
   private etag: string;
-  /** The prediction this work began with; null once there is a revision. */
+  /** The prediction this work began with; null where it goes on with a revision as it is. */
   private prediction: number | null;
   /** When the document last changed: the stamp by which the newest draft is known. */
   private editedAt = 0;
@@ -78,12 +78,12 @@ export class Work {
     username: string,
     readonly item: QueueItem | null,
   ) {
-    const { doc, head, image, prediction } = editor.opened;
+    const { doc, head, image, prediction, newer } = editor.opened;
     this.saved = doc;
     this.stamped = doc;
     this.etag = head.etag;
     this.revision = head.annotation.revision;
-    this.prediction = this.revision === 0 ? (prediction?.id ?? null) : null;
+    this.prediction = (this.revision === 0 ? prediction?.id : newer) ?? null;
     this.lease = new Lease(item);
     const key = journalKey(username, image.id);
     this.recorder = new Recorder(key, doc, () => this.session());
