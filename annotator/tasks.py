@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from billiard.process import active_children
@@ -27,7 +29,19 @@ log = logging.getLogger(__name__)
 _SLICE_SECONDS = 20.0
 
 
+def _whole(task: Callable[[int], None]) -> Callable[[int], None]:
+    """``task``, which a stop signal does not end in its midst."""
+
+    @wraps(task)
+    def work(row_id: int) -> None:
+        with shutdown.whole_task():
+            task(row_id)
+
+    return work
+
+
 @shared_task(name=Job.PREDICT_IMAGES.value)
+@_whole
 def predict_images(dataset_id: int) -> None:
     """Predict for a while, and come back when there is more."""
     from annotator.work.prediction import predict_pending
@@ -51,6 +65,7 @@ def predict_images(dataset_id: int) -> None:
 
 
 @shared_task(name=Job.TRAIN.value)
+@_whole
 def train(run_id: int) -> None:
     """Work on a run unless another worker holds it."""
     from annotator.work.training import work_on_run
@@ -60,6 +75,7 @@ def train(run_id: int) -> None:
 
 
 @shared_task(name=Job.SEARCH.value)
+@_whole
 def search(search_id: int) -> None:
     """Train the next trial of a search, and come back for another; beat brings more workers."""
     from annotator.work.searching import work_on_search
@@ -69,12 +85,14 @@ def search(search_id: int) -> None:
 
 
 @shared_task(name=Job.TAKE_IN.value)
+@_whole
 def take_in(run_id: int) -> None:
     """Take in a model that was trained elsewhere."""
     train(run_id)
 
 
 @shared_task(name=Job.EXPORT.value)
+@_whole
 def export(export_id: int) -> None:
     """Write an export's zip."""
     from annotator.work.exporting import work_on_export
@@ -83,6 +101,7 @@ def export(export_id: int) -> None:
 
 
 @shared_task(name=Job.TICK.value)
+@_whole
 def tick(_: int) -> None:
     """One round of upkeep."""
     from annotator.work.upkeep import upkeep

@@ -35,6 +35,7 @@ from training.large import is_large
 from training.metrics import calibration_error, match_counts
 from training.parallel import ALONE, Share
 from training.prepared import store_for
+from training.progress import Counter
 
 _VALIDATION_IMAGES = 12
 _TYPED_CELLS_PER_STEP = 48
@@ -63,14 +64,15 @@ class DetectorLearner:
             images, held = hold_out(images, config.holdout)
         store = store_for(snapshot, config)
         weak = weak_weight(images)
-        samples = (prepare(image, self.types, store, weak) for image in images)
-        self.samples = [sample for sample in samples if _usable(sample)]
-        if not any(len(sample.types) > 1 for sample in self.samples):
-            raise TrainingError("None of the training images has a cell; annotate some first.")
         # A detector validates on whole images, which those that are seen in windows are too large
         # for.
         judged = [image for image in held if not is_large(image)][:_VALIDATION_IMAGES]
-        self.held = [prepare(image, self.types, store) for image in judged]
+        counter = Counter(len(images) + len(judged))
+        samples = (prepare(image, self.types, store, weak) for image in counter.each(images))
+        self.samples = [sample for sample in samples if _usable(sample)]
+        if not any(len(sample.types) > 1 for sample in self.samples):
+            raise TrainingError("None of the training images has a cell; annotate some first.")
+        self.held = [prepare(image, self.types, store) for image in counter.each(judged)]
         network, self._meta = network_and_meta(config, snapshot, self.samples, base)
         self.model: nn.Module = network
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,14 +29,14 @@ from training.train import EpochReport, TrainResult, train
 
 SNAPSHOT, BASE = "snapshot", "base"  # folders of a bundle
 SUFFIX = ".cytoloop-model.zip"
-INTERRUPTED = 130  # a shell's exit status after Ctrl+C
+INTERRUPTED = 130  # a shell's exit status after Ctrl+C, and ours after SIGTERM
 
 
 def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     """Train ``bundle`` as the command line says; the exit status, what failed said on stderr."""
     asked = _parser().parse_args(arguments)
     try:
-        with told_when_full(asked.run or bundle):
+        with _stopped_by_sigterm(), told_when_full(asked.run or bundle):
             result, out = _trained(bundle, asked)
     except (TrainingError, InferenceError) as error:
         print(error.message, file=sys.stderr)
@@ -43,6 +46,19 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     _say(f"The best epoch was {result.best_epoch}. Import this file: {out}")
     return 0
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Whoever takes the machine back says so by SIGTERM first: it counts as Ctrl+C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _trained(bundle: Path, asked: argparse.Namespace) -> tuple[TrainResult, Path]:

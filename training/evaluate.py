@@ -28,6 +28,7 @@ from training.metrics import (
     count_error,
     panoptic_quality,
 )
+from training.progress import Counter
 from training.type_figures import TypedImage, image_figures, type_figures
 
 
@@ -64,7 +65,7 @@ def evaluate(
     answered: list[TypedImage] = []
     per_image: list[dict[str, Any]] = []
     check = Watch(should_stop=should_stop).check
-    for image in images:
+    for image in Counter(len(images)).each(images):
         check()
         seen = _judged(model, image, check)
         if seen is None:

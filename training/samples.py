@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.dataset import SnapshotImage
 from training.prepared import Store
+from training.progress import Counter
 
 _SMALLEST = 3.0  # px: diameters below are specks, and would be enlarged without bound
 
@@ -68,15 +69,14 @@ class Sample:
         )
 
 
-def prepare(images: Sequence[SnapshotImage], store: Store, default: float) -> list[Sample]:
+def prepare(
+    images: Sequence[SnapshotImage], store: Store, default: float, counter: Counter | None = None
+) -> list[Sample]:
     """Samples of labelled images. One without cells is a negative, seen at the others' typical
-    size (``default`` px when none has cells).
+    size (``default`` px when none has cells). ``counter`` counts the images that are prepared.
     """
-    shapes = [image.shape() for image in images]
-    sizes = [np.load(store.sizes(image)) for image in images]
-    medians = [float(np.median(s)) for s in sizes if s.size]
-    typical = float(np.median(medians)) if medians else default
-    return [
+    shapes = [image.shape() for image in images]  # a misfit is told before an hour's work
+    made = [
         Sample(
             name=image.name,
             planes_file=store.kept("planes", image),
@@ -84,8 +84,15 @@ def prepare(images: Sequence[SnapshotImage], store: Store, default: float) -> li
             labels_file=store.labels(image),
             regions=image.complete_regions,
             shape=shape,
-            diameter=max(_SMALLEST, float(np.median(s)) if s.size else typical),
-            sizes=s,
+            diameter=0.0,
+            sizes=np.load(store.sizes(image)),
         )
-        for image, shape, s in zip(images, shapes, sizes, strict=True)
+        for image, shape in zip((counter or Counter(len(images))).each(images), shapes, strict=True)
     ]
+    medians = [float(np.median(sample.sizes)) for sample in made if sample.sizes.size]
+    typical = float(np.median(medians)) if medians else default
+    return [replace(sample, diameter=_diameter(sample.sizes, typical)) for sample in made]
+
+
+def _diameter(sizes: NDArray[np.float64], typical: float) -> float:
+    return max(_SMALLEST, float(np.median(sizes)) if sizes.size else typical)

@@ -13,10 +13,10 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from inference.files import file_sha256, told_when_full, whole
 from inference.strict import strict_json
@@ -50,11 +50,16 @@ _DAMAGED = (
 
 
 def seal(
-    out: Path, kind: str, files: Mapping[str, Path | bytes], facts: Mapping[str, Any]
+    out: Path,
+    kind: str,
+    files: Mapping[str, Path | bytes],
+    facts: Mapping[str, Any],
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Write the zip ``out`` of ``files`` by name with a manifest that holds ``facts`` too.
 
-    The file appears whole or not at all. Returns the manifest; raises ``DiskFull``.
+    The file appears whole or not at all. ``check`` is called again and again and may raise to
+    stop. Returns the manifest; raises ``DiskFull``.
     """
     named: dict[str, dict[str, Any]] = {}
     # Level 1: label images shrink to a tenth, and weights do not shrink at any level.
@@ -63,7 +68,8 @@ def seal(
         zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         for name, content in sorted(files.items()):
-            named[name] = _added(archive, name, content)
+            check()
+            named[name] = _added(archive, name, content, check)
         manifest = {**facts, "format": kind, "release": RELEASE, "files": named}
         archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1))
     return manifest
@@ -77,12 +83,26 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def _added(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> dict[str, Any]:
+class _Checked:
+    """A stream that asks before each piece whether to go on."""
+
+    def __init__(self, stream: IO[bytes], check: Callable[[], None]) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read(self, size: int = -1) -> bytes:
+        self._check()
+        return self._stream.read(size)
+
+
+def _added(
+    archive: zipfile.ZipFile, name: str, content: Path | bytes, check: Callable[[], None]
+) -> dict[str, Any]:
     if isinstance(content, bytes):
         archive.writestr(_member(name), content)
         return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     with content.open("rb") as source, archive.open(_member(name), "w", force_zip64=True) as out:
-        shutil.copyfileobj(source, out, _CHUNK)
+        shutil.copyfileobj(_Checked(source, check), out, _CHUNK)
     return {"sha256": file_sha256(content), "bytes": content.stat().st_size}
 
 

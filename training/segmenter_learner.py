@@ -25,6 +25,7 @@ from training.losses import flow_loss
 from training.metrics import match_counts
 from training.parallel import ALONE, Share
 from training.prepared import store_for
+from training.progress import Counter
 from training.samples import Sample, prepare
 from training.transforms import Crop, View, cut, jitter, random_view
 
@@ -78,10 +79,12 @@ class SegmenterLearner:
         if not images:
             raise TrainingError("The snapshot has no labelled training image.")
         store = store_for(snapshot, config)
-        self.samples = prepare(images, store, self.network_diameter)
+        counter = Counter(len(images) + len(held))
+        self.samples = prepare(images, store, self.network_diameter, counter)
         if not any(s.sizes.size for s in self.samples):
             raise TrainingError("None of the training images has a cell; correct some first.")
-        self.views = self._validation_views(prepare(held, store, self.network_diameter))
+        judged = prepare(held, store, self.network_diameter, counter)
+        self.views = self._validation_views(judged)
         self.validation_names = tuple(image.name for image in held)
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
         self.weights = np.array([image.weight for image in images])

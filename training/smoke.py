@@ -14,6 +14,7 @@ from training.dataset import SnapshotImage, open_snapshot
 from training.engine import Watch
 from training.evaluate import model_of
 from training.large import is_large
+from training.progress import Counter
 
 IMAGES = 4  # training images that are looked at
 _LOOKED_THROUGH = 16  # to find those with most cells
@@ -50,7 +51,7 @@ def smoke_test(
     chosen = _fullest(open_snapshot(snapshot).split("train"), check)
     model = model_of(model_folder)
     found = there = 0
-    for image in chosen:
+    for image in Counter(len(chosen)).each(chosen):
         check()
         with asking(check):
             true, answer = judged(image, model(normalize(image.pixels())))

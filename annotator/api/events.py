@@ -44,6 +44,7 @@ _CHANGING = (
     "epoch",
     "epochs",
     "seconds_left",
+    "progress",
     "started_at",
     "finished_at",
     "log",

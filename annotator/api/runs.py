@@ -33,6 +33,10 @@ class EpochOutput(serializers.Serializer[Any]):
     validation_loss = serializers.FloatField(allow_null=True)
     metrics = serializers.DictField()
     seconds = serializers.FloatField()
+    waiting = serializers.FloatField(
+        allow_null=True,
+        help_text="Share of its training, 0 … 1, spent waiting for images; null: not known",
+    )
 
 
 class MachineOutput(serializers.Serializer[Any]):
@@ -44,6 +48,18 @@ class MachineOutput(serializers.Serializer[Any]):
 
     def to_representation(self, instance: Any) -> Any:
         """Null until a worker has told it."""
+        return super().to_representation(instance) if instance else None
+
+
+class ProgressOutput(serializers.Serializer[Any]):
+    """How far a run's step is, while it is prepared or evaluated."""
+
+    step = serializers.CharField(help_text="What is done, such as reading images")
+    done = serializers.IntegerField(help_text="Images")
+    of = serializers.IntegerField(help_text="Images")
+
+    def to_representation(self, instance: Any) -> Any:
+        """Null while nobody can tell."""
         return super().to_representation(instance) if instance else None
 
 
@@ -61,7 +77,10 @@ class RunOutput(serializers.Serializer[TrainingRun]):
     candidate = serializers.SerializerMethodField()
     epoch = serializers.IntegerField()
     epochs = serializers.IntegerField()
-    seconds_left = serializers.FloatField(allow_null=True)
+    seconds_left = serializers.FloatField(
+        source="time_left", allow_null=True, help_text="Of the step that it is at"
+    )
+    progress = ProgressOutput(allow_null=True)
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)

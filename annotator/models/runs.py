@@ -121,11 +121,13 @@ class TrainingRun(models.Model):
     is_rebuild = models.BooleanField(default=False, db_default=False)
     epoch = models.PositiveIntegerField(default=0)
     epochs = models.PositiveIntegerField(default=0)
-    seconds_left = models.FloatField(null=True)
+    seconds_left = models.FloatField(null=True)  # of its training
     message = models.TextField(blank=True)  # what happened, in one sentence
     log = models.TextField(blank=True, db_default="")  # its last lines
     # {"host", "device", "memory_mb"} of who works on it
     machine = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    # {"step", "done", "of", "seconds_left"} in images while it is prepared or evaluated, else empty
+    progress = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     cancel_requested = models.BooleanField(default=False)
     claim = models.CharField(max_length=36, blank=True)  # uuid of the worker that holds it
     heartbeat_at = models.DateTimeField(null=True)
@@ -153,6 +155,13 @@ class TrainingRun(models.Model):
         """Whether the version that it starts from was deleted."""
         return self.had_base and self.base_id is None
 
+    @property
+    def time_left(self) -> float | None:
+        """Seconds that the step it is at will take; None while nobody can tell."""
+        if self.status in (RunStatus.PREPARING, RunStatus.EVALUATING):
+            return self.progress.get("seconds_left")
+        return self.seconds_left if self.status == RunStatus.TRAINING else None
+
 
 class RunEpoch(models.Model):
     """One point of a run's learning curves."""
@@ -163,6 +172,8 @@ class RunEpoch(models.Model):
     validation_loss = models.FloatField(null=True)
     metrics = models.JSONField(default=dict)  # {"ap50": …} on the validation split
     seconds = models.FloatField()
+    # Share of its training, 0 … 1, in which the next batch was not there yet; null: nobody told.
+    waiting = models.FloatField(null=True)
     # The learning rate's progress at each step, where minutes bound the run: rebuilds follow it.
     schedule = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 

@@ -165,7 +165,8 @@ def _point(row: dict[str, Any]) -> RunEpoch:
         validation_loss=_figure(row["validation_loss"]),
         metrics={_key(key): _figure(value) for key, value in row["metrics"].items()},
         seconds=seconds,
-        schedule=[_progress(each) for each in row.get("schedule", ())],
+        waiting=None if row.get("waiting") is None else _share(row["waiting"]),
+        schedule=[_share(each) for each in row.get("schedule", ())],
     )
 
 
@@ -175,9 +176,9 @@ def _key(key: str) -> str:
     return key
 
 
-def _progress(value: Any) -> float:
+def _share(value: Any) -> float:
     if not 0.0 <= float(value) <= 1.0:
-        raise ValueError("progress goes from 0 to 1")
+        raise ValueError("a share goes from 0 to 1")
     return float(value)
 
 

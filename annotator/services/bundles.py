@@ -78,8 +78,9 @@ def bundle_write(
     """Write the bundle's zip to ``out``, whole or not at all, from a snapshot taken now.
 
     The test images stay here: no training reads them. ``on_image`` is called before each image
-    and may raise to stop. Raises ``BadInput`` and ``NotReady`` as a training does, ``NotHere``
-    when an image was deleted meanwhile, and ``Unavailable`` (storage, or ``out``).
+    and while they are packed, and may raise to stop. Raises ``BadInput`` and ``NotReady`` as a
+    training does, ``NotHere`` when an image was deleted meanwhile, and ``Unavailable`` (storage,
+    or ``out``).
     """
     base, config = _start(request)
     snapshot = snapshot_create(dataset=request.dataset, family=request.family)
@@ -96,7 +97,8 @@ def bundle_write(
         )
         files = _files(folder, base) | {"README.md": _readme(bundled, snapshot, config)}
         try:
-            sealed.seal(out, sealed.BUNDLE, files, _facts(snapshot, base, config))
+            facts = _facts(snapshot, base, config)
+            sealed.seal(out, sealed.BUNDLE, files, facts, on_image or (lambda: None))
         except OSError as error:
             raise Unavailable(
                 f"The bundle cannot be written to {out.name}: {error.strerror or error}."

@@ -215,7 +215,10 @@ class Order(Enum):
 
 
 def run_beat(*, run_id: int, claim: str, told: dict[str, Any] | None = None) -> Order:
-    """Say that the worker lives, and hear whether it should go on; ``told``: "log", "machine"."""
+    """Say that the worker lives, and hear whether it should go on.
+
+    ``told``: what is new of "log", "machine" and "progress".
+    """
     held = TrainingRun.objects.filter(pk=run_id, claim=claim)
     if held.update(heartbeat_at=timezone.now(), **(told or {})) != 1:
         return Order.LET_GO
@@ -243,6 +246,7 @@ def run_epoch_record(*, run_id: int, claim: str, point: RunEpoch, epochs: int, l
                 "validation_loss": point.validation_loss,
                 "metrics": point.metrics,
                 "seconds": point.seconds,
+                "waiting": point.waiting,
                 "schedule": point.schedule,
             },
         )
@@ -257,6 +261,7 @@ def run_finish(*, run_id: int, claim: str, status: str, message: str) -> bool:
         claim="",
         finished_at=timezone.now(),
         seconds_left=None,
+        progress={},
     )
     return ended == 1
 
@@ -265,7 +270,7 @@ def run_release(*, run_id: int, claim: str) -> None:
     """Let go of a run that is to go on elsewhere, e.g. because this worker shuts down."""
     # Without the claim a last heartbeat of this worker finds nothing to renew.
     held = TrainingRun.objects.filter(pk=run_id, claim=claim)
-    held.update(heartbeat_at=None, claim="", tries=0)
+    held.update(heartbeat_at=None, claim="", tries=0, progress={})
 
 
 def run_lost(*, run_id: int, claim: str, why: str) -> None:
@@ -284,7 +289,12 @@ def run_cancel(*, run: TrainingRun) -> TrainingRun:
     message = "Cancelled; what was trained so far is kept, so it can be resumed."
     unheld = live_runs().filter(is_silent(now), pk=run.pk)
     ended = unheld.update(
-        status=RunStatus.CANCELLED, message=message, claim="", finished_at=now, seconds_left=None
+        status=RunStatus.CANCELLED,
+        message=message,
+        claim="",
+        finished_at=now,
+        seconds_left=None,
+        progress={},
     )
     if not ended and not live_runs().filter(pk=run.pk).update(cancel_requested=True):
         raise Conflict(f"Run {run.pk} is over ({_status(run)}); there is nothing to cancel.")

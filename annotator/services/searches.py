@@ -295,7 +295,12 @@ def _run_of(search: Search, best: SearchTrial) -> TrainingRun:
     # A worker of an earlier release has left none.
     schedules = chain(best.schedules, repeat([]))
     RunEpoch.objects.bulk_create(
-        RunEpoch(run=run, schedule=schedule, **{key: point[key] for key in kept})
+        RunEpoch(
+            run=run,
+            schedule=schedule,
+            waiting=point.get("waiting"),
+            **{key: point[key] for key in kept},
+        )
         for point, schedule in zip(best.epochs, schedules, strict=False)
     )
     return run

@@ -47,6 +47,7 @@ from annotator.services.images import image_array
 from inference.files import told_when_full, whole
 from inference.labels import cell_ids
 from training.dataset import MANIFEST, PREPARED, is_whole, linked
+from training.progress import Counter
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +267,7 @@ def _written(
     images = Image.objects.select_related("dataset").in_bulk([entry["image"] for entry in entries])
     types = _cell_types(entries)
     names = dict(CellType.objects.filter(dataset=dataset).values_list("id", "name"))
-    for entry in entries:
+    for entry in Counter(len(entries)).each(entries):
         if on_image:
             on_image()
         image = images.get(entry["image"])

@@ -18,8 +18,11 @@ from annotator.services.evaluations import (
 )
 from annotator.services.snapshots import MEASURED, snapshot_create, snapshot_write
 from annotator.services.versions import version_folder
+from annotator.work.heart import RunHeart
+from annotator.work.progress import Clock
 from training.errors import Cancelled
 from training.evaluate import evaluate
+from training.progress import telling
 
 
 def evaluated(
@@ -37,6 +40,20 @@ def evaluated(
         return found
     metrics = evaluate(version_folder(version), folder, frozen.split, should_stop)
     return evaluation_store(version=version, frozen=frozen, metrics=metrics)
+
+
+def measured(
+    version: ModelVersion, frozen: FrozenSplit, folder: Path, heart: RunHeart, later: int = 0
+) -> Evaluation:
+    """``evaluated`` as a step of a run, after which ``later`` images are to be measured."""
+    with telling(Clock(heart, f"measuring {version}", later).tell):
+        return evaluated(version, frozen, folder, heart.should_stop)
+
+
+def unmeasured(version: ModelVersion | None, frozen: FrozenSplit) -> int:
+    """How many images it takes to measure ``version``; none where its figures are known."""
+    known = version is None or evaluation_find(version=version, frozen=frozen)
+    return 0 if known else frozen.images
 
 
 def evaluate_version(

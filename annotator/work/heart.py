@@ -80,13 +80,14 @@ class Heart:
 
 
 class RunHeart(Heart):
-    """Beats for a training run, and tells its log and its machine with the beat."""
+    """Beats for a training run, and tells its log, machine and progress with the beat."""
 
     def __init__(self, row_id: int, claim: str, device: str, before: str = "") -> None:
         super().__init__(row_id, claim)
         self._tail = _Tail(before)
         self._machine = {"host": socket.gethostname(), "device": device}
         self._told: dict[str, Any] = {}
+        self.progress: dict[str, Any] = {}  # as in the run's row
         self._levels: dict[str, int] = {}
         self._telling = threading.Lock()
 
@@ -115,7 +116,11 @@ class RunHeart(Heart):
     def beat(self) -> Order:
         with self._telling:
             memory = _MEMORY_STEP * round(memory_mb() / _MEMORY_STEP)
-            now = {"log": self._tail.text(), "machine": self._machine | {"memory_mb": memory}}
+            now = {
+                "log": self._tail.text(),
+                "machine": self._machine | {"memory_mb": memory},
+                "progress": self.progress,
+            }
             news = {key: value for key, value in now.items() if self._told.get(key) != value}
             order = run_beat(run_id=self.row_id, claim=self.claim, told=news)
             self._told |= news

@@ -40,8 +40,9 @@ from annotator.services.snapshots import (
 )
 from annotator.services.versions import version_create, version_folder
 from annotator.work.arriving import taken_in
-from annotator.work.evaluation import evaluated
+from annotator.work.evaluation import measured, unmeasured
 from annotator.work.heart import RunHeart
+from annotator.work.progress import Clock
 from annotator.work.shutdown import long_work
 from annotator.work.travelling import (
     Sender,
@@ -56,6 +57,7 @@ from training.config import TrainConfig
 from training.dataset import PREPARED
 from training.errors import Cancelled, TrainingError
 from training.kept import CHECKPOINT, taken_over
+from training.progress import telling
 from training.room import check_disk, folder_mb
 from training.smoke import smoke_test
 from training.train import EpochReport, train
@@ -139,7 +141,8 @@ def _worked(run_id: int, heart: RunHeart, on_epoch: OnEpoch | None) -> str:
     ).get(pk=run_id)
     if run.arrival:
         _step(heart, status=RunStatus.EVALUATING)
-        return taken_in(run, heart.should_stop)
+        with telling(Clock(heart, "measuring").tell):
+            return taken_in(run, heart.should_stop)
     rebuild_check(run=run)
     snapshot, folder = _prepared(run, heart)
     if run.candidate is None:
@@ -184,6 +187,7 @@ def _step(heart: RunHeart, **changes: object) -> None:
     """Write progress, unless the run is to be left."""
     heart.check()
     if "status" in changes:
+        heart.progress = changes["progress"] = {}
         log.info("Run %s is %s.", heart.row_id, changes["status"])
     if not run_change(run_id=heart.row_id, claim=heart.claim, **changes):
         heart.order = Order.LET_GO
@@ -197,7 +201,8 @@ def _prepared(run: TrainingRun, heart: RunHeart) -> tuple[Snapshot, Path]:
         run.snapshot = snapshot_create(dataset=run.dataset, family=run.family)
         _step(heart, snapshot=run.snapshot)
     _check_room(run.snapshot)
-    return run.snapshot, snapshot_write(snapshot=run.snapshot, on_image=heart.check)
+    with telling(Clock(heart, "reading images").tell):
+        return run.snapshot, snapshot_write(snapshot=run.snapshot, on_image=heart.check)
 
 
 def _check_room(snapshot: Snapshot) -> None:
@@ -241,7 +246,13 @@ def _trained(
     checkpoint_fetch(run, run_folder(run))
     folder = taken_over(run_folder(run), heart.claim)
     rebuild_prepare(run=run, folder=folder)
-    _step(heart, status=RunStatus.TRAINING)
+    clock = Clock(heart, "preparing images")
+
+    def prepared(done: int, of: int) -> None:
+        clock.tell(done, of)
+        if done == of:
+            _step(heart, status=RunStatus.TRAINING)
+
     curve = _Curve(run, heart.claim, on_epoch)
     with Sender(run, heart.claim) as sender:
 
@@ -249,7 +260,8 @@ def _trained(
             sender.epoch_ended(folder, report.epoch)
             curve.add(report)
 
-        result = train(config, snapshot, folder, base, told, heart.should_stop)
+        with telling(prepared):
+            result = train(config, snapshot, folder, base, told, heart.should_stop)
     heart.check()
     curve.complete(result.epochs)
     return version_create(
@@ -300,6 +312,7 @@ class _Curve:
                     validation_loss=report.validation_loss,
                     metrics=report.metrics,
                     seconds=report.seconds,
+                    waiting=report.waiting,
                     schedule=list(report.schedule),
                 ),
                 epochs=report.epochs,
@@ -314,15 +327,18 @@ def _settled(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHeart
     frozen = frozen_split(snapshot=snapshot)
     if candidate is None or frozen is None:
         raise TrainingError("The snapshot holds no labelled image; correct some and train again.")
-    smoke = smoke_test(version_folder(candidate), folder, heart.should_stop)
+    later = unmeasured(current_version(run.dataset, run.family), frozen)
+    first = Clock(heart, f"trying {candidate}", later + unmeasured(candidate, frozen))
+    with telling(first.tell):
+        smoke = smoke_test(version_folder(candidate), folder, heart.should_stop)
     log.info("Smoke test: %s.", smoke.sentence())
-    mine = evaluated(candidate, frozen, folder, heart.should_stop)
+    mine = measured(candidate, frozen, folder, heart, later)
     while True:
         heart.check()
         current = current_version(run.dataset, run.family)
         if current == candidate:
             return f"{candidate} was promoted."  # by hand, or before this worker took over
-        theirs = evaluated(current, frozen, folder, heart.should_stop) if current else None
+        theirs = measured(current, frozen, folder, heart) if current else None
         heart.check()
         message = candidate_settle(
             candidate=mine,
@@ -343,7 +359,7 @@ def _compared(run: TrainingRun, snapshot: Snapshot, folder: Path, heart: RunHear
     for version in (run.candidate, run.rebuilds):
         heart.check()
         if version is not None:
-            evaluated(version, frozen, folder, heart.should_stop)
+            measured(version, frozen, folder, heart)
     found = rebuild_compare(run=run)
     apart = max((abs(value) for value in found["differences"].values()), default=0.0)
     return (

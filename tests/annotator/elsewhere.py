@@ -26,6 +26,7 @@ EPOCHS = [
         "metrics": {"ap50": 0.1 * number},
         "seconds": 3.0,
         "seconds_left": 0.0,
+        "waiting": 0.25,
         "schedule": [0.25 * number],
     }
     for number in (1, 2)

@@ -66,6 +66,7 @@ class SentTest(ArrivalCase):
         self.assertEqual(answer["Location"], f"/api/v1/training-runs/{body['id']}/")
         self.assertEqual(body["reason"], "trained elsewhere, sent by alice")
         self.assertEqual([row["epoch"] for row in body["epochs_log"]], [1, 2])
+        self.assertEqual([row["waiting"] for row in body["epochs_log"]], [0.25, 0.25])
         run = TrainingRun.objects.get(pk=body["id"])
         self.assertTrue(is_stored(run.arrival))
         self.assertTrue(work_on_run(run.pk))
@@ -229,6 +230,7 @@ class RefusedTest(ArrivalCase):
             json.dumps(EPOCHS[0]),
             json.dumps(EPOCHS[1] | {"train_loss": float("nan")}),
             json.dumps(EPOCHS[1] | {"schedule": [2]}),
+            json.dumps(EPOCHS[1] | {"waiting": -0.1}),
             json.dumps(EPOCHS[1] | {"metrics": None}),
             json.dumps(EPOCHS[1] | {"metrics": {"a\0": 1.0}}),
             json.dumps(EPOCHS[1] | {"epoch": 2.5}).replace("2.5", "1e999"),

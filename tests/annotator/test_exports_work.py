@@ -28,6 +28,7 @@ from annotator.services.exports import (
     export_download,
     exports_prune,
 )
+from annotator.work import shutdown
 from annotator.work.exporting import work_on_export
 from tests.annotator.factories import is_stored, make_dataset, make_image, make_revision
 from tests.annotator.faults import filled, small_disk, told_to_stop, waited_for
@@ -117,6 +118,28 @@ class WorkTest(TransactionTestCase):
         work_on_export(export.pk)
         export.refresh_from_db()
         self.assertEqual((export.status, export.images), (ExportStatus.DONE, 1))
+
+    def test_a_bundle_is_left_while_it_is_packed_and_begun_anew(self) -> None:
+        self.dataset = make_trainable()
+        request = BundleRequest(self.dataset, "segmenter", base="scratch")
+        export = bundle_create(request=request, requested_by=make_people(self.dataset).alice)
+        packed: list[Path] = []
+
+        def told(file: Path) -> str:
+            packed.append(file)
+            shutdown._leaving.set()
+            return ""
+
+        self.addCleanup(shutdown._leaving.clear)
+        with mock.patch("training.sealed.file_sha256", told):
+            work_on_export(export.pk)
+        export.refresh_from_db()
+        self.assertEqual((export.status, export.tries), (ExportStatus.QUEUED, 0))
+        self.assertEqual(len(packed), 1, "it was packed to its end")
+        shutdown._leaving.clear()
+        work_on_export(export.pk)
+        export.refresh_from_db()
+        self.assertEqual((export.status, export.images), (ExportStatus.DONE, 3))
 
     def test_an_export_whose_worker_fell_silent_is_taken_over(self) -> None:
         export = self.create()

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from django.test import TransactionTestCase
 
 from annotator.models import Dataset, RunStatus, TrainingRun
 from annotator.services.runs import run_cancel, run_resume
-from tests.annotator.factories import make_dataset, make_image, make_revision
+from tests.annotator.factories import make_dataset
 from tests.annotator.faults import create, first_suite_only
-from tests.annotator.trained import TINY, add_drawn, make_trainable
+from tests.annotator.trained import TINY, add_drawn, add_large, make_trainable
 from tests.annotator.workers import Worker
-from training.synthetic import draw_image
 
 PROMISED = 10.0  # seconds
 
@@ -50,15 +48,17 @@ class CancelTest(TransactionTestCase):
         self.assertLess(time.monotonic() - began, PROMISED)
 
     def test_while_a_large_snapshot_is_prepared(self) -> None:
-        dataset = large(images=30)
+        dataset = large(images=12)
         run = create(dataset)
         with Worker(self.folder) as worker:
             found = self.cancelled(worker, run, lambda row: row.status == RunStatus.PREPARING)
             self.assertEqual(found, RunStatus.PREPARING)
             run_resume(run=run, wake=False)
             # The snapshot is written; now the flows of its cells are computed.
-            found = self.cancelled(worker, run, lambda row: row.status == RunStatus.TRAINING)
-            self.assertEqual(found, RunStatus.TRAINING)
+            found = self.cancelled(
+                worker, run, lambda row: row.progress.get("step") == "preparing images"
+            )
+            self.assertEqual(found, RunStatus.PREPARING)
             self.assertEqual(TrainingRun.objects.get(pk=run.pk).epoch, 0)
 
     def test_within_a_batch_that_takes_long(self) -> None:
@@ -66,14 +66,14 @@ class CancelTest(TransactionTestCase):
         run = create(dataset, 2, width=32, crop=512, batch_size=12, crops_per_epoch=96)
         with Worker(self.folder) as worker:
             worker.wait_for(lambda: TrainingRun.objects.get(pk=run.pk).status == RunStatus.TRAINING)
-            time.sleep(4)  # the first batch has begun and is far from its end
+            time.sleep(2)  # the first batch has begun and is far from its end
             found = self.cancelled(worker, run, lambda row: True)
             self.assertEqual(found, RunStatus.TRAINING)
             self.assertEqual(TrainingRun.objects.get(pk=run.pk).epoch, 0)
 
     def test_while_it_is_evaluated(self) -> None:
         dataset = make_trainable(train=2, test=0)
-        for seed in range(4):
+        for seed in range(2):
             add_large(dataset, seed, "test", side=4)
         run = create(dataset, 1, width=32, fixed_diameter=12.0)
         with Worker(self.folder) as worker:
@@ -90,21 +90,3 @@ def large(images: int) -> Dataset:
         add_large(dataset, seed, "train")
     add_drawn(dataset, 100, "test")
     return dataset
-
-
-def add_large(dataset: Dataset, seed: int, split: str, side: int = 3) -> None:
-    """A drawn image repeated to ``side`` × 512 px a side, each cell with an id of its own."""
-    drawn = draw_image("mixed", (512, 512), seed)
-    count = int(drawn.labels.max())
-    rows = []
-    for y in range(side):
-        parts = [
-            np.where(drawn.labels > 0, drawn.labels.astype(np.uint32) + count * (y * side + x), 0)
-            for x in range(side)
-        ]
-        rows.append(np.hstack(parts))
-    labels = np.vstack(rows)
-    image = make_image(
-        dataset, f"mixed_l_{seed}.tif", np.tile(drawn.image, (1, side, side)), split=split
-    )
-    make_revision(image, labels=labels, source="import")

@@ -92,8 +92,24 @@ class RunsTest(ApiCase):
             "validation_loss": None,
             "metrics": {"ap50": 0.2},
             "seconds": 3.0,
+            "waiting": None,
         }
         self.assertEqual(row["epochs_log"], [point])
+
+    def test_a_step_is_told_with_its_time_left(self) -> None:
+        pk = self.start().json()["id"]
+        step = {"step": "reading images", "done": 3, "of": 5}
+        run = TrainingRun.objects.filter(pk=pk)
+        for status, progress, left in (
+            ("preparing", step, 8.5),
+            ("training", None, 60.0),
+            ("evaluating", None, None),
+        ):
+            told = {"progress": step | {"seconds_left": left} if progress else {}}
+            run.update(status=status, seconds_left=60.0, **told)
+            answer = self.alice.get(f"/api/v1/training-runs/{pk}/").json()
+            found = (answer["status"], answer["progress"], answer["seconds_left"])
+            self.assertEqual(found, (status, progress, left))
 
     def test_a_start_that_was_deleted_is_told(self) -> None:
         start = make_version(self.dataset)

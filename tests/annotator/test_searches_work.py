@@ -88,7 +88,9 @@ class SearchWorkTest(TransactionTestCase):
         assert run is not None
         self.assertEqual(run.reason, f"best of search {search.pk} (trial {best.number} of 3)")
         self.assertEqual({**run.config, **(best.params or {})}, run.config)
-        self.assertEqual(run.epoch_rows.count(), 2)
+        shares = list(run.epoch_rows.values_list("waiting", flat=True))
+        self.assertEqual(shares, [each["waiting"] for each in best.epochs])
+        self.assertEqual(len(shares), 2)
         self.assertEqual(run.snapshot, search.snapshot)
 
         work_on_run(run.pk)
@@ -135,7 +137,7 @@ class SearchWorkTest(TransactionTestCase):
     def test_the_same_search_makes_the_same_trials(self) -> None:
         made = []
         for _ in range(2):
-            search = worked(create(make_searchable()))
+            search = worked(create(make_searchable(), trials=2))
             made.append([trial.params for trial in search.trials.all()])
         self.assertEqual(made[0], made[1])
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from annotator.models import Dataset, Image, ModelVersion
 from annotator.services.runs import RunRequest, run_create
 from annotator.services.versions import version_create, version_folder, version_promote
@@ -81,4 +83,21 @@ def add_drawn(
     image = make_image(dataset, f"{kind}_a_{seed}.tif", drawn.image, split=split, culture=kind)
     if masked:
         make_revision(image, labels=drawn.labels, types=dict(drawn.types), source="import")
+    return image
+
+
+def add_large(dataset: Dataset, seed: int, split: str, side: int = 3) -> Image:
+    """A drawn image repeated to ``side`` × 512 px a side, each cell with an id of its own."""
+    drawn = draw_image("mixed", (512, 512), seed)
+    count = int(drawn.labels.max())
+    rows = []
+    for y in range(side):
+        parts = [
+            np.where(drawn.labels > 0, drawn.labels.astype(np.uint32) + count * (y * side + x), 0)
+            for x in range(side)
+        ]
+        rows.append(np.hstack(parts))
+    tiled = np.tile(drawn.image, (1, side, side))
+    image = make_image(dataset, f"mixed_l_{seed}.tif", tiled, split=split)
+    make_revision(image, labels=np.vstack(rows), source="import")
     return image

@@ -47,6 +47,7 @@ class BrowserTest(StaticLiveServerTestCase):
         self.page: Page = context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.url: str = self.live_server_url  # where the pages are
 
     def tearDown(self) -> None:
         self.assertEqual(self.errors, [], "the page threw")
@@ -55,7 +56,7 @@ class BrowserTest(StaticLiveServerTestCase):
         """Sign in by the page's own form."""
         user.set_password(PASSWORD)
         user.save()
-        self.page.goto(f"{self.live_server_url}/sign-in")
+        self.page.goto(f"{self.url}/sign-in")
         self.page.get_by_label("User name").fill(user.username)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()

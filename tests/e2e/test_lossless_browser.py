@@ -95,7 +95,9 @@ class Lossless(BrowserTest):
         self._cells(3)
         self.assertFalse(Draft.objects.exists())
         gone[0] = False
-        self._within(70, Draft.objects.exists)
+        for offline in (True, False):  # the network is back, which the browser says
+            self.page.context.set_offline(offline)
+        self._within(6, Draft.objects.exists)
         expect(self.page.get_by_text(re.compile(r"^Saved \d"))).to_be_visible()
 
     def test_the_server_has_the_work_in_six_seconds_and_another_browser_goes_on(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import signal
 import unittest
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -54,6 +56,23 @@ class ElsewhereTest(unittest.TestCase):
             with self.subTest(device):
                 said = f"There is no device {device}; use cpu, cuda or mps.\n"
                 self.assertEqual(self.asked("--device", device), (1, said))
+
+    def test_a_machine_that_is_taken_back_while_it_trains_or_packs_loses_nothing(self):
+        def stop(*_):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        told, before = mock.Mock(), signal.getsignal(signal.SIGTERM)
+        said = "Stopped; what was trained is kept. The same command goes on.\n"
+        stopped = (elsewhere.INTERRUPTED, said)
+        for place in ("training.elsewhere._tell", "training.sealed.shutil.copyfileobj"):
+            with self.subTest(place), mock.patch(place, side_effect=stop):
+                self.assertEqual(self.asked("--device", "cpu"), stopped)
+            self.assertEqual([*self.bundle.glob("*.zip"), *self.bundle.glob(".*")], [])
+        with mock.patch("training.elsewhere._tell", told):
+            self.assertEqual(self.asked("--device", "cpu"), (0, ""))
+        told.assert_not_called()  # the epoch was trained once
+        self.assertEqual(len([*self.bundle.glob("*.zip")]), 1)
+        self.assertIs(signal.getsignal(signal.SIGTERM), before)
 
     def test_a_full_disk_is_one_sentence(self):
         full = OSError(errno.ENOSPC, "No space left on device")

@@ -13,7 +13,7 @@ from unittest import TestCase, mock
 
 from inference.files import DiskFull
 from training import sealed
-from training.errors import TrainingError
+from training.errors import Cancelled, TrainingError
 
 MEMBERS = [
     ("weights.safetensors", b"w" * 5000),
@@ -142,6 +142,20 @@ class ModelFileTest(SealedCase):
         self.assertEqual(
             sorted(each.name for each in self.folder.iterdir()), [self.file.name, "out", "weights"]
         )
+
+    def test_packing_ends_within_a_file_when_it_is_asked_to_and_leaves_nothing_behind(self) -> None:
+        weights = self.folder / "weights"
+        weights.write_bytes(bytes(5 << 20))
+        asked: list[int] = []
+
+        def check() -> None:
+            asked.append(1)
+            if len(asked) == 4:  # of seven, once for the file and once for each megabyte
+                raise Cancelled
+
+        with self.assertRaises(Cancelled):
+            sealed.seal(self.file, sealed.MODEL, {"weights": weights}, {}, check)
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["weights"])
 
     def test_the_same_name_twice_and_a_missing_one_are_refused(self) -> None:
         with self.assertWarns(UserWarning):

@@ -1549,6 +1549,11 @@ export interface components {
             };
             /** Format: double */
             seconds: number;
+            /**
+             * Format: double
+             * @description Share of its training, 0 … 1, spent waiting for images; null: not known
+             */
+            waiting: number | null;
         };
         EvaluationOutput: {
             split: string;
@@ -2145,6 +2150,15 @@ export interface components {
             kind: components["schemas"]["KindEnum"];
             message: string | null;
         };
+        /** @description How far a run's step is, while it is prepared or evaluated. */
+        ProgressOutput: {
+            /** @description What is done, such as reading images */
+            step: string;
+            /** @description Images */
+            done: number;
+            /** @description Images */
+            of: number;
+        };
         /**
          * @description What people had put in by some moment: training cells in complete regions, the images they
          *     are in, and the minutes that revisions of training images took. ``untimed`` of them came
@@ -2281,8 +2295,12 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Of the step that it is at
+             */
             seconds_left: number | null;
+            progress: components["schemas"]["ProgressOutput"] | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -2317,8 +2335,12 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Of the step that it is at
+             */
             seconds_left: number | null;
+            progress: components["schemas"]["ProgressOutput"] | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */

@@ -1,6 +1,7 @@
 /** Training logs as series of points. */
 import type { Epoch } from "../api/types";
 import type { Point, Series } from "./chart";
+import { percent } from "./format";
 
 const METRIC_NAMES: Readonly<Record<string, string>> = {
   ap50: "AP@0.5",
@@ -37,4 +38,17 @@ export function metricSeries(log: readonly Epoch[]): Series[] {
       ...line,
       color: METRIC_COLORS[index % METRIC_COLORS.length] ?? "currentColor",
     }));
+}
+
+/** How much of the training its epochs waited for images; "" where nobody has told. */
+export function waitingSentence(log: readonly Epoch[]): string {
+  const told = log.flatMap(({ waiting, seconds }) =>
+    waiting === null ? [] : [{ waiting, seconds }],
+  );
+  const last = told.at(-1);
+  if (last === undefined) return "";
+  const seconds = told.reduce((sum, epoch) => sum + epoch.seconds, 0);
+  const waited = told.reduce((sum, epoch) => sum + epoch.waiting * epoch.seconds, 0);
+  const share = seconds > 0 ? waited / seconds : last.waiting;
+  return `Waiting for images took ${percent(share)} of the training, ${percent(last.waiting)} in the last epoch.`;
 }

@@ -16,6 +16,10 @@ const RANK: Record<Role, number> = { viewer: 0, annotator: 1, manager: 2 };
 /** True when `role` includes what `needed` may do. */
 export const may = (role: Role, needed: Role): boolean => RANK[role] >= RANK[needed];
 
+/** ", 40 s left" of the step that a run is at; "" while nobody can tell. */
+const timeLeft = ({ seconds_left: left }: Run): string =>
+  left === null ? "" : `, ${duration(left)} left`;
+
 /** One run in words: "Segmenter is training: epoch 3 of 10, 40 s left." */
 export function runSentence(run: Run): string {
   const name = capital(run.family);
@@ -23,15 +27,17 @@ export function runSentence(run: Run): string {
     case "queued":
       return `${name} training waits for a free worker.`;
     case "preparing":
-      return `${name} training is preparing its snapshot of the corrected images.`;
-    case "training": {
-      const left = run.seconds_left === null ? "" : `, ${duration(run.seconds_left)} left`;
+      return run.progress === null
+        ? `${name} training is preparing its snapshot of the corrected images.`
+        : `${name} training is preparing: ${run.progress.step}${timeLeft(run)}.`;
+    case "training":
       // How many epochs the time allows is known only after the first.
       if (run.epochs === 0) return `${name} is training its first epoch.`;
-      return `${name} is training: epoch ${run.epoch} of ${run.epochs}${left}.`;
-    }
+      return `${name} is training: epoch ${run.epoch} of ${run.epochs}${timeLeft(run)}.`;
     case "evaluating":
-      return `${name} is being evaluated on the test images.`;
+      return run.progress === null
+        ? `${name} is being evaluated on the test images.`
+        : `${name} is being evaluated: ${run.progress.step}${timeLeft(run)}.`;
     case "done":
       return run.message || `${name} training is done.`;
     case "failed":
@@ -39,6 +45,22 @@ export function runSentence(run: Run): string {
     case "cancelled":
       return run.message || `${name} training was cancelled.`;
   }
+}
+
+/** How far a run's step is, as a share of 0 to 1 and in words. */
+export function runProgress({ progress, status, epoch, epochs }: Run): {
+  share: number;
+  words: string;
+} {
+  if (progress !== null && status !== "training") {
+    const { done, of } = progress;
+    return { share: of > 0 ? done / of : 0, words: `${count(done)} of ${plural(of, "image")}` };
+  }
+  const whole = epochs > 0 ? ` of ${count(epochs)}` : "";
+  return {
+    share: epochs > 0 && status === "training" ? epoch / epochs : 0,
+    words: `${plural(epoch, "epoch")}${whole}`,
+  };
 }
 
 /** What the data set does now or needs next. `live` are its runs that are not over. */

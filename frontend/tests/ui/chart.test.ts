@@ -13,7 +13,7 @@ import {
   ticks,
   valueAt,
 } from "../../src/ui/chart";
-import { lossSeries, metricSeries } from "../../src/ui/curves";
+import { lossSeries, metricSeries, waitingSentence } from "../../src/ui/curves";
 import { epoch } from "./rows";
 
 describe("scales", () => {
@@ -133,5 +133,12 @@ describe("curves", () => {
         ],
       },
     ]);
+  });
+  it("says how much of the training was waiting for images, of the epochs that tell it", () => {
+    expect(waitingSentence([epoch(1)])).toBe("");
+    const log = [epoch(1), epoch(2, { waiting: 0.5 }), epoch(3, { waiting: 0.02, seconds: 6 })];
+    expect(waitingSentence(log)).toBe(
+      "Waiting for images took 14\u00a0% of the training, 2.0\u00a0% in the last epoch.",
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { loopState, may, runSentence } from "../../src/ui/loop";
+import { loopState, may, runProgress, runSentence } from "../../src/ui/loop";
 import { currentScore, progressParts } from "../../src/ui/progress";
 import { dataset, evaluation, run, version } from "./rows";
 
@@ -56,6 +56,28 @@ describe("runSentence", () => {
     expect(runSentence(run({ epochs: 0, seconds_left: null }))).toBe(
       "Segmenter is training its first epoch.",
     );
+  });
+  it("tells the step of preparing and evaluating, with its time left", () => {
+    const progress = { step: "reading images", done: 12, of: 60 };
+    expect(runSentence(run({ status: "preparing", progress, seconds_left: 8.2 }))).toBe(
+      "Segmenter training is preparing: reading images, 8 s left.",
+    );
+    const measuring = { step: "measuring segmenter-3", done: 0, of: 1 };
+    const over = { status: "evaluating", progress: measuring, seconds_left: null } as const;
+    expect(runSentence(run(over))).toBe("Segmenter is being evaluated: measuring segmenter-3.");
+    expect(runSentence(run({ status: "preparing" }))).toContain("preparing its snapshot");
+  });
+  it("counts images while it prepares and evaluates, else epochs", () => {
+    const progress = { step: "reading images", done: 1, of: 4 };
+    expect(runProgress(run({ status: "preparing", progress, epochs: 0 }))).toEqual({
+      share: 0.25,
+      words: "1 of 4 images",
+    });
+    expect(runProgress(run())).toEqual({ share: 0.3, words: "3 epochs of 10" });
+    expect(runProgress(run({ status: "preparing", epoch: 0, epochs: 0 }))).toEqual({
+      share: 0,
+      words: "0 epochs",
+    });
   });
   it("gives the run's own message once it is over", () => {
     expect(runSentence(run({ status: "failed", message: "The loss became infinite." }))).toBe(

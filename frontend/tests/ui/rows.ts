@@ -66,6 +66,7 @@ export function run(over: Partial<Run> = {}): Run {
     epoch: 3,
     epochs: 10,
     seconds_left: 40,
+    progress: null,
     created_at: AT,
     started_at: AT,
     finished_at: null,
@@ -82,6 +83,7 @@ export function epoch(number: number, over: Partial<Epoch> = {}): Epoch {
     validation_loss: null,
     metrics: {},
     seconds: 2,
+    waiting: null,
     ...over,
   };
 }
