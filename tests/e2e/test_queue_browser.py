@@ -184,7 +184,7 @@ class Queue(BrowserTest):
         self.screenshot("queue-region-opened")
         self.assertFalse(QueueItem.objects.exclude(annotator=None).exists())
 
-    def test_what_the_queue_asks_for_of_an_image_that_is_complete_in_parts_is_the_rest(self) -> None:
+    def test_of_an_image_that_is_complete_in_parts_the_queue_asks_for_the_rest(self) -> None:
         make_revision(
             self.first.image,
             self.people.alice,

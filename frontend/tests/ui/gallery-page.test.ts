@@ -83,11 +83,11 @@ describe("the list of cells", () => {
 
   it("scrolls by a finger without selecting what the finger was on", async () => {
     const list = await show();
-    await fireEvent.pointerDown(list, { button: 0, clientX: 20, clientY: 10 });
-    await fireEvent.pointerCancel(list, { clientX: 20, clientY: 60 });
+    await fireEvent.pointerDown(list, { button: 0, clientX: 60, clientY: 10 });
+    await fireEvent.pointerCancel(list, { clientX: 60, clientY: 60 });
     expect(screen.queryByText("1 cell selected")).toBeNull();
-    await fireEvent.pointerDown(list, { button: 0, clientX: 20, clientY: 10 });
-    await fireEvent.pointerUp(list, { clientX: 20, clientY: 10 });
+    await fireEvent.pointerDown(list, { button: 0, clientX: 60, clientY: 10 });
+    await fireEvent.pointerUp(list, { clientX: 60, clientY: 10 });
     expect(screen.getByRole("option", { selected: true })).toBeDefined();
   });
 
@@ -123,7 +123,7 @@ describe("the list of cells", () => {
 
   it("gives types beyond the ninth too", async () => {
     const types = Array.from({ length: 11 }, (_, at) => ({
-      ...{ id: at, name: `type   it("leaves Alt and the arrows to the browser"`, index: at, color: "#0ff" },
+      ...{ id: at, name: `type ${at + 1}`, index: at, color: "#0ff" },
     }));
     render(GalleryPage, { dataset: dataset({}, { role: "annotator", types }) });
     await screen.findByRole("listbox", { name: "Cells" });

@@ -172,14 +172,16 @@ describe("an image that is complete in parts", () => {
   };
   const complete = (): unknown => {
     const form = sent()[0]?.body as FormData;
-    return (JSON.parse(form.get("document") as string) as Record<string, unknown>)["complete_regions"];
+    const document = JSON.parse(form.get("document") as string) as Record<string, unknown>;
+    return document["complete_regions"];
   };
 
   it("is asked about when the rest was worked on", async () => {
     const { editor } = show(false, part());
     editor.run(deleteCells(new Set([2])));
     await key("Enter", { shiftKey: true });
-    const dialog = await screen.findByRole("dialog", { name: "Is the rest of the image complete too?" });
+    const name = "Is the rest of the image complete too?";
+    const dialog = await screen.findByRole("dialog", { name });
     expect(dialog.textContent).toContain("The models learn nothing from");
     await press("Mark the whole image and submit");
     await waitFor(() => {

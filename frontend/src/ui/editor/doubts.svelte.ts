@@ -24,7 +24,7 @@ export function untypedCells({ asked, opened, settled }: Editor): number[] {
     .map(({ label }) => label);
 }
 
-/** Work where nothing is complete, on regions that somebody marked before: it would teach nothing. */
+/** Work that would teach nothing: beside the regions that somebody marked before. */
 function leavesRestOpen({ asked, opened, settled }: Editor): boolean {
   const { doc } = settled;
   const { regions } = doc;
