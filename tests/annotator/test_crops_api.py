@@ -14,8 +14,7 @@ from PIL import Image as Pillow
 
 from annotator import storage
 from annotator.models import Prediction
-from annotator.services import crops
-from annotator.services.images import image_delete
+from annotator.services.images import composite, image_delete
 from tests.annotator.factories import make_image, make_prediction, make_revision, square_labels
 from tests.annotator.test_cells_api import Base, Cell
 
@@ -136,7 +135,7 @@ class Pictures(Base):
         array[0, 30:1030, 100:1300] = 4000
         labels[30:1030, 100:1300] = 1
         prediction = make_prediction(make_image(self.dataset, array=array), self.version, labels)
-        with mock.patch.object(crops, "composite", wraps=crops.composite) as drawn:
+        with mock.patch("annotator.services.crops.composite", wraps=composite) as drawn:
             (crop,) = self.crops(self.asked(prediction, [1])).values()
         self.assertLessEqual(max(drawn.call_args.args[0].shape[1:]), 512)
         self.assertEqual(crop["side"], 1920)
