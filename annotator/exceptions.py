@@ -9,6 +9,7 @@ CytoloopError
 ├── NotAllowed          403   a member without the right
 ├── NotHere             404   absent, or none of the caller's business
 ├── Conflict            409   the state forbids it (lease held, run already over)
+│   ├── HoldsAnother          who asks for an image has one of the queue already
 │   ├── StaleRevision   412   somebody saved a newer revision
 │   └── NoBaseRevision  428   a write that does not say what it began with
 ├── Unavailable         503   storage, broker or a download cannot be reached
@@ -81,6 +82,12 @@ class Conflict(CytoloopError):
 
     status = 409
     code = "conflict"
+
+
+class HoldsAnother(Conflict):
+    """Who asks for an image of the queue holds another one."""
+
+    code = "holds_another"
 
 
 class NotReady(Conflict):

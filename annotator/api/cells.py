@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ from inference import likeness
 from inference.outlines import SIDE
 
 SORTS = ("image", "uncertainty", "type", "outliers", "nearest")
-MOST_CROPS = 200  # in one answer
+MOST_CROPS = 200  # cells in one answer
+MOST_IMAGES = 40  # in one answer: each is decoded as a whole
+_TOO_MANY = f"Ask for {MOST_CROPS} cells of {MOST_IMAGES} images at most."
 NO_TYPE = "none"
 UNKNOWN = -1  # in the column of uncertainties
 
@@ -110,12 +113,16 @@ class CropInput(serializers.Serializer[Any]):
         required=False, allow_null=True, min_value=1, max_value=2**63 - 1
     )
     labels = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=2**32 - 1), max_length=MOST_CROPS
+        child=serializers.IntegerField(min_value=1, max_value=2**32 - 1),
+        max_length=MOST_CROPS,
+        error_messages={"max_length": _TOO_MANY},
     )
 
 
 class CropsInput(serializers.Serializer[Any]):
-    cells = CropInput(many=True, max_length=MOST_CROPS)  # type: ignore[call-arg]
+    cells = CropInput(  # type: ignore[call-arg]
+        many=True, max_length=MOST_IMAGES, error_messages={"max_length": _TOO_MANY}
+    )
 
 
 class CropOutput(serializers.Serializer[Any]):
@@ -159,9 +166,10 @@ class DatasetCells(APIView):
         asked = sent.validated_data
         types = list(dataset.types.values_list("name", flat=True))
         hidden = hidden_from(user_of(request), dataset)
-        cells, told_by = _read(dataset, _asked(asked, types, hidden), asked["sort"])
-        order = _order(cells, told_by, asked)
-        return _packed(request, _gallery_body(cells.rows(order), types, told_by))
+        near = _near(asked.get("near")) if asked["sort"] == "nearest" else None
+        looked = _read(dataset, _asked(asked, types, hidden), asked["sort"], near)
+        cells = looked.cells.rows(_order(looked, asked["sort"]))
+        return _packed(request, _gallery_body(cells, types, looked.told_by))
 
 
 def _packed(request: Request, body: dict[str, Any]) -> HttpResponse:
@@ -197,47 +205,76 @@ def _asked(sent: dict[str, Any], types: list[str], hidden: list[int]) -> Asked:
     )
 
 
-def _read(dataset: Dataset, asked: Asked, sort: str) -> tuple[Cells, str]:
-    """The cells, and what their looks are told by where the order goes by looks.
+@dataclass(frozen=True)
+class _Looked:
+    """Cells, what their looks are told by (orders that go by looks), and whose others are near."""
 
-    Embeddings, where most cells have one; else what is measured of every cell.
+    cells: Cells
+    told_by: str = ""
+    near: Cells | None = None
+
+
+def _read(dataset: Dataset, asked: Asked, sort: str, near: tuple[int, int] | None) -> _Looked:
+    """The cells, with what the order needs.
+
+    Looks are told by embeddings where most cells have one, and the one in question; else by what
+    is measured of every cell.
     """
     if sort not in ("outliers", "nearest"):
-        return cells_of(dataset, asked), ""
+        return _Looked(cells_of(dataset, asked))
     cells = cells_of(dataset, asked, EMBEDDINGS)
+    one = _one(dataset, asked, near, EMBEDDINGS) if near else None
     known = np.isfinite(cells.vectors).all(axis=1)
-    if 2 * known.sum() > len(known):
-        return cells, EMBEDDINGS
-    return cells_of(dataset, asked, MEASURES), MEASURES
+    if 2 * known.sum() > len(known) and (one is None or np.isfinite(one.vectors).all()):
+        return _Looked(cells, EMBEDDINGS, one)
+    one = _one(dataset, asked, near, MEASURES) if near else None
+    return _Looked(cells_of(dataset, asked, MEASURES), MEASURES, one)
 
 
-def _order(cells: Cells, told_by: str, asked: dict[str, Any]) -> NDArray[Any]:
+def _near(sent: str | None) -> tuple[int, int]:
+    """Image and label of IMAGE:LABEL."""
+    if sent is None:
+        raise BadInput("Say which cell the others should be near: near=IMAGE:LABEL.")
+    image, label = map(int, sent.split(":"))
+    return image, label
+
+
+def _one(dataset: Dataset, asked: Asked, named: tuple[int, int], look: str) -> Cells:
+    """One cell, whether the filters let it pass or not: others may be looked at beside it."""
+    there = cells_of(dataset, Asked(image=named[0], hidden=asked.hidden), look)
+    found = np.flatnonzero(there.label == named[1])
+    if not len(found):
+        raise BadInput(f"The cell {named[0]}:{named[1]} is not there any more; choose another.")
+    return there.rows(found[:1])
+
+
+def _order(looked: _Looked, sort: str) -> NDArray[Any]:
     """Rows in the order asked for."""
+    cells = looked.cells
     doubt = -np.nan_to_num(cells.uncertainty, nan=-1.0)
-    if asked["sort"] == "uncertainty":
+    if sort == "uncertainty":
         return np.argsort(doubt, kind="stable")
-    if asked["sort"] == "type":
+    if sort == "type":
         return np.lexsort((doubt, np.where(cells.type == UNTYPED, np.inf, cells.type)))
-    if asked["sort"] == "image":
+    if sort == "image":
         return np.arange(len(cells.label))
-    vectors = cells.vectors
-    if told_by == MEASURES:
-        vectors = likeness.measures(cells.area, cells.boxes, cells.uncertainty)
-    if asked["sort"] == "outliers":
-        return np.argsort(-likeness.unusual(vectors, cells.type), kind="stable")
-    apart = likeness.distances(vectors, _row_of(cells, asked.get("near")))
+    if looked.near is None:
+        unusual = likeness.unusual(_looks(looked.told_by, cells), cells.type)
+        return np.argsort(-unusual, kind="stable")
+    looks = _looks(looked.told_by, cells, looked.near)
+    apart = likeness.distances(looks, len(looks) - 1)[:-1]
     return np.argsort(apart, kind="stable")  # NaN comes last
 
 
-def _row_of(cells: Cells, near: str | None) -> int:
-    if near is None:
-        raise BadInput("Say which cell the others should be near: near=IMAGE:LABEL.")
-    image, label = map(int, near.split(":"))
-    rows = [row for row, shown in enumerate(cells.images) if shown.image == image]
-    found = np.flatnonzero(np.isin(cells.image, rows) & (cells.label == label))
-    if not len(found):
-        raise BadInput(f"The cell {near} is not among those that the filters let pass.")
-    return int(found[0])
+def _looks(told_by: str, *parts: Cells) -> NDArray[np.float32]:
+    """Vectors (n, …) of the cells of all parts, to be compared with each other."""
+    if told_by == EMBEDDINGS:
+        return np.concatenate([each.vectors for each in parts])
+    return likeness.measures(
+        np.concatenate([each.area for each in parts]),
+        np.concatenate([each.boxes for each in parts]),
+        np.concatenate([each.uncertainty for each in parts]),
+    )
 
 
 def _gallery_body(cells: Cells, types: list[str], told_by: str) -> dict[str, Any]:
@@ -271,7 +308,7 @@ class Crops(APIView):
 
     @extend_schema(request=CropsInput, responses=CropsOutput)
     def post(self, request: Request, pk: int) -> Response:
-        """Pictures with outlines of up to 200 cells; what is not there any more is left out.
+        """Pictures with outlines of up to 200 cells of 40 images; what is gone is left out.
 
         Changes nothing: it is a POST for the length of the list.
         """
@@ -280,7 +317,7 @@ class Crops(APIView):
         sent.is_valid(raise_exception=True)
         cells = sent.validated_data["cells"]
         if sum(len(each["labels"]) for each in cells) > MOST_CROPS:
-            raise BadInput(f"Ask for {MOST_CROPS} cells at most.")
+            raise BadInput(_TOO_MANY)
         images = (
             Image.objects.filter(dataset=dataset)
             .select_related("dataset")

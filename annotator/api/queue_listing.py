@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import dataset_for, user_of
-from annotator.api.pagination import CheckedCursor, is_number
+from annotator.api.pagination import CheckedCursor, is_number, is_row_id
 from annotator.api.queue import QueueItemOutput, item_bodies
 from annotator.exceptions import BadInput
 from annotator.models import Split
@@ -43,6 +43,7 @@ AMONG = [
     OpenApiParameter("split", str, enum=Split.values),
     OpenApiParameter("culture", str, description="a cell type's name, or mixed"),
 ]
+IMAGE = OpenApiParameter("image", int, description="only the item of this image")
 REASON = OpenApiParameter(
     "reason", str, many=True, description="a reason's code; of several, items with any of them"
 )
@@ -70,7 +71,10 @@ def listing_of(request: Request) -> Listing:
     culture = asked.get("culture", "")
     if "\0" in culture:
         raise BadInput("culture is a cell type's name, or mixed.")
-    return Listing(codes, split, culture)
+    image = asked.get("image", "")
+    if image and not is_row_id(image):
+        raise BadInput("image is a number.", fields={"image": ["Not a number."]})
+    return Listing(codes, split, culture, int(image) if image else None)
 
 
 class Queue(APIView):
@@ -78,7 +82,9 @@ class Queue(APIView):
 
     pagination_class = BestFirst  # read by the schema
 
-    @extend_schema(parameters=[MINE, REASON, *AMONG, SORT], responses=QueueItemOutput(many=True))
+    @extend_schema(
+        parameters=[MINE, REASON, *AMONG, IMAGE, SORT], responses=QueueItemOutput(many=True)
+    )
     def get(self, request: Request, pk: int) -> Response:
         """In the order in which they are leased, or another; leases nothing."""
         dataset = dataset_for(request.user, pk)

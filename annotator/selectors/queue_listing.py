@@ -41,6 +41,7 @@ class Listing:
     reasons: tuple[str, ...] = ()
     split: str = ""
     culture: str = ""
+    image: int | None = None
 
 
 class _Length(Func):
@@ -71,6 +72,8 @@ def listed_items(dataset: Dataset, viewer: User, listing: Listing) -> QuerySet[Q
         items = items.filter(image__split=listing.split)
     if listing.culture:
         items = items.filter(image__culture=listing.culture)
+    if listing.image is not None:
+        items = items.filter(image=listing.image)
     if listing.reasons:
         items = items.annotate(told=Cast("reasons", TextField())).filter(_tells(listing.reasons))
     return items.annotate(

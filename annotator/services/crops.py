@@ -30,6 +30,7 @@ SHEET = 32  # labels in a row whose pictures lie in one object
 _ROOM_USUAL = 1.6
 _ROOM_OWN = 1.3
 _LEAST_SIDE = 24  # px of the image
+_MOST_SIDE = 512  # px that are read for a side: of a larger window every second, every third, …
 _QUALITY = 90  # of JPEG
 _FORMAT = 1  # of the sheets: raised when they are made otherwise
 
@@ -126,13 +127,21 @@ def _windows(geometry: CellGeometry) -> NDArray[np.int64]:
 
 
 def _cut(array: NDArray[Any], window: Sequence[int]) -> NDArray[Any]:
-    """The window x0, y0, side of (…, H, W); 0 where it reaches over the edges."""
+    """The window x0, y0, side of (…, H, W), thinned where it is large; 0 beyond the edges."""
     x0, y0, side = window
-    height, width = array.shape[-2:]
-    cut = array[..., max(0, y0) : y0 + side, max(0, x0) : x0 + side]
-    rows = max(0, -y0), max(0, y0 + side - height)
-    columns = max(0, -x0), max(0, x0 + side - width)
-    return np.pad(cut, [*[(0, 0)] * (array.ndim - 2), rows, columns])
+    rows, beyond_rows = _stretch(y0, side, array.shape[-2])
+    columns, beyond_columns = _stretch(x0, side, array.shape[-1])
+    around = [(0, 0)] * (array.ndim - 2)
+    return np.pad(array[..., rows, columns], [*around, beyond_rows, beyond_columns])
+
+
+def _stretch(start: int, side: int, length: int) -> tuple[slice, tuple[int, int]]:
+    """Which of ``length`` lines a window shows, and how many of its lines lie before and after."""
+    step = -(-side // _MOST_SIDE)
+    wanted = range(start, start + side, step)
+    before = max(0, -(start // step))
+    there = range(start + before * step, min(start + side, length), step)
+    return slice(there.start, there.stop, step), (before, len(wanted) - before - len(there))
 
 
 def _picture(pixels: NDArray[np.uint8]) -> str:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from annotator.exceptions import Conflict, NotHere
+from annotator.exceptions import Conflict, HoldsAnother, NotHere
 from annotator.models import Kind, QueueItem
 from annotator.selectors import queue as reads
 from annotator.services.queue import queue_heartbeat
@@ -23,7 +23,8 @@ def queue_take(*, item: QueueItem, annotator: User) -> QueueItem:
 
     Raises:
         NotHere: the item is not for choosing.
-        Conflict: it is closed or in other hands, or ``annotator`` holds another image.
+        Conflict: it is closed or in other hands.
+        HoldsAnother: it could be had, but ``annotator`` holds another image.
     """
     # One ask of a person at a time: two tabs must not get two leases.
     users = get_user_model().objects.select_for_update(no_key=True)
@@ -35,16 +36,20 @@ def queue_take(*, item: QueueItem, annotator: User) -> QueueItem:
         return queue_heartbeat(item=item, annotator=annotator)
     if item.kind != Kind.ASK:
         raise NotHere(f"There is no queue item {item.pk}.")
-    if held is not None:
-        raise Conflict(
-            f"You hold {held.image.name} already: submit it, skip it or give it back, then take "
-            "another."
-        )
     free = QueueItem.objects.filter(reads.is_free(now), pk=item.pk, closed_at__isnull=True)
-    # A refresh may have opened it by what it read before somebody submitted the image.
-    taken = free.exclude(reads.is_answered(dataset)).update(
-        annotator=annotator, leased_until=now + timedelta(minutes=dataset.lease_minutes)
-    )
+    if held is not None:
+        if free.exists():
+            raise HoldsAnother(
+                f"You hold {held.image.name} already: submit it, skip it or give it back, then "
+                "take another."
+            )
+        taken = 0
+    else:
+        until = now + timedelta(minutes=dataset.lease_minutes)
+        # A refresh may have opened it by what it read before somebody submitted the image.
+        taken = free.exclude(reads.is_answered(dataset)).update(
+            annotator=annotator, leased_until=until
+        )
     item.refresh_from_db()
     if taken == 1:
         return item

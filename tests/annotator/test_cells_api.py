@@ -195,6 +195,21 @@ class Listing(Base):
             with self.subTest(near):
                 self.assertEqual(self.read(sort="nearest", near=near).status_code, 400)
 
+    def test_cells_like_one_that_the_filters_leave_out_are_found(self) -> None:
+        one, odd = self.with_embeddings()
+        near = f"{odd.image_id}:2"
+        order = self.listed(sort="nearest", near=near, image=one.image_id)
+        self.assertEqual({image for image, _ in order}, {one.image_id})
+        self.assertEqual(self.listed(sort="nearest", near=near)[0], (odd.image_id, 2))
+        # Without embeddings: of two small cells beside a large one the larger first.
+        labels = np.zeros((48, 64), np.uint16)
+        labels[2:6, 2:6], labels[10:20, 10:20], labels[2:9, 30:37] = 1, 2, 3
+        plain = make_prediction(make_image(self.dataset), self.version, labels)
+        make_cells(plain, {2: {"type": "N2a"}}, type="HEK")
+        near = f"{plain.image_id}:2"
+        order = self.listed(sort="nearest", near=near, image=plain.image_id, type="HEK")
+        self.assertEqual(order, [(plain.image_id, 3), (plain.image_id, 1)])
+
     def test_without_embeddings_sizes_and_shapes_tell_what_is_unusual(self) -> None:
         labels = square_labels(5)
         labels[30:48, 0:50] = 6

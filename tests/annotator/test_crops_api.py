@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ from PIL import Image as Pillow
 
 from annotator import storage
 from annotator.models import Prediction
-from annotator.services.images import image_delete
+from annotator.services.images import composite, image_delete
 from tests.annotator.factories import make_image, make_prediction, make_revision, square_labels
 from tests.annotator.test_cells_api import Base, Cell
 
@@ -113,9 +114,36 @@ class Pictures(Base):
         (crop,) = self.crops(self.asked(prediction, [1])).values()
         self.assertEqual(Pillow.open(io.BytesIO(base64.b64decode(crop["picture"]))).mode, "L")
 
-    def test_more_than_two_hundred_are_refused(self) -> None:
+    def test_more_than_two_hundred_cells_or_forty_images_are_refused(self) -> None:
         prediction = self.predicted()
-        groups = [self.asked(prediction, list(range(1, 102)))] * 2
-        answer = self.post("crops", {"cells": groups})
-        self.assertEqual(answer.status_code, 400)
-        self.assertIn("200", answer.json()["message"])
+        limit = "Ask for 200 cells of 40 images at most."
+        for groups in (
+            [self.asked(prediction, list(range(1, 102)))] * 2,
+            [self.asked(prediction, list(range(1, 202)))],
+            [self.asked(prediction, [1])] * 41,
+        ):
+            with self.subTest(len(groups)):
+                answer = self.post("crops", {"cells": groups})
+                self.assertEqual(answer.status_code, 400)
+                self.assertIn(limit, answer.json()["message"])
+        answer = self.post("crops", {"cells": [self.asked(prediction, [1])] * 40})
+        self.assertEqual(answer.status_code, 200, answer.content)
+
+    def test_of_a_huge_cell_no_more_is_read_than_its_picture_needs(self) -> None:
+        array = np.full((2, 1100, 1400), 500, np.uint16)
+        labels = np.zeros((1100, 1400), np.uint16)
+        array[0, 30:1030, 100:1300] = 4000
+        labels[30:1030, 100:1300] = 1
+        prediction = make_prediction(make_image(self.dataset, array=array), self.version, labels)
+        with mock.patch("annotator.services.crops.composite", wraps=composite) as drawn:
+            (crop,) = self.crops(self.asked(prediction, [1])).values()
+        self.assertLessEqual(max(drawn.call_args.args[0].shape[1:]), 512)
+        self.assertEqual(crop["side"], 1920)
+        picture = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(crop["picture"]))))
+        # 1200 × 1000 of 1920 px, in the middle; it reaches beyond all edges of the image.
+        bright = np.argwhere(picture[..., 1] > 128)
+        np.testing.assert_allclose(bright.min(axis=0), [15.3, 12], atol=1.1)
+        np.testing.assert_allclose(bright.max(axis=0), [48.7, 52], atol=1.6)
+        corners = np.array(re.findall(r"(\d+) (\d+)", crop["outline"]), int)
+        np.testing.assert_allclose(corners.min(axis=0), [24, 30.7], atol=1.5)
+        np.testing.assert_allclose(corners.max(axis=0), [104, 97.3], atol=2)

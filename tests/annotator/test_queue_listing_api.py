@@ -73,6 +73,13 @@ class Listing(TestCase):
         self.assertEqual(self.names("?reason=mixed-quota"), ["d"])
         self.assertEqual(self.names("?reason=unheard_of"), [])
 
+    def test_the_item_of_one_image(self) -> None:
+        wanted = self.item("a.tif", region=[1, 2, 30, 40])
+        self.item("b.tif")
+        self.assertEqual(self.names(f"?image={wanted.image_id}"), ["a"])
+        self.assertEqual(self.names("?image=123456"), [])
+        self.assertEqual(self.bob.get(self.url + "?image=a").status_code, 400)
+
     def test_filters_by_split_and_culture(self) -> None:
         self.item("HEK_b1_1.tif", score=0.9)
         self.item("mixed_b1_2.tif", score=0.8)
@@ -196,11 +203,20 @@ class Taking(TestCase):
     def test_who_holds_another_image_is_told_which(self) -> None:
         self.take(self.first)
         refused = self.take(self.second)
-        self.assertEqual(refused.status_code, 409)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "holds_another"))
         self.assertIn("You hold a.tif already", refused.json()["message"])
         self.assertIsNone(QueueItem.objects.get(pk=self.second.pk).annotator)
         self.bob.post(f"/api/v1/queue/{self.first.pk}/release/")
         self.assertEqual(self.take(self.second).status_code, 200)
+
+    def test_who_holds_another_image_is_not_asked_to_give_it_back_for_nothing(self) -> None:
+        self.take(self.first)
+        self.take(self.second, self.alice)
+        refused = self.take(self.second)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "conflict"))
+        self.assertIn("in the hands of alice", refused.json()["message"])
+        QueueItem.objects.filter(pk=self.second.pk).update(closed_at=timezone.now())
+        self.assertIn("has left the queue", self.take(self.second).json()["message"])
 
     def test_what_has_left_the_queue_is_refused(self) -> None:
         QueueItem.objects.filter(pk=self.second.pk).update(closed_at=timezone.now())

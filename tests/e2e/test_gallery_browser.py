@@ -158,6 +158,33 @@ class Gallery(BrowserTest):
         expect(self.option(47).locator("img")).to_be_visible()
         expect(self.option(0)).to_have_count(0)
 
+    def test_the_list_scrolls_on_while_the_hand_rests_below_it(self) -> None:
+        self.page.set_viewport_size({"width": 700, "height": 420})
+        self.open()
+        self.page.get_by_label("Size of the pictures").fill("192")
+        expect(self.option(40)).to_have_count(0)
+        box = self.page.get_by_role("listbox", name="Cells").bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + 5, box["y"] + 5)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] + 60, steps=4)
+        expect(self.page.get_by_text("48 cells selected")).to_be_visible()
+        self.page.mouse.up()
+
+    def test_a_click_takes_no_key_from_the_cells(self) -> None:
+        self.open()
+        self.page.get_by_role("button", name="Outlines").click()
+        self.press("Enter")
+        expect(self.option(0)).to_have_attribute("aria-label", self.named("HEK", 1, "accepted"))
+        self.page.get_by_role("link", name="Ask me").click()
+        card = self.page.get_by_label("The cell in question")
+        strip = self.page.get_by_role("list", name="Cells at hand")
+        strip.get_by_role("button", name="cell 3 of mixed_b1_001.tif").click()
+        expect(card).to_contain_text("#3")
+        self.press("Enter")
+        expect(self.page.get_by_text("1 answer ")).to_be_visible()
+        expect(card).not_to_contain_text("#3")
+
     def test_an_image_that_somebody_else_changed_is_left_alone_and_said(self) -> None:
         self.open()
         make_revision(self.images[0], self.people.alice, types={1: "HEK"}, labels=field(1)[1])

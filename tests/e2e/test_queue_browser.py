@@ -12,8 +12,22 @@ from django.utils import timezone
 from playwright.sync_api import Locator, expect
 
 from annotator import storage
-from annotator.models import CellType, Image, PredictedCell, Prediction, QueueItem, Revision
-from tests.annotator.factories import make_dataset, make_image, make_prediction, make_version
+from annotator.models import (
+    GALLERY,
+    CellType,
+    Image,
+    PredictedCell,
+    Prediction,
+    QueueItem,
+    Revision,
+)
+from tests.annotator.factories import (
+    make_dataset,
+    make_image,
+    make_prediction,
+    make_revision,
+    make_version,
+)
 from tests.e2e.browser import BrowserTest
 from tests.people import make_people
 
@@ -158,6 +172,36 @@ class Queue(BrowserTest):
         self.assertFalse(QueueItem.objects.exclude(annotator=None).exists())
         self.page.go_back()
         expect(self._card(self.first)).to_be_visible()
+
+    def test_open_shows_the_region_that_is_asked_about_and_why(self) -> None:
+        QueueItem.objects.filter(pk=self.first.pk).update(region=REGION, minutes=2.5)
+        self._open_queue()
+        self._card(self.first).get_by_role("link", name="Open mixed_b1_001.tif").click()
+        panel = self.page.get_by_role("region", name="Region asked about")
+        expect(panel).to_contain_text("12 cells in this region · about 3 min")
+        expect(self.page.get_by_text("disagree on the border of 12 cells")).to_be_visible()
+        expect(self.page.get_by_text("read only")).to_be_visible()
+        self.screenshot("queue-region-opened")
+        self.assertFalse(QueueItem.objects.exclude(annotator=None).exists())
+
+    def test_of_an_image_that_is_complete_in_parts_the_queue_asks_for_the_rest(self) -> None:
+        make_revision(
+            self.first.image,
+            self.people.alice,
+            labels=self._labels(),
+            source=GALLERY,
+            complete_regions=[[0, 0, 80, 40]],
+            keeps_work=True,
+        )
+        self._open_queue()
+        self._card(self.first).get_by_role("button", name="Correct this one").click()
+        expect(self.page.get_by_role("checkbox", name="Whole image")).to_be_checked()
+        expect(self.page.get_by_text("of the image was complete")).to_be_visible()
+        self.screenshot("queue-rest")
+        self.hand_in()
+        expect(self.page.get_by_text("Submitted").first).to_be_visible()
+        head = Revision.objects.filter(image=self.first.image).latest("number")
+        self.assertEqual((head.number, head.complete_regions), (2, None))
 
     def _place(self, x: float, y: float) -> tuple[float, float]:
         """Where an image point lies on the screen while the asked region is in view."""

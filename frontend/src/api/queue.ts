@@ -34,6 +34,17 @@ export async function heldItems(datasetId: number, signal?: AbortSignal): Promis
   return (await getJson<Page<QueueItem>>(path, { query: { mine: true }, signal })).results;
 }
 
+/** The open item of an image; null where the queue does not ask about it. Leases nothing. */
+export async function openItem(
+  datasetId: number,
+  image: number,
+  signal?: AbortSignal,
+): Promise<QueueItem | null> {
+  const path = `datasets/${datasetId}/queue/`;
+  const { results } = await getJson<Page<QueueItem>>(path, { query: { image }, signal });
+  return results[0] ?? null;
+}
+
 export const holdLease = (itemId: number): Promise<QueueItem> =>
   sendJson("POST", `queue/${itemId}/heartbeat/`);
 

@@ -157,7 +157,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Pictures with outlines of up to 200 cells; what is not there any more is left out.
+         * @description Pictures with outlines of up to 200 cells of 40 images; what is gone is left out.
          *
          *     Changes nothing: it is a POST for the length of the list.
          */
@@ -3562,6 +3562,8 @@ export interface operations {
                 culture?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
+                /** @description only the item of this image */
+                image?: number;
                 /** @description Number of results to return per page. */
                 limit?: number;
                 /** @description true: only what the caller holds */

@@ -1,7 +1,7 @@
 /** Which parts of an image are complete: only there may a missing cell teach the models. */
 import type { Command } from "./commands";
-import type { MaskDocument } from "./document";
-import { holds, intersect, type Box, type Point } from "./geometry";
+import { cellOf, type Cell, type MaskDocument } from "./document";
+import { holds, intersect, sameBox, type Box, type Point } from "./geometry";
 import { RegionsStep } from "./steps";
 
 type Regions = MaskDocument["regions"];
@@ -75,10 +75,34 @@ export function reopenRegion(region: Box): Command {
   };
 }
 
-/** The whole image is complete, or nothing is until regions are marked. */
-export function completeWhole(whole: boolean): Command {
+/** The whole image is complete, or these regions only until others are marked. */
+export function completeWhole(whole: boolean, otherwise: readonly Box[] = []): Command {
   const name = whole ? "Mark whole image complete" : "Mark regions instead";
-  return setRegions(whole ? null : [], name);
+  return setRegions(whole ? null : otherwise, name);
+}
+
+/** Was a cell drawn, changed or taken away where `regions` are not, since `before`? */
+export function changedOutside(
+  before: MaskDocument,
+  now: MaskDocument,
+  regions: readonly Box[],
+): boolean {
+  const inside = (box: Box | undefined): boolean =>
+    box === undefined || regions.some((region) => holds(region, box));
+  const labels = new Set([
+    ...now.geometry.changedSince(before.geometry),
+    ...now.meta.changedSince(before.meta),
+  ]);
+  return [...labels].some((label) => {
+    const [was, is] = [cellOf(before, label), cellOf(now, label)];
+    return !sameCell(was, is) && !(inside(was?.box) && inside(is?.box));
+  });
+}
+
+function sameCell(a: Cell | null, b: Cell | null): boolean {
+  if (a === null || b === null) return a === b;
+  const typed = a.type === b.type && a.source === b.source;
+  return typed && a.area === b.area && sameBox(a.box, b.box);
 }
 
 function setRegions(regions: Regions, name: string): Command {

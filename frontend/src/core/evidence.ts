@@ -11,6 +11,8 @@ export interface Evidence {
 
 /** A term above this is named as a reason. */
 const NOTABLE = 0.3;
+/** Borders of good cells are not sharp either: said where nothing else is. */
+const BLURRED = 0.5;
 
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
@@ -19,7 +21,8 @@ export function percent(share: number): string {
 /** Why a cell is uncertain, strongest first; empty when nothing stands out. */
 export function doubts(evidence: Evidence): string[] {
   const found: { weight: number; text: string }[] = [];
-  const { existence = 0, border = 0, type = 0, flow = 0 } = evidence.terms;
+  const { existence = 0, inside = 0, border = 0, flow = 0, edge = 0 } = evidence.terms;
+  const { type = 0, views = 0 } = evidence.terms;
   if (evidence.seenBy === "detector" || evidence.seenBy === "segmenter") {
     found.push({
       weight: Math.max(existence, NOTABLE),
@@ -28,9 +31,17 @@ export function doubts(evidence: Evidence): string[] {
   } else if (existence >= NOTABLE) {
     found.push({ weight: existence, text: `may not be a cell (score ${percent(evidence.score)})` });
   }
+  if (inside >= NOTABLE) {
+    const text = `the segmenter sees little of a cell in it (${percent(1 - inside)})`;
+    found.push({ weight: inside, text });
+  }
   if (border >= NOTABLE) found.push({ weight: border, text: "the models disagree on the border" });
   if (flow >= NOTABLE) found.push({ weight: flow, text: "its outline does not fit what was seen" });
   if (type >= NOTABLE) found.push({ weight: type, text: typeDoubt(evidence.probabilities) });
+  if (views >= NOTABLE) found.push({ weight: views, text: "mirrored, it looks of another type" });
+  if (found.length === 0 && edge >= BLURRED) {
+    found.push({ weight: edge, text: "its border is not sharp" });
+  }
   return found.sort((a, b) => b.weight - a.weight).map(({ text }) => text);
 }
 

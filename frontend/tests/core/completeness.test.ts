@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  changedOutside,
   completeRegion,
   completeShare,
   completeWhole,
@@ -7,12 +8,12 @@ import {
   reopenBox,
   reopenRegion,
 } from "../../src/core/completeness";
-import type { Command } from "../../src/core/commands";
+import { assignType, deleteCells, type Command } from "../../src/core/commands";
 import { sameDocument, sameRegions } from "../../src/core/document";
 import type { Box } from "../../src/core/geometry";
 import { openState, transact, type EditorState } from "../../src/core/state";
 import { mergeSteps, RegionsStep, stepFromJson, type Step } from "../../src/core/steps";
-import { chance, gridOfCells } from "./drawing";
+import { chance, gridOfCells, picture } from "./drawing";
 
 const box = (x0: number, y0: number, x1: number, y1: number): Box => ({ x0, y0, x1, y1 });
 const SIZE = 40;
@@ -29,6 +30,13 @@ function run(state: EditorState, ...commands: Command[]): EditorState {
 const start = (): EditorState => openState(gridOfCells(SIZE, 2));
 
 describe("complete regions", () => {
+  it("are what they were when the whole image is no longer", () => {
+    const part = [box(0, 0, 9, 9)];
+    const whole = run(start(), completeRegion(box(0, 0, 9, 9)), completeWhole(true));
+    expect(run(whole, completeWhole(false, part)).doc.regions).toEqual(part);
+    expect(run(whole, completeWhole(false)).doc.regions).toEqual([]);
+  });
+
   it("begin as the whole image; the first drawn one takes its place", () => {
     expect(start().doc.regions).toBeNull();
     const state = run(start(), completeRegion(box(2.4, 3.6, 10.5, 12)));
@@ -141,4 +149,24 @@ it("a regions step inverts, merges and is read back, for many random ones", () =
     expect(merged[0]?.apply(first).regions).toEqual(doc.regions);
     expect(merged[0]?.invert().apply(doc).regions).toEqual(first.regions);
   }
+});
+
+describe("work outside of complete regions", () => {
+  const drawn = openState(picture(["11.22", "11.22"]));
+  const left = [box(0, 0, 3, 2)];
+  const outside = (...commands: Command[]): boolean =>
+    changedOutside(drawn.doc, run(drawn, ...commands).doc, left);
+
+  it("is any change of a cell that reaches out of them", () => {
+    expect(outside()).toBe(false);
+    expect(outside(deleteCells(new Set([1])))).toBe(false);
+    expect(outside(assignType([1], "HEK"))).toBe(false);
+    expect(outside(deleteCells(new Set([2])))).toBe(true);
+    expect(outside(assignType([2], "HEK"))).toBe(true);
+  });
+
+  it("is none where it was undone", () => {
+    const gone = run(drawn, deleteCells(new Set([2])));
+    expect(changedOutside(drawn.doc, transact(gone, { kind: "undo" }).doc, left)).toBe(false);
+  });
 });

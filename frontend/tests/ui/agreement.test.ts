@@ -37,12 +37,15 @@ describe("AgreementPanel", () => {
   const named = (...names: string[]): unknown =>
     names.map((name, index) => ({ id: index + 7, name }));
   let found: unknown = [];
+  let refused = "";
 
   beforeEach(() => {
     sent.length = 0;
+    refused = "";
     stubFetch((call: Call) => {
       if (call.method === "PUT") {
         sent.push(call);
+        if (refused !== "") return json({ message: refused, code: "conflict" }, 409);
         return json({ id: 7, name: "one.tif", gold: true });
       }
       if (call.address.includes("/agreement/")) {
@@ -88,6 +91,19 @@ describe("AgreementPanel", () => {
     expect(sent[1]?.body).toBe('{"gold":false}');
   });
 
+  it("keeps the name of an image that cannot be a gold one, and asks once", async () => {
+    found = named("one.tif");
+    refused = "one.tif is complete in parts only.";
+    render(AgreementPanel, { dataset: dataset() });
+    const field = await screen.findByLabelText<HTMLInputElement>(/gold one/);
+    await fireEvent.input(field, { target: { value: "one.tif" } });
+    await fireEvent.submit(field);
+    await fireEvent.submit(field);
+    await waitFor(() => expect(toasts.map(({ text }) => text)).toEqual([refused]));
+    expect(sent.length).toBe(1);
+    expect(field.value).toBe("one.tif");
+  });
+
   it("says when a name fits none or several", async () => {
     found = [];
     render(AgreementPanel, { dataset: dataset() });
@@ -127,7 +143,7 @@ describe("DoubtPanel", () => {
     render(DoubtPanel, { fusion });
     const told = plain(screen.getByText(/more doubted/).textContent).replace(/\s+/g, " ");
     expect(told).toContain(
-      "87 % of all pairs (AUROC 0.870). 20 were wrong, 18 were expected to be",
+      "87 % of all pairs (AUROC 0.870; guessing gives 50 %). 20 were wrong, 18 were expected to be",
     );
     expect(told).toContain("of the surer half 2.0 % are wrong, of all 10 %");
     const grounds = screen.getAllByRole("row").slice(1);

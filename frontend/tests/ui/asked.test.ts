@@ -16,9 +16,10 @@ import { Editor } from "../../src/ui/editor/editor.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
 import RegionsPanel from "../../src/ui/editor/RegionsPanel.svelte";
 import ReviewBar from "../../src/ui/editor/ReviewBar.svelte";
+import { ThresholdPreview } from "../../src/ui/editor/thresholds.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import type { PointerInput } from "../../src/tools/tool";
-import { json } from "../api/stubs";
+import { json, stubFetch } from "../api/stubs";
 import { picture, rowsOf } from "../core/drawing";
 import { item, opened, revision } from "./opened";
 import { FakeServer } from "./server";
@@ -46,6 +47,13 @@ function image(over: Partial<Opened> = {}): Opened {
   const types = [1, 2, 3, 4].map((label) => [label, { type: "HEK", source: "model" }] as const);
   const doc = picture(ROWS, types as never);
   return opened({ raster, doc, evidence, model: doc, ...over } as Partial<Opened>);
+}
+const PART: Box = { x0: 0, y0: 0, x1: 3, y1: 3 };
+/** Somebody has answered for its left. */
+function partly(): Opened {
+  const doc = { ...image().doc, regions: [PART] };
+  const head = { annotation: { ...revision(2), complete_regions: [[0, 0, 3, 3]] }, etag: '"2"' };
+  return image({ doc, head } as unknown as Partial<Opened>);
 }
 const edit = (over: Partial<Opened> = {}): Editor => {
   const editor = new Editor(openedFor(image(over), asking), false);
@@ -102,6 +110,26 @@ describe("an image opened for a region", () => {
     const whole = image();
     expect(openedFor(whole, { ...item, region: null } as QueueItem)).toBe(whole);
     expect(openedFor(whole, null)).toBe(whole);
+  });
+
+  it("is complete as a whole when the rest of it is asked about", () => {
+    const part = partly();
+    const whole = { ...item, region: null } as QueueItem;
+    expect(openedFor(part, whole).doc.regions).toBeNull();
+    // Opened from a list nobody asks for the rest.
+    expect(openedFor(part, null).doc.regions).toEqual([PART]);
+    expect(openedFor(part, whole, true).doc.regions).toEqual([PART]);
+  });
+
+  it("that is looked at shows the region, and what is complete as it is", () => {
+    const seen = openedFor(partly(), asking, true);
+    expect([seen.asked, seen.doc.regions]).toEqual([BOX, [PART]]);
+    const editor = new Editor(seen, true);
+    expect(editor.backdrop[0]).toMatchObject({ kind: "dimmed", asked: BOX });
+    render(AskedPanel, { editor, item: asking });
+    const panel = screen.getByRole("region", { name: "Region asked about" });
+    expect(panel.textContent).toContain("The queue asks for every cell in the frame.");
+    expect(panel.textContent).not.toContain("submitting");
   });
 });
 
@@ -182,10 +210,71 @@ it("the panel counts the region's cells and gives its time and place", () => {
   expect(editor.camera.scale).toBeGreaterThan(camera.scale);
 });
 
+it("the panel says that cells which reach over the frame change as wholes", async () => {
+  const cut = { ...asking, region: [6, 0, 10, 3] } as QueueItem;
+  const editor = new Editor(openedFor(image(), cut), false);
+  render(AskedPanel, { editor, item: cut });
+  const panel = screen.getByRole("region", { name: "Region asked about" });
+  expect(panel.textContent).toContain("1 cell reaches over the frame: draw and delete it whole");
+  editor.run(deleteCells(new Set([3])));
+  expect(rows(editor)[0]).toBe("11.22...44");
+  await vi.waitFor(() => {
+    expect(panel.textContent).not.toContain("over the frame");
+  });
+});
+
+it("other thresholds change the region's cells alone, in the preview too", async () => {
+  const headers = { "X-Shape": "3,10", "X-Dtype": "uint16" };
+  stubFetch(() => new Response(new Uint16Array(30).buffer, { headers }));
+  const editor = edit();
+  const preview = new ThresholdPreview(editor);
+  preview.set({ minSize: 100 });
+  await vi.waitFor(() => {
+    expect(preview.shown).toBe(true);
+  });
+  const left = ["11.22.....", "11.22.....", ".........."];
+  expect(rowsOf(editor.shown.doc)).toEqual(left);
+  render(AskedPanel, { editor, item: asking });
+  // Not while what is shown depends on it.
+  const keeps = screen.getByRole<HTMLInputElement>("checkbox", { name: "Keep to the region" });
+  expect(keeps.disabled).toBe(true);
+  preview.apply();
+  expect(rows(editor)).toEqual(left);
+  vi.unstubAllGlobals();
+});
+
 it("the region cannot be unmarked in the list of complete regions", () => {
   render(RegionsPanel, { editor: edit() });
   expect(screen.getByText("asked about")).toBeDefined();
   expect(screen.queryByRole("button", { name: /^Unmark/ })).toBeNull();
+});
+
+describe("the list of what is complete", () => {
+  it("asks for the rest of an image that is complete in parts, and takes it", async () => {
+    const editor = new Editor(partly(), false);
+    render(RegionsPanel, { editor });
+    const panel = screen.getByRole("region", { name: "Complete" });
+    expect(panel.textContent).toContain("Are all cells of the rest marked too?");
+    const whole = screen.getByRole<HTMLInputElement>("checkbox", { name: "Whole image" });
+    await fireEvent.click(whole);
+    expect(editor.state.doc.regions).toBeNull();
+    expect(panel.textContent.replaceAll("\u00a0", " ")).toContain(
+      "When it was opened, 30 % of the image was complete.",
+    );
+    // What was complete before is not lost on the way.
+    await fireEvent.click(whole);
+    expect(editor.state.doc.regions).toEqual([PART]);
+  });
+
+  it("is short where each cell of a gallery is a region", async () => {
+    const regions = Array.from({ length: 9 }, (_, x0) => ({ x0, y0: 0, x1: x0 + 1, y1: 1 }));
+    const part = partly();
+    const editor = new Editor({ ...part, doc: { ...part.doc, regions } }, false);
+    render(RegionsPanel, { editor });
+    expect(screen.getAllByRole("listitem")).toHaveLength(6);
+    await fireEvent.click(screen.getByRole("button", { name: "Show all 9" }));
+    expect(screen.getAllByRole("listitem")).toHaveLength(9);
+  });
 });
 
 it("cells without a type are asked about where they lie in the region", () => {

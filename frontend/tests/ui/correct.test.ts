@@ -42,6 +42,7 @@ class NoResize {
 
 let calls: Call[] = [];
 let lease: () => Promise<Response> | Response;
+let queued: () => Response;
 
 beforeEach(async () => {
   await dropJournal(journalKey("", 7));
@@ -50,8 +51,10 @@ beforeEach(async () => {
   vi.stubGlobal("scrollTo", () => undefined);
   vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(null);
   lease = () => json(item);
+  queued = () => json({ next: null, previous: null, results: [] });
   calls = stubFetch(({ address }) => {
     if (address.endsWith("/queue/next/")) return lease();
+    if (address.includes("/queue/?image=")) return queued();
     if (address.includes("/draft/")) return json({ message: "You have no draft." }, 404);
     if (address.endsWith("/neighbours/")) throw new TypeError("Failed to fetch");
     return json({});
@@ -120,6 +123,32 @@ it("A opens the image that the queue handed out before; at the first it says so"
   await waitFor(() => {
     expect(location.pathname).toBe("/images/7");
   });
+});
+
+it("an image that is looked at shows what the queue asks about, and reserves nothing", async () => {
+  const seen = {
+    ...item,
+    region: [2, 0, 5, 1],
+    minutes: 2,
+    reasons: [{ code: "border", text: "the models disagree on a border", value: 1 }],
+  };
+  queued = () => json({ next: null, previous: null, results: [seen] });
+  render(CorrectPage, { imageId: 7, look: true });
+  await open();
+  expect(calls.map(({ address }) => address)).toContain("/api/v1/datasets/1/queue/?image=7");
+  expect(built.editors.at(-1)?.asked.box).toEqual({ x0: 2, y0: 0, x1: 5, y1: 1 });
+  expect(screen.getByText("the models disagree on a border", { exact: false })).toBeDefined();
+  const panel = screen.getByRole("region", { name: "Region asked about" });
+  expect(panel.textContent).toContain("about 2 min");
+  expect(screen.queryByRole("button", { name: /^Submit/ })).toBeNull();
+  expect(sent()).toEqual([]);
+});
+
+it("an image that is looked at opens without the queue's answer too", async () => {
+  queued = () => json({ message: "The database is busy.", code: "unavailable" }, 503);
+  render(CorrectPage, { imageId: 7, look: true });
+  await open();
+  expect(built.editors.at(-1)?.asked.box).toBeNull();
 });
 
 describe("an image that cannot be opened", () => {

@@ -103,6 +103,51 @@ describe("cells one is asked about", () => {
     expect(asking.canUndo).toBe(false);
   });
 
+  it("that were sent twice over are taken back one lot after the other", async () => {
+    const asking = await started();
+    asking.answer("accepted", null);
+    await asking.flush();
+    asking.answer("accepted", null);
+    await asking.flush();
+    await Promise.all([asking.undo(), asking.undo()]);
+    expect(sent("/undo/").map((call) => bodyOf(call)["cells"])).toEqual([[2], [1]]);
+    expect([asking.answered, asking.open.length]).toEqual([0, 24]);
+  });
+
+  it("whose answer is on its way are not asked about again", async () => {
+    const asking = await started();
+    for (let step = 0; step < 16; step++) asking.answer("accepted", null);
+    // The eighth and the sixteenth answer send those before; the next cells are asked for at once.
+    await vi.advanceTimersByTimeAsync(10);
+    const holding = sent("/next/").map((call) => bodyOf(call)["holding"] as number[]);
+    expect(holding.length).toBe(2);
+    expect(holding[1]).toEqual(expect.arrayContaining([1, 8, 9, 13, 24]));
+    expect(asking.items.filter(({ state }) => state === "accepted").length).toBe(16);
+  });
+
+  it("that come when nobody is there any more are given back", async () => {
+    const asking = new AskingState(1);
+    const fetching = asking.fetch();
+    asking.leave();
+    await fetching;
+    const { cells } = bodyOf(sent("/release/")[0] as Call) as { cells: number[] };
+    expect(cells.length).toBe(24);
+    expect(asking.items).toEqual([]);
+  });
+
+  it("are asked for anew when the browser shows the page again", async () => {
+    const asking = await started();
+    asking.answer("accepted", null);
+    asking.leave(true);
+    asking.comeBack();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(sent("/next/").length).toBe(2);
+    expect(asking.current?.state).toBe("open");
+    expect(asking.items.map(({ state }) => state).slice(0, 2)).toEqual(["accepted", "open"]);
+    asking.leave(true);
+    expect(sent("/release/").length).toBe(2);
+  });
+
   it("are skipped without an answer and not asked again", async () => {
     const asking = await started();
     asking.skip();

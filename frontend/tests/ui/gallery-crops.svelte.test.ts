@@ -70,6 +70,44 @@ describe("pictures", () => {
     expect(crops.get(cell)).toBeUndefined();
   });
 
+  it("are asked for of a few images at a time", async () => {
+    const many = new CellRows(gallery(40, 1));
+    const crops = new Crops(read);
+    crops.want(Array.from({ length: 40 }, (_, at) => many.at(at)).flatMap((row) => row ?? []));
+    await vi.runAllTimersAsync();
+    expect(asked.map((groups) => groups.length)).toEqual([16, 16, 8]);
+    // Cells of images that are asked for anyway come along.
+    const twos = new CellRows(gallery(40, 2));
+    asked = [];
+    const places = [...Array.from({ length: 17 }, (_, image) => 2 * image), 1];
+    new Crops(read).want(places.flatMap((at) => twos.at(at) ?? []));
+    await vi.runAllTimersAsync();
+    expect(asked.map((groups) => groups.length)).toEqual([16, 1]);
+    expect(asked[0]?.[0]?.labels).toEqual([1, 2]);
+  });
+
+  it("on their way of an image that others change meanwhile are not kept", async () => {
+    let send: () => void = () => undefined;
+    const late = new Promise<void>((resolve) => (send = resolve));
+    const [cell] = cells(0, 1) as [CellRow];
+    const crops = new Crops(async (groups) => {
+      const revised = (groups[0]?.revision ?? 0) > 0;
+      if (!revised) await late;
+      return [{ image: 1, label: 1, picture: "x", outline: "", side: revised ? 2 : 1 }];
+    });
+    crops.follow(cell.image);
+    crops.want([cell]);
+    await vi.advanceTimersByTimeAsync(100);
+    const image = { ...cell.image, revision: 5 };
+    crops.follow(image);
+    crops.want([{ ...cell, image }]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(crops.get(cell)?.side).toBe(2);
+    send();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(crops.get(cell)?.side).toBe(2);
+  });
+
   it("that cannot be had are said once and asked for again on demand", async () => {
     const crops = new Crops(read);
     fails = true;

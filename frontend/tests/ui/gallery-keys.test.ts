@@ -1,12 +1,14 @@
 // @vitest-environment jsdom
 import { describe, expect, it } from "vitest";
-import { actionOf, isElsewhere } from "../../src/ui/gallery/keys";
+import { actionOf, bareKey, isElsewhere, leaveFocus } from "../../src/ui/gallery/keys";
 
 const press = (key: string, held: Partial<KeyboardEvent> = {}): Parameters<typeof actionOf>[0] => ({
   key,
   ctrlKey: false,
   metaKey: false,
   altKey: false,
+  shiftKey: false,
+  repeat: false,
   ...held,
 });
 
@@ -37,6 +39,30 @@ describe("keys of the gallery", () => {
     }
     expect(actionOf(press("constructor"))).toBeNull();
     expect(actionOf(press("F1"))).toBeNull();
+  });
+
+  it("act once while they are held: nobody has seen the cells that come next", () => {
+    for (const key of ["Enter", "x", "2", "u"]) {
+      expect(actionOf(press(key, { repeat: true }))).toBeNull();
+    }
+    expect(bareKey(press("S"))).toBe("s");
+    expect(bareKey(press("s", { repeat: true }))).toBe("");
+  });
+
+  it("of saving, of going back and of redoing are the browser's", () => {
+    expect(bareKey(press("s", { ctrlKey: true }))).toBe("");
+    expect(bareKey(press("n", { metaKey: true }))).toBe("");
+    expect(actionOf(press("Z", { ctrlKey: true, shiftKey: true }))).toBeNull();
+  });
+
+  it("keep their meaning after a button was clicked", () => {
+    document.body.innerHTML = "<button><kbd>1</kbd></button><a href='/'>an image</a><p>words</p>";
+    const taken = (selector: string): boolean => {
+      const event = new MouseEvent("mousedown", { bubbles: true, cancelable: true });
+      document.body.addEventListener("mousedown", leaveFocus, { once: true });
+      return document.querySelector(selector)?.dispatchEvent(event) ?? false;
+    };
+    expect([taken("kbd"), taken("a"), taken("p")]).toEqual([false, false, true]);
   });
 
   it("are for a field that has the focus; a button takes Enter and Space only", () => {

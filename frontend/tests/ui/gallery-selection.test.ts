@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   banded,
+  carried,
   everything,
   focused,
   mannerOf,
@@ -8,7 +9,6 @@ import {
   nothing,
   pressed,
   targets,
-  within,
   type Selection,
 } from "../../src/ui/gallery/selection";
 
@@ -62,10 +62,13 @@ describe("selecting", () => {
     expect(targets(NOTHING, 0)).toEqual([]);
   });
 
-  it("stays where it was when the list gets shorter", () => {
+  it("stays with its cells when the list is read again", () => {
     const selection = pressed(pressed(NOTHING, 1, "alone"), 8, "toggle");
-    expect(within(selection, 5)).toEqual({ chosen: new Set([1]), focus: 4, anchor: 4 });
-    expect(within(selection, 0).focus).toBe(0);
+    const places = new Map([[1, 3]]);
+    // The one in focus is gone: the keyboard stays at its place, as far as there is one.
+    expect(carried(selection, places, 20)).toEqual({ chosen: new Set([3]), focus: 8, anchor: 8 });
+    expect(carried(selection, places, 5)).toEqual({ chosen: new Set([3]), focus: 4, anchor: 4 });
+    expect(carried(selection, new Map(), 0).focus).toBe(0);
   });
 
   it("reads the manner from the keys held", () => {

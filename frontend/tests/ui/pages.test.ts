@@ -152,7 +152,7 @@ describe("going from page to page", () => {
     await fireEvent.change(screen.getByLabelText("Ask for"), { target: { value: "region" } });
     expect(screen.getByText(/Windows of some minutes/)).toBeDefined();
     await fireEvent.input(screen.getByLabelText("Region, minutes"), { target: { value: "5" } });
-    const gold = screen.getByLabelText("Check against the truth, one ask in");
+    const gold = screen.getByLabelText("A gold image, once in so many");
     await fireEvent.input(gold, { target: { value: "1" } });
     await fireEvent.click(screen.getByRole("button", { name: "Save settings" }));
     await screen.findByText("0 for never, or 2 and more.");

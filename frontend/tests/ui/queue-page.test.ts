@@ -46,6 +46,10 @@ let rows: QueueItem[] = [];
 let next: string | null = null;
 let takes: (() => Response)[] = [];
 let calls: Call[] = [];
+let countable = true;
+/** What a list waits for. */
+let held: Promise<void> | null = null;
+let release: () => void = () => undefined;
 
 beforeEach(() => {
   stubDialogs();
@@ -55,9 +59,10 @@ beforeEach(() => {
   heat.show(true);
   session.me = { id: 1, username: "alice", is_admin: false } as typeof session.me;
   navigation.go("/datasets/1/queue", { replace: true });
-  [rows, next, takes] = [[item(1), item(2)], null, []];
-  calls = stubFetch(({ address, method }) => {
+  [rows, next, takes, countable, held] = [[item(1), item(2)], null, [], true, null];
+  calls = stubFetch(async ({ address, method }) => {
     if (address.includes("/queue/reasons/")) {
+      if (!countable) return json({ message: "The database is busy.", code: "unavailable" }, 503);
       const reasons = [
         { code: "border", count: 2 },
         { code: "type", count: 1 },
@@ -70,6 +75,7 @@ beforeEach(() => {
       const results = rows.filter(({ annotator }) => annotator === "alice");
       return json({ next: null, previous: null, results });
     }
+    await held;
     const page = { next, previous: null, results: rows };
     next = null;
     return json(page);
@@ -154,12 +160,17 @@ describe("the heat", () => {
     expect(heats(), "kept off").toEqual([]);
   });
 
-  it("that cannot be drawn leaves the picture", async () => {
-    show();
+  it("that cannot be drawn leaves the picture, until there is another prediction", async () => {
+    const { rerender } = show();
     await card(1);
     await fireEvent.error(heats()[0] as HTMLElement);
     expect(heats()).toHaveLength(1);
     expect((await card(1)).querySelector("img")).not.toBeNull();
+    rows = [item(1, { heat: "/api/v1/images/10/heat/?prediction=4" }), item(2)];
+    await rerender({ dataset: dataset({ predicted: 9 }) });
+    await waitFor(() => {
+      expect(heats()).toHaveLength(2);
+    });
   });
 });
 
@@ -214,6 +225,31 @@ describe("filter and order", () => {
   });
 });
 
+it("images that another filter asked for look passing until the new ones are there", async () => {
+  show();
+  await card(1);
+  const list = (): Element | null => document.querySelector(".list");
+  expect(list()?.getAttribute("aria-busy")).toBe("false");
+  held = new Promise((resolve) => (release = resolve));
+  await fireEvent.change(screen.getByLabelText("Split"), { target: { value: "test" } });
+  expect(list()?.getAttribute("aria-busy")).toBe("true");
+  release();
+  await waitFor(() => {
+    expect(list()?.getAttribute("aria-busy")).toBe("false");
+  });
+});
+
+it("says when the reasons cannot be counted, and counts them when asked to", async () => {
+  countable = false;
+  show();
+  await card(1);
+  expect((await screen.findByRole("alert")).textContent).toContain("The database is busy.");
+  countable = true;
+  await fireEvent.click(screen.getByRole("button", { name: /again/i }));
+  expect(await screen.findByRole("button", { name: "Border 2" })).toBeDefined();
+  expect(screen.queryByRole("alert")).toBeNull();
+});
+
 it("reads on where the list goes on", async () => {
   next = `http://x${QUEUE}?cursor=abc`;
   show();
@@ -254,9 +290,20 @@ describe("choosing an image", () => {
     expect(location.pathname).toBe("/datasets/1/queue");
   });
 
+  it("that is gone is no reason to give back what is held", async () => {
+    rows = [item(1), item(2, { annotator: "alice", seconds_left: 900 })];
+    takes = [() => json({ message: "It is in the hands of bob.", code: "conflict" }, 409)];
+    show();
+    await choose(1);
+    await waitFor(() => {
+      expect(toasts.map(({ text }) => text)).toEqual(["It is in the hands of bob."]);
+    });
+    expect(screen.queryByRole("dialog")).toBeNull();
+  });
+
   it("while another is held offers to give that back first", async () => {
     rows = [item(1), item(2, { annotator: "alice", seconds_left: 900 })];
-    takes = [() => json({ message: "You hold another.", code: "conflict" }, 409)];
+    takes = [() => json({ message: "You hold another.", code: "holds_another" }, 409)];
     show();
     await choose(1);
     const dialog = await screen.findByRole("dialog", { name: "You hold another image" });

@@ -5,7 +5,7 @@ import { fireEvent, render, screen, waitFor, within } from "@testing-library/sve
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dropJournal, journalKey } from "../../src/api/journal";
 import { deleteCells } from "../../src/core/commands";
-import { completeWhole } from "../../src/core/completeness";
+import { completeRegion, completeWhole } from "../../src/core/completeness";
 import { Editor } from "../../src/ui/editor/editor.svelte";
 import EditorView from "../../src/ui/editor/EditorView.svelte";
 import type { Opened } from "../../src/ui/editor/opening";
@@ -160,6 +160,54 @@ it("an image with nothing complete is marked whole by Enter, and submitted", asy
   });
   const form = sent()[0]?.body as FormData;
   expect(JSON.parse(form.get("document") as string)).toMatchObject({ complete_regions: null });
+});
+
+describe("an image that is complete in parts", () => {
+  const part = (): Opened => {
+    const { dataset, doc } = opened();
+    const regions = [{ x0: 0, y0: 0, x1: 3, y1: 1 }];
+    const head = { annotation: { ...revision(1), complete_regions: [[0, 0, 3, 1]] }, etag: '"1"' };
+    const over = { dataset: { ...dataset, types: [] }, doc: { ...doc, regions }, head };
+    return opened(over as unknown as Partial<Opened>);
+  };
+  const complete = (): unknown => {
+    const form = sent()[0]?.body as FormData;
+    const document = JSON.parse(form.get("document") as string) as Record<string, unknown>;
+    return document["complete_regions"];
+  };
+
+  it("is asked about when the rest was worked on", async () => {
+    const { editor } = show(false, part());
+    editor.run(deleteCells(new Set([2])));
+    await key("Enter", { shiftKey: true });
+    const name = "Is the rest of the image complete too?";
+    const dialog = await screen.findByRole("dialog", { name });
+    expect(dialog.textContent).toContain("The models learn nothing from");
+    await press("Mark the whole image and submit");
+    await waitFor(() => {
+      expect(sent()).toHaveLength(1);
+    });
+    expect(complete()).toBeNull();
+  });
+
+  it("is not where what is complete was worked on, or other regions are marked", async () => {
+    for (const [label, more] of [
+      [1, []],
+      [2, [completeRegion({ x0: 3, y0: 0, x1: 5, y1: 1 })]],
+    ] as const) {
+      const { editor, unmount } = show(false, part());
+      for (const command of [deleteCells(new Set([label])), ...more]) editor.run(command);
+      await key("Enter", { shiftKey: true });
+      await waitFor(() => {
+        expect(sent()).toHaveLength(1);
+      });
+      expect(complete()).toContainEqual([0, 0, 3, 1]);
+      calls.length = 0;
+      unmount();
+      await endAll();
+      await dropJournal(journalKey("alice", 7));
+    }
+  });
 });
 
 it("without the lease the same is asked before an image is submitted all the same", async () => {

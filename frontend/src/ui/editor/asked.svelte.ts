@@ -7,9 +7,10 @@ import { byUncertainty, type Command } from "../../core/commands";
 import { completeRegion, regionsOf, withRegion } from "../../core/completeness";
 import { cellsIn, confined } from "../../core/confine";
 import type { MaskDocument } from "../../core/document";
-import { grow, type Box } from "../../core/geometry";
+import { grow, holds, type Box } from "../../core/geometry";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState, Transaction } from "../../core/state";
+import type { Step } from "../../core/steps";
 import { fit, type Camera, type Size } from "../../render/camera";
 import { toast } from "../toasts.svelte";
 import type { Opened } from "./opening";
@@ -22,13 +23,19 @@ const OUTSIDE = "Outside the region. Switch “Keep to the region” off to edit
 
 type Regions = MaskDocument["regions"];
 
-/** An image opened for an item: its region will be complete beside those that are. */
-export function openedFor(opened: Opened, item: QueueItem | null): Opened {
+/**
+ * An image opened for an item: its region will be complete beside those that are, and all of the
+ * image where the item asks about the rest of it. `look`: to be seen, what is complete stays so.
+ */
+export function openedFor(opened: Opened, item: QueueItem | null, look = false): Opened {
   const [asked] = regionsOf(item?.region ? [item.region] : null) ?? [];
-  if (asked === undefined) return opened;
   const { regions } = opened.doc;
-  const after = isWhole(opened) ? null : withRegion(regions ?? [], asked);
-  return { ...opened, asked, doc: { ...opened.doc, regions: after } };
+  const whole = item === null || (asked === undefined && regions === null);
+  if (whole) return opened;
+  const framed = asked === undefined ? opened : { ...opened, asked };
+  if (look) return framed;
+  const after = asked === undefined || isWhole(opened) ? null : withRegion(regions ?? [], asked);
+  return { ...framed, doc: { ...opened.doc, regions: after } };
 }
 
 /** Did somebody say before that the whole image is complete? Without a revision nobody has. */
@@ -59,6 +66,16 @@ export class AskedRegion {
     const { box, host } = this;
     return box === null ? null : cellsIn(host.settled.doc, box);
   });
+  /** How many of them reach out of it: they change as wholes. */
+  readonly crossing = $derived.by(() => {
+    const { box, cells, host } = this;
+    if (box === null || cells === null) return 0;
+    const { geometry } = host.settled.doc;
+    return [...cells].filter((label) => {
+      const of = geometry.get(label)?.box;
+      return of !== undefined && !holds(box, of);
+    }).length;
+  });
   private saidAt = -Infinity;
 
   constructor(private readonly host: Host) {}
@@ -77,6 +94,12 @@ export class AskedRegion {
     // A stroke goes on: it may come into the region yet.
     const over = refused && (steps.length === 0 || transaction.open !== true);
     return over ? null : { ...transaction, steps };
+  }
+
+  /** Steps as far as the region allows them: what is only shown is what would be done. */
+  kept(steps: readonly Step[]): readonly Step[] {
+    const { box, keeps } = this;
+    return box === null || !keeps ? steps : confined(this.host.state.doc, steps, box).steps;
   }
 
   private remark(): void {

@@ -1,7 +1,7 @@
 /** What is asked before an image is handed in that may not be what somebody meant to submit. */
-import { completeWhole } from "../../core/completeness";
+import { changedOutside, completeWhole } from "../../core/completeness";
 import { select } from "../../core/commands";
-import { cellsOf } from "../../core/document";
+import { cellsOf, sameRegions } from "../../core/document";
 import { session } from "../session.svelte";
 import type { Editor } from "./editor.svelte";
 import { cultureType } from "./opening";
@@ -9,7 +9,7 @@ import { cultureType } from "./opening";
 /** ms that a question is not asked again where nobody wants it: long, and not for ever. */
 const MONTH = 30 * 24 * 3600 * 1000;
 
-export type Doubt = "nothing complete" | "no cell" | "no type";
+export type Doubt = "nothing complete" | "rest not complete" | "no cell" | "no type";
 
 /**
  * Cells that only a person can type: where the file name does not, and there are types. Of a
@@ -22,6 +22,15 @@ export function untypedCells({ asked, opened, settled }: Editor): number[] {
   return [...cellsOf(settled.doc)]
     .filter(({ type, label }) => type === null && (cells === null || cells.has(label)))
     .map(({ label }) => label);
+}
+
+/** Work that would teach nothing: beside the regions that somebody marked before. */
+function leavesRestOpen({ asked, opened, settled }: Editor): boolean {
+  const { doc } = settled;
+  const { regions } = doc;
+  if (regions === null || regions.length === 0 || asked.box !== null) return false;
+  // Whoever marks regions means these.
+  return sameRegions(regions, opened.doc.regions) && changedOutside(opened.doc, doc, regions);
 }
 
 export class Doubts {
@@ -66,6 +75,7 @@ export class Doubts {
     const { geometry, regions } = this.editor.settled.doc;
     const found: Doubt[] = [];
     if (regions?.length === 0) found.push("nothing complete");
+    if (leavesRestOpen(this.editor)) found.push("rest not complete");
     if (geometry.size === 0) found.push("no cell");
     if (untypedCells(this.editor).length > 0) found.push("no type");
     const forgone = this.forgone();

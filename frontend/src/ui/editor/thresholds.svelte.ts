@@ -156,7 +156,9 @@ export class ThresholdPreview {
     if (reference.model === null) return;
     const meta = addedMeta(cultureType(editor.opened.image, editor.opened.dataset));
     const masks = { flat, meta, fixed: detectorOnly(evidence) };
-    this.latest = { ...withMasks(doc, reference.model, masks, this.applied), values };
-    editor.show({ base: doc, doc: applySteps(doc, this.latest.steps) });
+    const replacement = withMasks(doc, reference.model, masks, this.applied);
+    const steps = editor.asked.kept(replacement.steps);
+    this.latest = { ...replacement, steps, values };
+    editor.show({ base: doc, doc: applySteps(doc, steps) });
   }
 }

@@ -51,6 +51,9 @@ export class AskingState {
   readonly stopwatch = new Stopwatch();
   private unsent = $state.raw<readonly Answer[]>([]);
   private sent = $state.raw<readonly Sent[]>([]);
+  /** Cells whose answers are on their way: the server may not have them yet. */
+  private onTheWay: readonly number[] = [];
+  /** Requests that follow one another. */
   private sending: Promise<void> = Promise.resolve();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private left = false;
@@ -91,12 +94,16 @@ export class AskingState {
       const holding = this.items
         .filter(
           ({ state, question }) =>
-            state === "open" || state === "skipped" || this.isUnsent(question),
+            state === "open" || state === "skipped" || this.isPending(question),
         )
         .map(({ question }) => question.cell);
       const questions = await askCells(this.datasetId, BATCH, holding);
-      this.finished = questions.length === 0;
-      this.add(questions);
+      // Nobody is there any more to answer.
+      if (this.left) this.release(questions.map(({ cell }) => cell));
+      else {
+        this.finished = questions.length === 0;
+        this.add(questions);
+      }
       this.error = null;
     } catch (error) {
       this.error = messageOf(error);
@@ -104,14 +111,17 @@ export class AskingState {
     this.loading = false;
   }
 
-  private isUnsent({ cell }: Question): boolean {
-    return this.unsent.some((answer) => answer.cell === cell);
+  /** Is it answered, as far as this page knows, and maybe not for the server? */
+  private isPending({ cell }: Question): boolean {
+    return this.onTheWay.includes(cell) || this.unsent.some((answer) => answer.cell === cell);
   }
 
   private add(questions: readonly Question[]): void {
     const { current } = this;
     const open = this.open.map(cellOf);
-    const fresh = questions.filter(({ cell }) => !open.includes(cell)).map(asked);
+    const fresh = questions
+      .filter((question) => !open.includes(question.cell) && !this.isPending(question))
+      .map(asked);
     const again = fresh.map(cellOf);
     const others = this.items.filter((item) => !again.includes(cellOf(item)));
     this.items = [...others.slice(Math.max(0, others.length - MOST_SHOWN)), ...fresh];
@@ -172,15 +182,26 @@ export class AskingState {
   }
 
   /** The last answer is open again; of those sent, all that were sent with it. */
-  async undo(): Promise<void> {
-    const last = this.unsent.at(-1);
-    if (last !== undefined) {
-      this.unsent = this.unsent.slice(0, -1);
-      this.answered--;
-      this.reopen([last.cell]);
-      return;
-    }
-    await this.sending;
+  undo(): Promise<void> {
+    if (this.takeBackUnsent(this.unsent.at(-1)?.cell)) return Promise.resolve();
+    const latest = this.onTheWay.at(-1);
+    this.sending = this.sending.then(() => this.takeBack(latest));
+    return this.sending;
+  }
+
+  private takeBackUnsent(cell: number | undefined): boolean {
+    const others = this.unsent.filter((answer) => answer.cell !== cell);
+    if (cell === undefined || others.length === this.unsent.length) return false;
+    this.unsent = others;
+    this.answered--;
+    this.reopen([cell]);
+    return true;
+  }
+
+  /** `latest`: the answer that was on its way. */
+  private async takeBack(latest: number | undefined): Promise<void> {
+    // It could not be sent.
+    if (this.takeBackUnsent(latest)) return;
     const batch = this.sent.at(-1);
     if (batch === undefined) return;
     try {
@@ -210,6 +231,7 @@ export class AskingState {
     const answers = this.unsent;
     if (answers.length > 0) {
       this.unsent = [];
+      this.onTheWay = [...this.onTheWay, ...answers.map(({ cell }) => cell)];
       const seconds = this.stopwatch.lap();
       // Before a page goes away nothing can be waited for.
       this.sending = leaving
@@ -235,6 +257,8 @@ export class AskingState {
       this.unsent = [...answers, ...this.unsent];
       this.error = messageOf(error);
     }
+    const done = answers.map(({ cell }) => cell);
+    this.onTheWay = this.onTheWay.filter((cell) => !done.includes(cell));
   }
 
   async retry(): Promise<void> {
@@ -252,9 +276,22 @@ export class AskingState {
     const cells = this.items
       .filter(({ state }) => state === "open" || state === "skipped")
       .map(cellOf);
+    this.release(cells, closing);
+    this.crops.stop();
+  }
+
+  /** The page comes out of the browser's memory: what was at hand is free for others since. */
+  comeBack(): void {
+    this.left = false;
+    this.finished = false;
+    this.items = this.items.filter(({ state }) => state !== "open" && state !== "skipped");
+    this.at = Math.max(0, this.items.length - 1);
+    void this.fetch();
+  }
+
+  private release(cells: readonly number[], closing = false): void {
     // What fails is free for others when the lease runs out.
     if (cells.length > 0) releaseCells(this.datasetId, cells, closing).catch(() => undefined);
-    this.crops.stop();
   }
 }
 

@@ -13,8 +13,12 @@ interface Named {
   readonly label: number;
 }
 
-/** Small enough that the first pictures of a screen are soon there. */
+/**
+ * Small enough that the first pictures of a screen are soon there: an image is decoded whole for
+ * them. The server takes 200 cells of 40 images.
+ */
 const BATCH = 32;
+const IMAGES_AT_ONCE = 16;
 const AT_ONCE = 2;
 /** Beyond it the oldest are forgotten: about 4 kB each. */
 const MOST_KEPT = 6_000;
@@ -62,6 +66,8 @@ export class Crops {
     const before = this.states.get(image.id);
     this.states.set(image.id, state);
     if (own || before === undefined || before === state) return;
+    // Nor are those on their way: whoever looks at the image wants them anew.
+    this.stop();
     for (const key of this.kept.keys()) {
       if (key.startsWith(`${image.id}:`)) this.kept.delete(key);
     }
@@ -72,23 +78,35 @@ export class Crops {
     this.start();
   }
 
+  /** Nothing is needed any more, until something is wanted again. */
   stop(): void {
     clearTimeout(this.timer);
+    this.wanted = [];
     this.calls.abort();
     this.calls = new AbortController();
   }
 
   private start(): void {
     while (this.running < AT_ONCE && this.error === null) {
-      const batch = this.wanted
-        .filter(({ image, label }) => {
-          const key = keyOf(image.id, label);
-          return !this.kept.has(key) && !this.underWay.has(key);
-        })
-        .slice(0, BATCH);
+      const batch = this.nextBatch();
       if (batch.length === 0) return;
       void this.fetch(batch);
     }
+  }
+
+  private nextBatch(): Wanted[] {
+    const batch: Wanted[] = [];
+    const images = new Set<number>();
+    for (const cell of this.wanted) {
+      if (batch.length === BATCH) break;
+      const { id } = cell.image;
+      const key = keyOf(id, cell.label);
+      if (this.kept.has(key) || this.underWay.has(key)) continue;
+      if (images.size === IMAGES_AT_ONCE && !images.has(id)) continue;
+      images.add(id);
+      batch.push(cell);
+    }
+    return batch;
   }
 
   private async fetch(batch: readonly Wanted[]): Promise<void> {
@@ -98,15 +116,19 @@ export class Crops {
     const { signal } = this.calls;
     try {
       const found = await this.read(groupsOf(batch), signal);
-      for (const key of keys) this.kept.set(key, null);
-      for (const crop of found) this.kept.set(keyOf(crop.image, crop.label), crop);
-      this.forget();
+      if (!signal.aborted) this.keep(keys, found);
     } catch (error) {
-      if (!wasAborted(error)) this.error = messageOf(error);
+      if (!wasAborted(error) && !signal.aborted) this.error = messageOf(error);
     }
     for (const key of keys) this.underWay.delete(key);
     this.running--;
-    if (!signal.aborted) this.start();
+    this.start();
+  }
+
+  private keep(keys: readonly string[], found: readonly (Crop & Named)[]): void {
+    for (const key of keys) this.kept.set(key, null);
+    for (const crop of found) this.kept.set(keyOf(crop.image, crop.label), crop);
+    this.forget();
   }
 
   private forget(): void {

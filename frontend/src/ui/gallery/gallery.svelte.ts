@@ -12,7 +12,7 @@ import { plural } from "../format";
 import { toast } from "../toasts.svelte";
 import { Crops } from "./crops.svelte";
 import { CellRows, partsOf, type CellRow, type Deed, type Group } from "./rows";
-import { NOTHING, targets, within, type Selection } from "./selection";
+import { carried, NOTHING, targets, type Selection } from "./selection";
 import { Stopwatch } from "./stopwatch";
 
 export const EVERYTHING: GalleryQuery = {
@@ -36,10 +36,16 @@ interface Batch {
   readonly revisions: readonly number[];
 }
 
+/** Cells as they were read, and what was asked then. */
+interface Listed {
+  readonly rows: CellRows;
+  readonly query: GalleryQuery;
+}
+
 export class GalleryState {
   query = $state.raw<GalleryQuery>(EVERYTHING);
   /** In a new object whenever a row says something else: rows are no state of their own. */
-  private listed = $state.raw<{ readonly rows: CellRows } | null>(null);
+  private listed = $state.raw<Listed | null>(null);
   selection = $state.raw<Selection>(NOTHING);
   error = $state<string | null>(null);
   loading = $state(true);
@@ -59,6 +65,11 @@ export class GalleryState {
 
   get rows(): CellRows | null {
     return this.listed?.rows ?? null;
+  }
+
+  /** Other cells were asked for than are shown: keys would act on cells that are about to go. */
+  get stale(): boolean {
+    return this.listed !== null && this.listed.query !== this.query;
   }
 
   get count(): number {
@@ -87,7 +98,7 @@ export class GalleryState {
   /** All others by how much they look like the cell in focus. */
   nearest(): void {
     const cell = this.focused;
-    if (cell === null) return;
+    if (cell === null || this.stale) return;
     if (this.query.sort !== "nearest") this.before = this.query;
     this.ask({ sort: "nearest", near: `${cell.image.id}:${cell.label}` });
   }
@@ -104,17 +115,28 @@ export class GalleryState {
     const calls = new AbortController();
     this.calls = calls;
     this.loading = true;
+    const { query } = this;
     try {
-      const rows = new CellRows(await listCells(this.datasetId, this.query, calls.signal));
+      const rows = new CellRows(await listCells(this.datasetId, query, calls.signal));
+      if (calls.signal.aborted) return;
       for (const image of rows.shown) this.crops.follow(image);
-      this.listed = { rows };
-      this.selection = within(this.selection, rows.count);
+      this.selection = this.selectedIn(rows, query);
+      this.listed = { rows, query };
       this.error = null;
     } catch (error) {
       if (wasAborted(error)) return;
       this.error = messageOf(error);
     }
     this.loading = false;
+  }
+
+  /** The same cells, wherever they are in a list that was read again; none in another list. */
+  private selectedIn(rows: CellRows, query: GalleryQuery): Selection {
+    const { listed, selection } = this;
+    if (listed?.query !== query) return NOTHING;
+    const { chosen, focus, anchor } = selection;
+    const places = rows.placesOf(listed.rows, [...chosen, focus, anchor]);
+    return carried(selection, places, rows.count);
   }
 
   stop(): void {
@@ -128,7 +150,7 @@ export class GalleryState {
    */
   change(deed: Deed): Promise<void> {
     const { rows } = this;
-    if (rows === null) return Promise.resolve();
+    if (rows === null || this.stale) return Promise.resolve();
     const places = targets(this.selection, rows.count);
     return this.next(() => this.carryOut(rows, places, deed));
   }
@@ -149,11 +171,12 @@ export class GalleryState {
       rows.note(part, deed, answer);
       for (const image of rows.shown) this.crops.follow(image, true);
       revisions.push(...answer.revisions.map(({ id }) => id));
-      if (this.rows === rows) this.listed = { rows };
+      if (this.listed?.rows === rows) this.listed = { ...this.listed };
       return answer;
     });
     if (revisions.length > 0) this.remember({ name: nameOf(deed, cells), revisions });
-    if (moved > 0) await this.reload();
+    // A list that was read meanwhile may say what was so before.
+    if (moved > 0 || this.rows !== rows || this.loading) await this.reload();
   }
 
   private send(part: readonly Group[], deed: Deed, seconds: number): Promise<ChangedCells> {

@@ -44,15 +44,28 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "?": { kind: "help" },
 };
 
-type Press = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">;
+type Press = Pick<
+  KeyboardEvent,
+  "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey" | "repeat"
+>;
 
-/** What a key does in the gallery and in what one is asked; null: nothing. Type 0 is none. */
-export function actionOf({ key, ctrlKey, metaKey, altKey }: Press): Action | null {
+/**
+ * What a key does in the gallery and in what one is asked; null: nothing. Type 0 is none. A key
+ * that is held acts once: nobody has looked at the cells that it would go through.
+ */
+export function actionOf(press: Press): Action | null {
+  const { key, ctrlKey, metaKey, altKey, shiftKey, repeat } = press;
   const name = key.toLowerCase();
-  if (altKey) return null;
-  if (ctrlKey || metaKey) return name === "z" ? { kind: "undo" } : null;
+  if (altKey || repeat) return null;
+  // With Shift it is redo elsewhere, which there is not here.
+  if (ctrlKey || metaKey) return name === "z" && !shiftKey ? { kind: "undo" } : null;
   if (/^\d$/.test(key)) return { kind: "type", index: Number(key) };
   return Object.hasOwn(ACTIONS, name) ? (ACTIONS[name] ?? null) : null;
+}
+
+/** A key alone, in lower case; "" where it is held, or Ctrl, Meta or Alt makes it the browser's. */
+export function bareKey({ key, ctrlKey, metaKey, altKey, repeat }: Press): string {
+  return ctrlKey || metaKey || altKey || repeat ? "" : key.toLowerCase();
 }
 
 /** Is a key meant for what has the focus, say a text field, and not for the cells? */
@@ -60,4 +73,9 @@ export function isElsewhere({ target, key }: Pick<KeyboardEvent, "target" | "key
   if (!(target instanceof Element)) return false;
   if (target.closest("input, select, textarea, dialog") !== null) return true;
   return target.closest("button, a") !== null && (key === "Enter" || key === " ");
+}
+
+/** Buttons and links that a pointer presses do not take the focus: Enter keeps its meaning. */
+export function leaveFocus(event: MouseEvent): void {
+  if (event.target instanceof Element && event.target.closest("button, a")) event.preventDefault();
 }

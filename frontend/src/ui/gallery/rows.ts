@@ -75,6 +75,23 @@ export class CellRows {
     );
   }
 
+  /** Where cells of another list are in this one, by their places there; without those gone. */
+  placesOf(other: CellRows, places: Iterable<number>): Map<number, number> {
+    const wanted = new Map<string, number>();
+    for (const place of places) wanted.set(other.keyAt(place), place);
+    const found = new Map<number, number>();
+    for (let place = 0; place < this.count && found.size < wanted.size; place++) {
+      const there = wanted.get(this.keyAt(place));
+      if (there !== undefined) found.set(there, place);
+    }
+    return found;
+  }
+
+  private keyAt(place: number): string {
+    const image = this.images[this.image[place] ?? -1];
+    return image === undefined ? "" : keyOf(image.id, this.labels[place] ?? 0);
+  }
+
   /** Cells that can still be changed, by image; `places` that are in none are left out. */
   groups(places: readonly number[]): Group[] {
     const found = new Map<number, { labels: number[]; places: number[] }>();

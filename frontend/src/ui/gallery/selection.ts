@@ -65,13 +65,20 @@ export function targets({ chosen, focus }: Selection, count: number): number[] {
   return focus < count ? [focus] : [];
 }
 
-/** After other tiles came: the place stays, as far as there is one. */
-export function within(selection: Selection, count: number): Selection {
+/**
+ * After the list was read again: `places` says where its tiles are now. What is gone is selected no
+ * longer; the keyboard stays at its place, as far as there is one.
+ */
+export function carried(
+  { chosen, focus, anchor }: Selection,
+  places: ReadonlyMap<number, number>,
+  count: number,
+): Selection {
   const last = Math.max(0, count - 1);
   return {
-    chosen: new Set([...selection.chosen].filter((at) => at < count)),
-    focus: Math.min(selection.focus, last),
-    anchor: Math.min(selection.anchor, last),
+    chosen: new Set([...chosen].flatMap((at) => places.get(at) ?? [])),
+    focus: places.get(focus) ?? Math.min(focus, last),
+    anchor: places.get(anchor) ?? Math.min(anchor, last),
   };
 }
 
