@@ -161,7 +161,11 @@ def _answered(dataset: Dataset, prospects: Sequence[Prospect]) -> list[Candidate
     told = telling_revisions(dataset, Split.TRAIN).order_by().values("image")
     seen = Prediction.objects.filter(segmenter=segmenter, image__in=told, style__isnull=False)
     rows = seen.order_by("-image").values_list("pk", "style")[:MOST_KNOWN]
-    return [Candidate(pk, features=embeddings.unpack(style)) for pk, style in reversed(list(rows))]
+    return [
+        Candidate(pk, features=embeddings.unpack(style))
+        for pk, style in reversed(list(rows))
+        if style is not None
+    ]
 
 
 def _candidates(prospects: Sequence[Prospect]) -> list[Candidate]:

@@ -346,4 +346,3 @@ def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
         SAME_BOX_IOU,
     )
     return {theirs[row][0]: ours[at][0] for row, at in enumerate(match.tolist()) if at >= 0}
-

@@ -141,6 +141,8 @@ def with_newer(head: Revision, prediction: int | None) -> State | None:
     """What ``head`` shows with the cells of the image's ``prediction`` (by its id) where nobody has
     answered. None where that says nothing new: it is no newer one, or the whole image is complete.
     """
+    if prediction is None:
+        return None
     found = Prediction.objects.filter(pk=prediction, image=head.image_id).first()
     if found is None or not is_renewable(head, found):
         return None

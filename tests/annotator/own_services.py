@@ -22,7 +22,6 @@ from django.db import connections
 
 from tests.annotator.faults import require
 
-
 _given: set[int] = set()
 
 

@@ -187,11 +187,9 @@ class RegionTest(TestCase):
     def test_the_times_of_regions_tell_how_long_the_next_takes(self) -> None:
         usual = effort_of(self.dataset)
         done = [[300, 300, 400, 400]]
-        timed = {"seconds_spent": 600.0, "corrected_cells": 2}
+        timed: dict[str, Any] = {"seconds_spent": 600.0, "corrected_cells": 2}
         who = self.people.bob
-        make_revision(
-            self.image, who, self.labels, complete_regions=done, source=GALLERY, **timed
-        )
+        make_revision(self.image, who, self.labels, complete_regions=done, source=GALLERY, **timed)
         self.assertEqual(effort_of(self.dataset), usual)  # cells of a list are other work
         make_revision(
             self.image, who, self.labels, complete_regions=[*done, [0, 0, 100, 100]], **timed

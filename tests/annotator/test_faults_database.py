@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,6 +44,11 @@ def trained_for_a_while() -> TrainingRun:
 def said(worker: Worker) -> str:
     """All that a worker has logged."""
     return worker.log.read_text(errors="replace")
+
+
+def says(worker: Worker, words: str) -> bool:
+    """Whether a worker has logged them."""
+    return words in said(worker)
 
 
 def assert_went_on(test: SimpleTestCase, run: TrainingRun, worker: Worker) -> None:
@@ -125,7 +131,7 @@ class SqliteTest(TransactionTestCase):
             writer = self.hold()
             # Longer than the worker waits: an epoch could not be told, nor a heart beat.
             for told in ("waits for the database", "no heartbeat for run", "database is locked"):
-                worker.wait_for(lambda words=told: words in said(worker))
+                worker.wait_for(partial(says, worker, told))
             writer.communicate(b"")
             worker.wait_for(lambda: self.row().status in RunStatus.over())
         assert_went_on(self, self.row(), worker)

@@ -92,7 +92,7 @@ class RegionCheckTest(TestCase):
 
     def test_only_the_region_is_compared(self) -> None:
         item = self.gold()
-        x0, y0, x1, y1 = item["region"]
+        _, y0, _, y1 = item["region"]
         answer = self.submit(item, self.labels, None)
         self.assertEqual((answer.status_code, answer.json()["code"]), (400, "bad_input"))
         outside = self.labels.copy()

@@ -39,7 +39,8 @@ class Newer(TestCase):
         """The first square is answered for, and is N2a; the others are as predicted."""
         types: dict[int, str | None] = {1: "N2a", 2: "HEK", 3: "HEK"}
         sources = {2: TypeSource.MODEL.value, 3: TypeSource.MODEL.value}
-        given = {"complete_regions": [LEFT], "prediction": self.old, "type_sources": sources}
+        given: dict[str, Any] = {"complete_regions": [LEFT], "prediction": self.old}
+        given["type_sources"] = sources
         return make_revision(self.image, self.people.bob, types=types, **given | details)
 
     def newer(self) -> Any:
