@@ -88,7 +88,7 @@ describe("the list of cells", () => {
     expect(screen.queryByText("1 cell selected")).toBeNull();
     await fireEvent.pointerDown(list, { button: 0, clientX: 60, clientY: 10 });
     await fireEvent.pointerUp(list, { clientX: 60, clientY: 10 });
-    expect(screen.getByRole("option", { selected: true })).toBeDefined();
+    expect(within(list).getByRole("option", { selected: true })).toBeDefined();
   });
 
   it("stays where it is when its pictures become smaller", async () => {
@@ -97,7 +97,9 @@ describe("the list of cells", () => {
     list.scrollTop = 3060;
     await fireEvent.scroll(list);
     const seen = (): number[] =>
-      screen.getAllByRole("option").map((each) => Number(each.getAttribute("aria-posinset")));
+      within(list)
+        .getAllByRole("option")
+        .map((each) => Number(each.getAttribute("aria-posinset")));
     // Three in a row of 102 px: the 31st row is at the top, two more rows above it are ready.
     expect(seen()[0]).toBe(1 + 3 * 28);
     await fireEvent.input(screen.getByLabelText("Size of the pictures"), {

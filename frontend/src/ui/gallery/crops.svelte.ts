@@ -84,6 +84,8 @@ export class Crops {
     this.wanted = [];
     this.calls.abort();
     this.calls = new AbortController();
+    // Who wants them again does not wait for a call that is given up.
+    this.underWay.clear();
   }
 
   private start(): void {
@@ -96,14 +98,16 @@ export class Crops {
 
   private nextBatch(): Wanted[] {
     const batch: Wanted[] = [];
-    const images = new Set<number>();
+    const images: number[] = [];
     for (const cell of this.wanted) {
       if (batch.length === BATCH) break;
       const { id } = cell.image;
       const key = keyOf(id, cell.label);
       if (this.kept.has(key) || this.underWay.has(key)) continue;
-      if (images.size === IMAGES_AT_ONCE && !images.has(id)) continue;
-      images.add(id);
+      if (!images.includes(id)) {
+        if (images.length === IMAGES_AT_ONCE) continue;
+        images.push(id);
+      }
       batch.push(cell);
     }
     return batch;
@@ -120,7 +124,7 @@ export class Crops {
     } catch (error) {
       if (!wasAborted(error) && !signal.aborted) this.error = messageOf(error);
     }
-    for (const key of keys) this.underWay.delete(key);
+    if (!signal.aborted) for (const key of keys) this.underWay.delete(key);
     this.running--;
     this.start();
   }
