@@ -72,8 +72,7 @@ export const readHeadLabels = (
   newer: number | null = null,
 ): Promise<RawArray> => readRaw(`images/${imageId}/annotation/labels/${renewedBy(newer)}`, signal);
 
-const renewedBy = (newer: number | null): string =>
-  newer === null ? "" : `?prediction=${newer}`;
+const renewedBy = (newer: number | null): string => (newer === null ? "" : `?prediction=${newer}`);
 
 /** Write a new revision of an image that nobody leased. */
 export async function putAnnotation(

@@ -44,10 +44,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "?": { kind: "help" },
 };
 
-type Press = Pick<
-  KeyboardEvent,
-  "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey" | "repeat"
->;
+type Press = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey" | "repeat">;
 
 /**
  * What a key does in the gallery and in what one is asked; null: nothing. Type 0 is none. A key
