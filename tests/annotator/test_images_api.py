@@ -132,7 +132,7 @@ class Images(TestCase):
         for number in range(6):
             make_revision(make_image(self.dataset, f"{number}.tif"))
         for limit in (2, 5):
-            with self.assertNumQueries(3):
+            with self.assertNumQueries(4):
                 page = self.alice.get(self.url, {"limit": limit}).json()
         names = [row["name"] for row in page["results"]]
         names += [row["name"] for row in self.alice.get(page["next"]).json()["results"]]
