@@ -199,7 +199,7 @@ class Queue(BrowserTest):
         expect(self.page.get_by_text("of the image was complete")).to_be_visible()
         self.screenshot("queue-rest")
         self.hand_in()
-        expect(self.page.get_by_text("Submitted").first).to_be_visible()
+        expect(self.page.get_by_text(f"Submitted {self.first.image.name}")).to_be_visible()
         head = Revision.objects.filter(image=self.first.image).latest("number")
         self.assertEqual((head.number, head.complete_regions), (2, None))
 
