@@ -22,40 +22,44 @@ class Best:
     Regression Trees" (1984), take the simplest tree by the same rule; here it is the latest epoch).
     """
 
-    epoch: int = 0  # 0: none yet
-    progress: float = 0.0  # of the run, 0 … 1, at which the kept epoch ended
-    score: float = -math.inf  # the highest
-    parts: tuple[float, ...] = ()  # what made up that one
+    kept: int = 0  # epoch; 0: none yet
+    kept_progress: float = 0.0  # of the run, 0 … 1, at which the kept epoch ended
+    highest: float = -math.inf  # score of any epoch
+    highest_parts: tuple[float, ...] = ()  # what made up that one
 
-    def takes(self, epoch: int, progress: float, score: float, parts: tuple[float, ...]) -> bool:
-        """Whether ``epoch`` is kept from now on. ``parts``: scores of single images or crops, the
-        same ones after each epoch; without any the highest score is kept.
+    def offer(self, epoch: int, progress: float, score: float, parts: tuple[float, ...]) -> bool:
+        """Take ``epoch`` in; whether it is kept from now on.
+
+        ``parts``: what single images or crops add to ``score``, their mean, the same ones after
+        each epoch. With fewer than two, no epoch with a lower score than another's is kept.
         """
-        kept = not self.epoch or score > self.score - self._noise(parts)
-        if kept:
-            self.epoch, self.progress = epoch, progress
-        if score > self.score:
-            self.score, self.parts = score, parts
-        return kept
+        keeps = not self.kept or score >= self.highest - self._noise(parts)
+        if keeps:
+            self.kept, self.kept_progress = epoch, progress
+        if score > self.highest:
+            self.highest, self.highest_parts = score, parts
+        return keeps
 
     def _noise(self, parts: tuple[float, ...]) -> float:
-        if len(parts) < 2 or len(parts) != len(self.parts):
+        if len(parts) < 2 or len(parts) != len(self.highest_parts):
             return 0.0
-        differences = np.subtract(parts, self.parts)
+        differences = np.subtract(parts, self.highest_parts)
         return float(differences.std(ddof=1) / math.sqrt(len(parts)))
 
     def to_state(self) -> dict[str, Any]:
         """As a checkpoint holds it."""
         return {
-            "best_epoch": self.epoch,
-            "best_progress": self.progress,
-            "best_score": self.score,
-            "best_parts": list(self.parts),
+            "best_epoch": self.kept,
+            "best_progress": self.kept_progress,
+            "best_score": self.highest,
+            "best_parts": list(self.highest_parts),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], progress: float) -> Best:
-        """Of a checkpoint at ``progress``; older releases did not say all of it."""
+        """Of a checkpoint at ``progress``. Those of older releases lack the parts: then an epoch
+        with a lower score than the highest is not kept.
+        """
         share = state["best_epoch"] / max(1, state["epoch"])
         return cls(
             state["best_epoch"],

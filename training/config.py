@@ -29,7 +29,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     warmup: float = 0.04  # share of the run in which the learning rate rises
     ema: float = 0.99  # decay per step of the averaged weights that are kept; 0 = off
-    patience: float = 0.4  # share of the run after which it stops if no epoch was better; 0 = off
+    patience: float = 0.4  # share of the run after which it stops if all epochs were worse; 0 = off
     clip: float = 1.0  # largest norm of the gradient
     crop: int = 160  # px, side of a training crop at the network's scale
     validation_crop: int = 0  # px, side of the crops a segmenter is judged on; 0 = as ``crop``

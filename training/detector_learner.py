@@ -114,7 +114,7 @@ class DetectorLearner:
             return Validation(score=float(epoch))
         assert isinstance(model, DetectorNetwork)
         detector = Detector(model, self._meta, self.device)
-        counts, parts = np.zeros(3), []
+        counts, right, known = [], [], []
         logits, truth = [], []
         for sample in self.held:
             zoom = detector.zoom(sample.diameter)
@@ -122,17 +122,24 @@ class DetectorLearner:
             found = detector.detect_planes(planes, zoom)
             labels, _ = found.sure().to_labels(sample.shape)
             inside = _complete(sample)
-            own = match_counts(np.where(inside, true, 0), np.where(inside, labels, 0), 0.5)
-            counts += own
+            counts.append(match_counts(np.where(inside, true, 0), np.where(inside, labels, 0), 0.5))
             ids, answers = type_logits(model, planes, true, zoom)
             logits.append(answers)
             truth.append(sample.types[ids])
-            parts.append(_score(_ap(own), _right(answers, sample.types[ids])))
-        metrics = {"ap50": _ap(counts)}
+            known.append(int((truth[-1] != UNKNOWN).sum()) if answers.shape[1] else 0)
+            right.append(int((answers.argmax(axis=1) == truth[-1]).sum()) if known[-1] else 0)
+        parts = parts_of([each[0] for each in counts], [sum(each) for each in counts])
+        metrics = {"ap50": float(parts.mean())}
         temperatures, named = _judge_types(np.concatenate(logits), np.concatenate(truth))
         metrics.update(named)
-        score = _score(metrics["ap50"], named.get("type_accuracy"))
-        return Validation(score, tuple(parts), metrics=metrics, calibration=temperatures)
+        if named:
+            parts = (parts + parts_of(right, known)) / 2
+        return Validation(
+            score=float(parts.mean()),
+            parts=tuple(parts.tolist()),
+            metrics=metrics,
+            calibration=temperatures,
+        )
 
     def meta(self) -> ModelMeta:
         validation = {"held_out_of_training": self.held_out, "images": [s.name for s in self.held]}
@@ -219,21 +226,14 @@ def _complete(sample: CellSample) -> NDArray[np.bool_]:
     return inside
 
 
-def _ap(counts: Sequence[float] | NDArray[np.floating]) -> float:
-    """Of hits, missed and extra cells."""
-    return float(counts[0] / max(float(np.sum(counts)), 1.0))
-
-
-def _score(ap: float, type_accuracy: float | None) -> float:
-    return ap if type_accuracy is None else (ap + type_accuracy) / 2
-
-
-def _right(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float | None:
-    """Share of the cells of known type whose type is right."""
-    known = truth != UNKNOWN
-    if not known.any() or not logits.shape[1]:
-        return None
-    return float((logits[known].argmax(axis=1) == truth[known]).mean())
+def parts_of(right: Sequence[int], of: Sequence[int]) -> NDArray[np.float64]:
+    """What each image adds to sum(right) / sum(of) (n,): their mean is that ratio, and their spread
+    its standard error (a ratio estimate, linearised: Cochran, "Sampling Techniques" (1977), 6.4).
+    """
+    hits, all_ = np.array(right, float), np.array(of, float)
+    whole = max(float(all_.sum()), 1.0)
+    rate = float(hits.sum()) / whole
+    return rate + (hits - rate * all_) * len(all_) / whole
 
 
 def _judge_types(

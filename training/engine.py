@@ -77,7 +77,7 @@ class Validation:
     """The weights judged on validation images; higher scores are better (``training.best``)."""
 
     score: float
-    parts: tuple[float, ...] = ()  # scores of single images or crops, the same at every epoch
+    parts: tuple[float, ...] = ()  # of single images or crops, the same ones: their mean is score
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)  # for the meta of these weights
@@ -187,7 +187,7 @@ class Training:
         if not self.run.is_dir():
             raise Cancelled("Another worker has taken this training over.")
         self.calibration = validation.calibration
-        if self.best.takes(self.epoch, self.progress(), validation.score, validation.parts):
+        if self.best.offer(self.epoch, self.progress(), validation.score, validation.parts):
             self._keep_as_best()
         self.finished = self.progress() >= 1.0 or self._stalled()
         report = self._report(train_loss, validation, time.monotonic() - began)
@@ -215,12 +215,12 @@ class Training:
         """Whether for ``patience`` of the whole run all epochs were worse than the kept one."""
         patience = self.config.patience
         # A training made again ends where the first one did.
-        waited = self.progress() - self.best.progress
+        waited = self.progress() - self.best.kept_progress
         stalled = not self.replayed and 0.0 < patience < waited
         if stalled:
             log.info(
-                "Stopped early: epoch %d was the best, and for %.0f %% of the run all were worse.",
-                self.best.epoch,
+                "Stopped early: epoch %d is kept; for %.0f %% of the run all later ones were worse.",
+                self.best.kept,
                 100 * patience,
             )
         return stalled
@@ -355,6 +355,7 @@ class Training:
             torch.manual_seed(torch.initial_seed() + state["epoch"])
         for name in ("epoch", "step", "elapsed", "finished"):
             setattr(self, name, state[name])
+        self._resumed_at = time.monotonic() - self.elapsed
         self.best = Best.from_state(state, self.progress())
         fitted = state.get("calibration", {"best": {}, "last": {}})
         self.calibration = fitted["last"]

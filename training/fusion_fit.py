@@ -228,9 +228,11 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     AP alone is won by leaving doubtful cells out, recall by keeping them, and fused cells are to be
     better than either model's in both: the rule is taken whose smaller gain is the largest, of AP
     over the model with the higher AP and of recall over the one with the higher recall. Borders of
-    the model with the lower mean IoU must gain ``_LEAN`` more, and so must a least chance that is 1
-    away from the one that pays by arithmetic: a cell of chance p adds p to the hits and 1 − p to
-    hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
+    the model with the lower mean IoU must gain ``_LEAN`` more; a least chance that is 0.2 away from
+    the one that pays by arithmetic must gain a fifth of it more: a cell of chance p adds p to the
+    hits and 1 − p to hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
+    Where no rule gains in both, as beside a model that finds more by drawing far too much, it is
+    the sum of AP and recall, and at most half of the gain in AP is given for recall.
     """
     usual = _usual_borders(looked)
     borders = (SEGMENTER, DETECTOR, LIKELIER) if _agreed(looked) >= FEWEST else (usual,)
@@ -246,16 +248,25 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     top = max(figures.ap for _, figures in tried)
     pays = top / (1 + top) if top else 0.5
 
-    def worth(each: tuple[FusionRule, _Figures]) -> tuple[float, bool]:
-        found, figures = each
-        gain = min(
-            figures.ap - max(model.ap for model in alone),
-            figures.recall - max(model.recall for model in alone),
-        )
+    def worth(each: tuple[FusionRule, float]) -> tuple[float, bool]:
+        found, gain = each
         unlikely = (found.borders not in (LIKELIER, usual)) + abs(found.least - pays)
         return round(gain - _LEAN * unlikely, 6), found.borders == usual
 
-    return max(tried, key=worth)[0]
+    return max(_gains(tried, alone), key=worth)[0]
+
+
+def _gains(
+    tried: Sequence[tuple[FusionRule, _Figures]], alone: Sequence[_Figures]
+) -> list[tuple[FusionRule, float]]:
+    """What each rule that comes into question gains over the models alone; see ``_best_rule``."""
+    ap, recall = max(model.ap for model in alone), max(model.recall for model in alone)
+    gains = [(rule, min(each.ap - ap, each.recall - recall)) for rule, each in tried]
+    if max(gain for _, gain in gains) > 0:
+        return gains
+    top = max(figures.ap for _, figures in tried)
+    enough = top - max(0.0, top - ap) / 2 - 1e-9
+    return [(rule, each.ap + each.recall) for rule, each in tried if each.ap >= enough]
 
 
 def _agreed(looked: Sequence[_Looked]) -> int:

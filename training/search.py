@@ -93,7 +93,7 @@ class Trial:
         return self._trial.should_prune()
 
     def complete(self, value: float) -> None:
-        """It was trained to its end; ``value`` is its best validation score."""
+        """It was trained to its end; ``value`` is the validation score of the epoch it keeps."""
         self._study.tell(self.number, value, skip_if_finished=True)
 
     def prune(self) -> None:

@@ -74,7 +74,7 @@ def train(
     with leading(job, size, learner.device, watch.check) as team:
         training = Training(learner, config, run, meta, team)
         training.fit(watch)
-    return TrainResult(run, training.meta, training.best.epoch, training.reports)
+    return TrainResult(run, training.meta, training.best.kept, training.reports)
 
 
 def learner_of(

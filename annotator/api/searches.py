@@ -38,10 +38,14 @@ class TrialOutput(serializers.Serializer[SearchTrial]):
         return [epoch["score"] for epoch in trial.epochs]
 
     def get_metrics(self, trial: SearchTrial) -> dict[str, float]:
-        """Of its best epoch, on the validation images."""
+        """Of the epoch whose weights it has, on the validation images; of the best one so far
+        while it is trained.
+        """
         if not trial.epochs:
             return {}
-        best: dict[str, Any] = max(trial.epochs, key=lambda epoch: float(epoch["score"]))
+        best: dict[str, Any] = max(
+            trial.epochs, key=lambda epoch: (epoch.get("kept", False), float(epoch["score"]))
+        )
         return dict(best["metrics"])
 
 

@@ -242,7 +242,7 @@ def _trained(
     row.epochs = []  # an earlier worker may have died between its checkpoint and the row
     for report in result.epochs:
         curve.add(report)
-    return curve.best()
+    return curve.keep(result.best_epoch)
 
 
 class _Curve:
@@ -263,8 +263,14 @@ class _Curve:
         return [Point(min(1.0, e["epoch"] / max(1, e["epochs"])), e["score"]) for e in kept]
 
     def best(self) -> float:
-        """The highest validation score."""
+        """The highest validation score: what a trial under way may come to."""
         return max(float(each["score"]) for each in self._row.epochs)
+
+    def keep(self, epoch: int) -> float:
+        """Mark the epoch whose weights are the trial's; its validation score."""
+        self._row.epochs = [each | {"kept": each["epoch"] == epoch} for each in self._row.epochs]
+        self._row.value = next(float(e["score"]) for e in self._row.epochs if e["kept"])
+        return self._row.value
 
 
 def _kept(held: Held, value: float) -> str:

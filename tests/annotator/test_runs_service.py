@@ -78,17 +78,26 @@ class CreateTest(TestCase):
         make_prediction(image)
         self.assertEqual(create(dataset, "detector").status, RunStatus.QUEUED)
 
-    def test_images_with_nothing_complete_yet_teach_nothing(self) -> None:
+    def test_images_with_nothing_complete_yet_teach_by_their_name_alone(self) -> None:
         dataset = make_dataset()
-        image = make_image(dataset, "HEK_a_1.tif", split="train")
+        for name in ("HEK_a_1.tif", "mixed_a_1.tif"):
+            image = make_image(dataset, name, split="train")
+            make_prediction(image)
+            make_revision(image, labels=square_labels(6), complete_regions=[])
+        with self.assertRaises(NotReady):
+            create(dataset, "segmenter")
+        self.assertEqual(create(dataset, "detector").status, RunStatus.QUEUED)
+        make_revision(image, labels=square_labels(6), complete_regions=[[0, 0, 30, 30]])
+        self.assertEqual(create(dataset, "segmenter").status, RunStatus.QUEUED)
+
+    def test_a_mixed_image_with_nothing_complete_yet_teaches_nothing(self) -> None:
+        dataset = make_dataset()
+        image = make_image(dataset, "mixed_a_1.tif", split="train")
         make_prediction(image)
         make_revision(image, labels=square_labels(6), complete_regions=[])
         for family in ("segmenter", "detector"):
             with self.assertRaises(NotReady):
                 create(dataset, family)
-        make_revision(image, labels=square_labels(6), complete_regions=[[0, 0, 30, 30]])
-        for family in ("segmenter", "detector"):
-            self.assertEqual(create(dataset, family).status, RunStatus.QUEUED)
 
     def test_two_clicks_make_one_run(self) -> None:
         dataset = ready()

@@ -98,6 +98,10 @@ class SearchesTest(TestCase):
         self.assertNotIn("schedules", of_trials[0])
         self.assertEqual(trial["scores"], [-0.4, -0.5])
         self.assertEqual((trial["params"], trial["metrics"]), ({"clip": 0.5}, {"ap50": 0.6}))
+        epochs[1]["kept"] = True  # not the highest score, and not to be told from it
+        SearchTrial.objects.filter(number=2).update(epochs=epochs)
+        trial = self.alice.get(f"/api/v1/searches/{pk}/").json()["trials"][1]
+        self.assertEqual(trial["metrics"], {"ap50": 0.7})
 
     def test_cancel_ends_it_once(self) -> None:
         pk = self.start().json()["id"]

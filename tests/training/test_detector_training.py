@@ -18,7 +18,7 @@ from inference.errors import InferenceError
 from tests.training.snapshots import write_snapshot
 from training.config import TrainConfig
 from training.dataset import PREPARED, open_snapshot
-from training.detector_learner import DetectorLearner, roughened, type_weights
+from training.detector_learner import DetectorLearner, parts_of, roughened, type_weights
 from training.detector_samples import (
     FADE_CELLS,
     UNKNOWN,
@@ -330,6 +330,33 @@ def shapes(seed, kinds):
         labels[row : row + 24, column : column + 24][mask] = label
     light = np.where(labels > 0, 500, 100) + rng.normal(0, 30, (2, 96, 96))
     return light.clip(0).astype(np.uint16), labels, types
+
+
+class PartsTests(TemporaryFolder):
+    def test_images_make_up_the_score_by_their_cells(self):
+        parts = parts_of([90, 0, 1], [100, 10, 1])
+        self.assertAlmostEqual(float(parts.mean()), 91 / 111)
+        # One image of one cell moves the score by a hundredth, however wrong it is.
+        worse = parts_of([90, 0, 0], [100, 10, 1])
+        self.assertAlmostEqual(float((parts - worse).mean()), 1 / 111)
+        self.assertEqual(parts_of([0, 0], [0, 0]).tolist(), [0.0, 0.0])
+
+    def test_the_parts_of_a_validation_make_up_its_score(self):
+        snapshot = self.snapshot(
+            drawn("HEK", 1),
+            drawn("mixed", 2, split="validation"),
+            drawn("mixed", 3, split="validation"),
+        )
+        config = TrainConfig.for_family("detector", QUICK).settled(False)
+        run = self.folder / "run"
+        learner = DetectorLearner(config, open_snapshot(snapshot), run, None, torch.device("cpu"))
+        learner.model.eval()
+        with torch.no_grad():
+            found = learner.validate(learner.model, 1)
+        self.assertEqual(len(found.parts), 2)
+        self.assertAlmostEqual(sum(found.parts) / 2, found.score)
+        told = (found.metrics["ap50"] + found.metrics["type_accuracy"]) / 2
+        self.assertAlmostEqual(found.score, told)
 
 
 class CalibrationTests(TemporaryFolder):

@@ -71,23 +71,30 @@ class EngineTest(unittest.TestCase):
     def test_it_stops_when_no_epoch_was_better_for_long_and_keeps_the_best(self):
         scores = [1.0, 3.0, *[2.0] * 8]
         training = self.trained(Line(scores), patience=0.3)
-        self.assertEqual((training.epoch, training.best.epoch, training.finished), (6, 2, True))
+        self.assertEqual((training.epoch, training.best.kept, training.finished), (6, 2, True))
         self.assertEqual(training.reports[-1].seconds_left, 0.0)
 
     def test_of_epochs_that_cannot_be_told_apart_the_latest_is_kept(self):
         lucky, usual = (0.9, 0.5, 0.6), (0.6, 0.5, 0.7)
         training = self.trained(Line([(0.1, 0.1, 0.1), lucky, *[usual] * 8]), patience=0.3)
-        self.assertEqual((training.epoch, training.best.epoch), (10, 10))
+        self.assertEqual((training.epoch, training.best.kept), (10, 10))
         self.assertEqual(checkpoint.load_meta(self.folder).calibration, {"epoch": 10})
 
     def test_an_epoch_that_is_worse_in_all_images_is_not_kept(self):
         best, worse = (0.9, 0.5, 0.6), (0.8, 0.4, 0.51)
-        training = self.trained(Line([best, *[worse] * 9]), patience=0.3)
-        self.assertEqual((training.epoch, training.best.epoch), (4, 1))
+        training = self.trained(Line([best, *[worse] * 9]), patience=0.25)
+        self.assertEqual((training.epoch, training.best.kept), (4, 1))
+
+    def test_of_epochs_that_are_equal_the_latest_is_kept(self):
+        training = self.trained(Line([(1.0, 1.0)] * 10), patience=0.3)
+        self.assertEqual((training.epoch, training.best.kept), (10, 10))
 
     def test_late_epochs_are_measured_by_the_best_one_and_not_by_the_one_before(self):
-        sinking = [(0.9 - 0.03 * n, 0.6, 0.5 - 0.03 * n) for n in range(10)]
-        self.assertEqual(self.trained(Line(sinking), patience=0.0).best.epoch, 1)
+        sinking = [
+            (0.9 - 0.02 * n + 0.03 * (-1) ** n, 0.6 - 0.02 * n - 0.03 * (-1) ** n, 0.5 - 0.02 * n)
+            for n in range(10)
+        ]
+        self.assertEqual(self.trained(Line(sinking), patience=0.0).best.kept, 2)
 
     def test_a_run_that_goes_on_remembers_what_the_best_epoch_was_made_of(self):
         lucky, usual = (0.9, 0.5, 0.6), (0.6, 0.5, 0.7)
@@ -100,7 +107,7 @@ class EngineTest(unittest.TestCase):
         with self.assertRaises(Cancelled):
             self.trained(Line(scores), Watch(on_epoch=stop))
         again = self.trained(Line(scores))
-        self.assertEqual((again.best.epoch, again.best.parts), (10, lucky))
+        self.assertEqual((again.best.kept, again.best.highest_parts), (10, lucky))
 
     def test_a_gradient_that_is_not_finite_spoils_no_weight_and_keeps_its_batch(self):
         class Steep(Line):
@@ -186,7 +193,7 @@ class EngineTest(unittest.TestCase):
         (self.folder / checkpoint.WEIGHTS).unlink()
         with self.assertLogs("training.engine", "WARNING"):
             mended = self.trained(Line(scores), patience=0.0)
-        self.assertEqual((mended.best.epoch, mended.meta.calibration), (10, {"epoch": 10}))
+        self.assertEqual((mended.best.kept, mended.meta.calibration), (10, {"epoch": 10}))
         self.assertEqual(checkpoint.load_meta(self.folder).calibration, {"epoch": 10})
 
     def test_reports_say_how_long_the_loop_waited_for_images(self):

@@ -21,6 +21,7 @@ from training.fusion_fit import (
     _alone,
     _Figures,
     _fused,
+    _gains,
     _look,
     _Looked,
     fit_curve,
@@ -208,6 +209,26 @@ class FusionFitTests(unittest.TestCase):
             self.assertLessEqual(gain(rule.borders, least), own + 0.002)
             for borders in (SEGMENTER, DETECTOR, LIKELIER):
                 self.assertLessEqual(gain(borders, least), own + 0.007)
+
+    def test_beside_a_model_that_draws_far_too_much_the_gain_in_ap_is_not_given_away(self):
+        alone = [_Figures(0.80, 0.85), _Figures(0.60, 0.98)]
+        precise, greedy = FusionRule(least=0.45), FusionRule(least=0.27)
+        tried = [(precise, _Figures(0.86, 0.93)), (greedy, _Figures(0.79, 0.97))]
+        self.assertEqual([rule for rule, _ in _gains(tried, alone)], [precise])
+
+    def test_where_nothing_is_missed_ap_decides(self):
+        alone = [_Figures(0.80, 1.0), _Figures(0.70, 1.0)]
+        better, little = FusionRule(least=0.45), FusionRule(least=0.49)
+        tried = [(better, _Figures(0.90, 1.0)), (little, _Figures(0.801, 1.0))]
+        gains = [(round(gain, 3), rule) for rule, gain in _gains(tried, alone)]
+        self.assertEqual(gains, [(1.9, better)])
+
+    def test_a_gain_in_one_alone_is_none(self):
+        alone = [_Figures(0.80, 0.85), _Figures(0.75, 0.86)]
+        one, both = FusionRule(least=0.33), FusionRule(least=0.41)
+        tried = [(one, _Figures(0.86, 0.86)), (both, _Figures(0.82, 0.88))]
+        gains = {rule.least: round(gain, 3) for rule, gain in _gains(tried, alone)}
+        self.assertEqual(gains, {0.33: 0.0, 0.41: 0.02})
 
     def test_only_judged_drawings_teach(self):
         models = Flawed(self.folder)

@@ -2569,7 +2569,10 @@ export interface components {
             value: number | null;
             /** @description The validation score after each epoch. */
             readonly scores: number[];
-            /** @description Of its best epoch, on the validation images. */
+            /**
+             * @description Of the epoch whose weights it has, on the validation images; of the best one so far
+             *     while it is trained.
+             */
             readonly metrics: {
                 [key: string]: number;
             };
