@@ -219,7 +219,7 @@ class Training:
         stalled = not self.replayed and 0.0 < patience < waited
         if stalled:
             log.info(
-                "Stopped early: epoch %d is kept; for %.0f %% of the run all later ones were worse.",
+                "Stopped early: epoch %d is kept; for %.0f %% of the run all others were worse.",
                 self.best.kept,
                 100 * patience,
             )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-import unittest
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -15,10 +12,10 @@ from torch import nn
 from inference import checkpoint
 from inference.detector import Detector
 from inference.errors import InferenceError
-from tests.training.snapshots import write_snapshot
+from tests.training.drawn_snapshots import QUICK, TYPES, TemporaryFolder, drawn
 from training.config import TrainConfig
 from training.dataset import PREPARED, open_snapshot
-from training.detector_learner import DetectorLearner, parts_of, roughened, type_weights
+from training.detector_learner import roughened, type_weights
 from training.detector_samples import (
     FADE_CELLS,
     UNKNOWN,
@@ -32,55 +29,7 @@ from training.detector_start import coco_state, measured_anchors, measured_scale
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.prepared import Store
-from training.synthetic import draw_image
 from training.train import train
-
-TYPES = ["HEK", "N2a"]
-QUICK = {
-    "epochs": 1,
-    "crops_per_epoch": 4,
-    "batch_size": 2,
-    "crop": 96,
-    "width": 8,
-    "device": "cpu",
-}
-
-
-def drawn(kind="mixed", seed=0, shape=(128, 128), **fields):
-    """A snapshot entry of a drawn image, all cells typed."""
-    image = draw_image(kind, shape, seed)
-    return {
-        "pixels": image.image,
-        "labels": image.labels,
-        "cell_types": {str(label): name for label, name in image.types.items()},
-        "culture": kind,
-        **fields,
-    }
-
-
-class TemporaryFolder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
-    def snapshot(self, *images, **document):
-        return write_snapshot(
-            self.folder / f"snapshot{len(list(self.folder.iterdir()))}",
-            list(images),
-            **{
-                "family": "detector",
-                "channels": ["cytoplasm", "nucleus"],
-                "types": TYPES,
-                **document,
-            },
-        )
-
-    def learner(self, snapshot, base=None, **overrides):
-        config = TrainConfig.for_family("detector", {**QUICK, **overrides}).settled(False)
-        return DetectorLearner(
-            config, open_snapshot(snapshot), self.folder, base, torch.device("cpu")
-        )
 
 
 class RunTests(TemporaryFolder):
@@ -330,33 +279,6 @@ def shapes(seed, kinds):
         labels[row : row + 24, column : column + 24][mask] = label
     light = np.where(labels > 0, 500, 100) + rng.normal(0, 30, (2, 96, 96))
     return light.clip(0).astype(np.uint16), labels, types
-
-
-class PartsTests(TemporaryFolder):
-    def test_images_make_up_the_score_by_their_cells(self):
-        parts = parts_of([90, 0, 1], [100, 10, 1])
-        self.assertAlmostEqual(float(parts.mean()), 91 / 111)
-        # One image of one cell moves the score by a hundredth, however wrong it is.
-        worse = parts_of([90, 0, 0], [100, 10, 1])
-        self.assertAlmostEqual(float((parts - worse).mean()), 1 / 111)
-        self.assertEqual(parts_of([0, 0], [0, 0]).tolist(), [0.0, 0.0])
-
-    def test_the_parts_of_a_validation_make_up_its_score(self):
-        snapshot = self.snapshot(
-            drawn("HEK", 1),
-            drawn("mixed", 2, split="validation"),
-            drawn("mixed", 3, split="validation"),
-        )
-        config = TrainConfig.for_family("detector", QUICK).settled(False)
-        run = self.folder / "run"
-        learner = DetectorLearner(config, open_snapshot(snapshot), run, None, torch.device("cpu"))
-        learner.model.eval()
-        with torch.no_grad():
-            found = learner.validate(learner.model, 1)
-        self.assertEqual(len(found.parts), 2)
-        self.assertAlmostEqual(sum(found.parts) / 2, found.score)
-        told = (found.metrics["ap50"] + found.metrics["type_accuracy"]) / 2
-        self.assertAlmostEqual(found.score, told)
 
 
 class CalibrationTests(TemporaryFolder):
