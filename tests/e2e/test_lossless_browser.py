@@ -95,8 +95,11 @@ class Lossless(BrowserTest):
         self._cells(3)
         self.assertFalse(Draft.objects.exists())
         gone[0] = False
-        for offline in (True, False):  # the network is back, which the browser says
-            self.page.context.set_offline(offline)
+        # The network is back, which the browser says: to this page, the killed one is still there.
+        network = self.page.context.new_cdp_session(self.page)
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        for offline in (True, False):
+            network.send("Network.emulateNetworkConditions", {"offline": offline, **speed})
         self._within(6, Draft.objects.exists)
         expect(self.page.get_by_text(re.compile(r"^Saved \d"))).to_be_visible()
 

@@ -22,6 +22,6 @@ export class Stopwatch {
     this.touch();
     const { seconds } = this;
     this.seconds = 0;
-    return Math.round(seconds * 10) / 10;
+    return Math.round(seconds * 1000) / 1000;
   }
 }
