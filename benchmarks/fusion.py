@@ -6,7 +6,8 @@
 Without model folders (or zips) two are trained on synthetic images (``benchmarks.models``;
 ``--minutes 4,2`` says for how long). With ``--train`` and ``--test``, folders of ``X.png|tif``
 beside ``X_masks.png|tif``, they are trained on the first ``--taught`` images of the one, rules are
-fitted on the images after those, and judged on the other folder's. A rule is fitted on ``--known``
+fitted on the images after those, and judged on the other folder's. ``--keep FOLDER`` has models
+trained there, and takes those that lie there from an earlier run. A rule is fitted on ``--known``
 images and measured on ``--judged`` others; ``--repeats`` fits it on as many further sets of known
 images, for how far it depends on them.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--minutes", default="4,4", help="of training the two, where none is given")
     parser.add_argument("--train", type=Path)
     parser.add_argument("--test", type=Path)
+    parser.add_argument("--keep", type=Path, help="with --train: where the models stay")
     parser.add_argument("--taught", type=int, default=60, help="images of --train to train on")
     parser.add_argument("--known", type=int, default=4, help="images a rule is fitted on")
     parser.add_argument("--judged", type=int, default=60, help="images it is measured on")
@@ -63,6 +66,8 @@ def main() -> None:
         parser.error("With --train both models are trained on its images; leave them out.")
     if bool(given.train) != bool(given.test):
         parser.error("--train and --test go together.")
+    if given.keep and not given.train:
+        parser.error("--keep goes with --train; what is trained without it is kept anyhow.")
     logging.disable(logging.WARNING)
     minutes = [float(part) for part in given.minutes.split(",")]
     with tempfile.TemporaryDirectory(prefix="fusion-") as name:
@@ -105,21 +110,25 @@ def real(given: argparse.Namespace, minutes: list[float], folder: Path) -> Set:
     others = others[: given.known * given.repeats]
     if len({planes.shape[0] for planes, _ in (*taught, *others, *tests)}) > 1:
         raise SystemExit("Some of these images have one filled plane and some have two.")
-    snapshot = written(taught, folder / "snapshot", channels_of(taught))
-    folders = [folder / family for family in ALONE]
-    # In processes of their own, as ``benchmarks.models`` trains.
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        for family, time, run in zip(ALONE, minutes, folders, strict=True):
-            pool.submit(taught_on, family, snapshot, time, run).result()
+    folders = [(given.keep or folder) / family for family in ALONE]
+    if not all(run.exists() for run in folders):
+        snapshot = written(taught, folder / "snapshot", channels_of(taught))
+        # In processes of their own, as ``benchmarks.models`` trains.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            for family, time, run in zip(ALONE, minutes, folders, strict=True):
+                pool.submit(taught_on, family, snapshot, time, run).result()
     known = [saved(folder, f"known {n}", *pair) for n, pair in enumerate(others)]
     judged = [saved(folder, f"test {n}", *pair) for n, pair in enumerate(tests)]
     return load_predictor(*folders), known, judged
 
 
 def taught_on(family: str, snapshot: Path, minutes: float, run: Path) -> None:
-    """Leave a model trained on ``snapshot`` in ``run``."""
+    """Leave a model trained on ``snapshot`` in ``run``, which appears when it is whole."""
     config = TrainConfig.for_family(family, {"minutes": minutes})
-    train(config, snapshot, run, on_epoch=lambda report: say(f"{family}: {report.sentence()}"))
+    part = run.with_name(f"{run.name}.part")
+    train(config, snapshot, part, on_epoch=lambda report: say(f"{family}: {report.sentence()}"))
+    shutil.rmtree(run, ignore_errors=True)
+    part.rename(run)
 
 
 def measured(

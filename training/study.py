@@ -80,7 +80,8 @@ def run_study(
     """Do all ``jobs`` that ``results`` has not got yet. ``tell`` hears a line for each."""
     have = {line["digest"] for line in _lines(results)}
     # All models that runs start from before the runs: two processes would teach the same one.
-    left = sorted((job for job in jobs if job.digest not in have), key=lambda job: not job.full)
+    # Then seed by seed, so that what there is after any time is of all sets and strategies.
+    left = sorted((job for job in jobs if job.digest not in have), key=_turn)
     tell(f"{len(left)} of {len(jobs)} runs to do")
     for done, (job, rows) in enumerate(_done(left, processes), 1):
         line = {
@@ -100,6 +101,10 @@ def run_study(
             f"{done} of {len(left)}: {job.key}: AP {last['ap50']:.3f} from {last['cells']} cells"
             f" after {last['seconds']:.0f} s"
         )
+
+
+def _turn(job: Job) -> tuple[bool, int]:
+    return not job.full, job.plan.seed
 
 
 def _done(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Row]]]:
@@ -140,7 +145,7 @@ def work_on(job: Job) -> list[Row]:
     return simulated(study, job.plan, job.work, _start(job.folder, job.plan, job.work))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _opened(folder: Path) -> StudySet:
     return open_set(folder)
 
