@@ -33,8 +33,11 @@ HIT = 0.5  # IoU with a true cell from which it is found
 _STEP = 0.02  # of the chances tried, from …
 _LOWEST, _HIGHEST = 0.25, 0.61  # lower ones follow single cells of the few images there are
 # AP or recall that an unlikely rule must gain over others to be taken: less is chance on a few
-# dozen images.
-_LEAN = 0.005
+# dozen images. Of borders, and of each 1 that the least chance is away from the usual one, …
+_BORDERS, _AWAY = 0.005, 0.1
+# … which is this share of the one that gives the highest AP: around that AP is flat, and recall
+# is not.
+_BELOW = 0.7
 _DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
 # What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
 # outweigh it. Between the curves of pairs that were trained on synthetic images for one to four
@@ -228,9 +231,10 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
     AP alone is won by leaving doubtful cells out, recall by keeping them, and fused cells are to be
     better than either model's in both: the rule is taken whose smaller gain is the largest, of AP
     over the model with the higher AP and of recall over the one with the higher recall. Borders of
-    the model with the lower mean IoU must gain ``_LEAN`` more; a least chance that is 0.2 away from
-    the one that pays by arithmetic must gain a fifth of it more: a cell of chance p adds p to the
-    hits and 1 − p to hits, misses and extras together, so p / (1 − p) ≥ AP (Dinkelbach, 1967).
+    the model with the lower mean IoU must gain ``_BORDERS`` more; a least chance must gain
+    ``_AWAY`` times what it is away from ``_BELOW`` times the one that pays by arithmetic: a cell of
+    chance p adds p to the hits and 1 − p to hits, misses and extras together, so p / (1 − p) ≥ AP
+    (Dinkelbach, 1967).
     Where no rule gains in both, as beside a model that finds more by drawing far too much, it is
     the sum of AP and recall, and at most half of the gain in AP is given for recall.
     """
@@ -246,12 +250,13 @@ def _best_rule(rule: FusionRule, looked: Sequence[_Looked]) -> FusionRule:
             tried.append((each, _Figures.of(_fused(each, looked, chances))))
     alone = [_Figures.of(_alone(model, looked)) for model in (SEGMENTER, DETECTOR)]
     top = max(figures.ap for _, figures in tried)
-    pays = top / (1 + top) if top else 0.5
+    least_usually = _BELOW * (top / (1 + top) if top else 0.5)
 
     def worth(each: tuple[FusionRule, float]) -> tuple[float, bool]:
         found, gain = each
-        unlikely = (found.borders not in (LIKELIER, usual)) + abs(found.least - pays)
-        return round(gain - _LEAN * unlikely, 6), found.borders == usual
+        unlikely = _BORDERS * (found.borders not in (LIKELIER, usual))
+        unlikely += _AWAY * abs(found.least - least_usually)
+        return round(gain - unlikely, 6), found.borders == usual
 
     return max(_gains(tried, alone), key=worth)[0]
 
