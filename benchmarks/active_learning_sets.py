@@ -22,7 +22,7 @@ HARD_EVERY = 8  # one image in so many of the pool is hard, by one of ``HARD`` i
 _TESTED = 3  # one image in so many is a test image where a folder does not say which
 _FEW = 16  # images up to which each is cut in four
 _BRIGHT = 127  # median of 8 bits above which an RGB image shows transmitted light
-_VERSION = 3  # raised when a set is made otherwise
+_VERSION = 4  # raised when a set is made otherwise
 
 
 def synthetic(pool: int, test: int, seed: int = 0) -> Iterator[RawImage]:

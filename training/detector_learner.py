@@ -31,6 +31,7 @@ from training.detector_samples import (
 from training.detector_start import network_and_meta
 from training.engine import Validation
 from training.errors import TrainingError
+from training.known import share_of_crop, teach_known_only
 from training.large import is_large
 from training.metrics import calibration_error, match_counts
 from training.parallel import ALONE, Share
@@ -74,6 +75,7 @@ class DetectorLearner:
             raise TrainingError("None of the training images has a cell; annotate some first.")
         self.held = [prepare(image, self.types, store) for image in counter.each(judged)]
         network, self._meta = network_and_meta(config, snapshot, self.samples, base)
+        teach_known_only(network.rcnn)
         self.model: nn.Module = network
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
@@ -82,7 +84,7 @@ class DetectorLearner:
     def batches(self, epoch: int) -> Iterator[CellBatch]:
         rng = np.random.default_rng([self.config.seed, epoch])  # the same in all processes
         cutting = self.share.rng(rng, self.config.seed, epoch)
-        shares = np.array([sample.weight for sample in self.samples])
+        shares = np.array([sample.weight * self._known(sample) for sample in self.samples])
         for _ in range(self.steps_per_epoch):
             chosen = rng.choice(len(shares), self.config.batch_size, p=shares / shares.sum())
             own = self.share.part(chosen)
@@ -150,11 +152,19 @@ class DetectorLearner:
         self, sample: CellSample, rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
-        known = float(self._meta.settings["data_diameter"])
-        if self._meta.settings["scaling"] == "image" and sample.diameter:
-            known = sample.diameter
-        zoom = self._meta.diameter / known * float(np.exp(rng.uniform(low, high)))
+        zoom = self._zoom(sample) * float(np.exp(rng.uniform(low, high)))
         return random_crop(sample, zoom, self.config.crop, rng)
+
+    def _zoom(self, sample: CellSample) -> float:
+        """From the image's px to a crop's, without augmentation."""
+        told = float(self._meta.settings["data_diameter"])
+        if self._meta.settings["scaling"] == "image" and sample.diameter:
+            told = sample.diameter
+        return float(self._meta.diameter) / told
+
+    def _known(self, sample: CellSample) -> float:
+        zoom, side = self._zoom(sample), self.config.crop
+        return share_of_crop(sample.regions, sample.shape, zoom, side)
 
     def _type_loss(self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> Tensor:
         """Cross-entropy over cells whose type is known, rare types weighing more."""

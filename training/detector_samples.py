@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.labels import cell_geometry
+from inference.rectangles import painted
 from training.dataset import SnapshotImage
+from training.known import KNOWN, Rectangle
 from training.prepared import Store
 from training.transforms import jitter
 
 UNKNOWN = -1  # type index of a cell whose type nobody told
 WEAK_WEIGHT = 0.5  # of an image labelled by a segmenter's prediction, next to a corrected one
 FADE_CELLS = 2000  # typed by people, at which predicted labels weigh half of that
+_WINDOW = 2  # cell diameters a side from which a complete region is cut from alone
+_CUT = 0.1  # of a cell that nobody told, from which it is not taught
 _SMALLEST = 15  # px² of a cell still taught after cropping
 
 
@@ -38,7 +42,7 @@ class CellSample:
     types: NDArray[np.int64]
     weight: float
     diameter: float  # px, median of the image's cells; 0 without cells
-    regions: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1 where labels are complete
+    regions: tuple[Rectangle, ...]  # x0, y0, x1, y1 where labels are complete
 
     @property
     def planes(self) -> NDArray[np.float32]:
@@ -110,9 +114,7 @@ def prepare(
     )
 
 
-def _within(
-    region: tuple[int, int, int, int], width: int, height: int
-) -> tuple[int, int, int, int]:
+def _within(region: Rectangle, width: int, height: int) -> Rectangle:
     x0, y0, x1, y1 = region
     return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
 
@@ -122,11 +124,15 @@ def random_crop(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """A turned, mirrored crop of ``side`` px at ``zoom`` with its target.
 
-    Partly annotated images: the crop is cut from one complete region alone and is empty beyond it,
-    so unlabelled cells outside are never taught as background.
+    Partly annotated images: the crop is cut from one complete window alone and is empty beyond it,
+    so unlabelled cells outside are never taught as background. Where the complete region is no
+    window but a part of one, as around a single cell, the crop shows what lies around it too, and
+    its target says where labels are complete (``training.known``).
     """
     areas = np.array([max(0, x1 - x0) * max(0, y1 - y0) for x0, y0, x1, y1 in sample.regions])
     region = sample.regions[rng.choice(len(areas), p=areas / areas.sum())]
+    if not _is_window(region, sample):
+        return _patch_crop(sample, region, zoom, side, rng)
     matrix = _random_view((region[2] - region[0], region[3] - region[1]), zoom, side, rng)
     matrix[:, 2] -= matrix[:, :2] @ region[:2]
     x0, y0, x1, y1 = _seen(matrix, side, region)
@@ -137,9 +143,36 @@ def random_crop(
     return torch.from_numpy(jitter(warped, rng)), target(labels, sample.types)
 
 
-def _seen(
-    matrix: NDArray[np.float64], side: int, region: tuple[int, int, int, int]
-) -> tuple[int, int, int, int]:
+def _is_window(region: Rectangle, sample: CellSample) -> bool:
+    """Whether whole cells fit into it, or it is all of the image there is."""
+    height, width = sample.shape
+    shorter = min(region[2] - region[0], region[3] - region[1])
+    return shorter >= min(_WINDOW * (sample.diameter or max(height, width)), height, width)
+
+
+def _patch_crop(
+    sample: CellSample, region: Rectangle, zoom: float, side: int, rng: np.random.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A crop around ``region``. Its target has the cells that are known nearly from end to end."""
+    whole = 0, 0, sample.shape[1], sample.shape[0]
+    matrix = _random_view((region[2] - region[0], region[3] - region[1]), zoom, side, rng)
+    matrix[:, 2] -= matrix[:, :2] @ region[:2]
+    box = x0, y0, _, _ = _seen(matrix, side, whole)
+    matrix[:, 2] += matrix[:, :2] @ (x0, y0)
+    planes, seen = sample.window(*box)
+    known = painted(sample.regions, box)
+    index = seen.astype(np.intp)
+    cut = np.bincount(index[~known], minlength=index.max() + 1) > _CUT * np.bincount(index.ravel())
+    shown = np.where(cut[index], 0, seen)
+    warped = np.stack([_warp(plane, matrix, side) for plane in planes])
+    labels = _warp(shown, matrix, side, cv2.INTER_NEAREST).astype(np.int64)
+    # Beyond the image there is nothing, and that is known.
+    unknown = _warp((~known).astype(np.float32), matrix, side, cv2.INTER_NEAREST) > 0
+    told = target(labels, sample.types) | {KNOWN: torch.from_numpy(~unknown)}
+    return torch.from_numpy(jitter(warped, rng)), told
+
+
+def _seen(matrix: NDArray[np.float64], side: int, region: Rectangle) -> Rectangle:
     """The part of ``region`` (x0, y0, x1, y1) that the crop can show, at least one pixel."""
     corners = np.array([(x, y) for x in (-1, side) for y in (-1, side)], np.float64)
     points = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T

@@ -21,6 +21,7 @@ from training.config import TrainConfig
 from training.dataset import Snapshot, hold_out
 from training.engine import Validation
 from training.errors import TrainingError
+from training.known import share_of_crop
 from training.losses import flow_loss
 from training.metrics import match_counts
 from training.parallel import ALONE, Share
@@ -87,7 +88,12 @@ class SegmenterLearner:
         self.views = self._validation_views(judged)
         self.validation_names = tuple(image.name for image in held)
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
-        self.weights = np.array([image.weight for image in images])
+        self.weights = np.array(
+            [
+                image.weight * self._known(sample)
+                for image, sample in zip(images, self.samples, strict=True)
+            ]
+        )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.config.seed, epoch])
@@ -179,6 +185,10 @@ class SegmenterLearner:
         whole = np.repeat(np.arange(share.size), np.floor(share * count).astype(int))
         rest = rng.choice(share.size, count - whole.size, p=share)
         return rng.permutation(np.concatenate([whole, rest]))
+
+    def _known(self, sample: Sample) -> float:
+        zoom = self.network_diameter / sample.diameter
+        return share_of_crop(sample.regions, sample.shape, zoom, self.config.crop)
 
     def _random_crop(self, sample: Sample, rng: np.random.Generator) -> Crop:
         low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)

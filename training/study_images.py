@@ -26,7 +26,7 @@ from training.errors import TrainingError
 from training.oracle import Rectangle, Truth
 
 FINER = 2  # times as many px a side for telling types, whose texture the network's scale blurs
-MOST_DIAMETERS = 12  # on a side of an image; larger ones are cut to their middle, for speed
+MOST_DIAMETERS = 24  # on a side of an image; larger ones are cut to their middle, for speed
 _SPECK = 12  # px² at the network's scale, below which a cell cannot be seen
 
 

@@ -44,7 +44,7 @@ class Budget:
     crop: int = 56  # px
     batch: int = 8
     start_steps: int = 240  # of the model that all rounds start from
-    steps: int = 100  # of each round
+    steps: int = 300  # of each round
     type_steps: int = 200
     learning_rate: float = 3e-3
 
