@@ -174,8 +174,8 @@ class SampleTests(TemporaryFolder):
         self.assertEqual(first, 1.0)
         self.assertLess(second, WEAK_WEIGHT)
 
-    def test_nothing_outside_the_complete_regions_is_ever_shown(self):
-        sample = self.prepared(complete_regions=[[10, 20, 60, 80], [80, 80, 120, 500]])
+    def test_nothing_outside_complete_windows_is_ever_shown(self):
+        sample = self.prepared(complete_regions=[[10, 20, 70, 80], [70, 65, 128, 500]])
         bright = sample.planes.copy()
         for x0, y0, x1, y1 in sample.regions:
             bright[:, y0:y1, x0:x1] = 0

@@ -19,6 +19,7 @@ from training.simulate import Loop, Plan, round_ends, simulated, start_folder, s
 from training.study import jobs_of, run_study, summarised
 from training.study_curves import Run, area_under, labels_to, rising, summary
 from training.study_images import (
+    MOST_DIAMETERS,
     Known,
     RawImage,
     StudySet,
@@ -106,11 +107,11 @@ class SetTests(unittest.TestCase):
         self.assertEqual(int(small.max()), int(labels.max()))
 
     def test_a_large_image_is_cut_to_its_middle(self):
-        labels = np.zeros((100, 400), np.uint16)
-        labels[45:55, 20:30], labels[45:55, 195:205] = 1, 2
-        image = RawImage("i", np.arange(40_000).reshape(1, 100, 400), labels, {2: "B"})
+        labels = np.zeros((100, 800), np.uint16)
+        labels[45:55, 20:30], labels[45:55, 395:405] = 1, 2
+        image = RawImage("i", np.arange(80_000).reshape(1, 100, 800), labels, {2: "B"})
         planes, middle, types, fine = scaled(image, 2 * np.sqrt(100 / np.pi))
-        side = round(12 * 2 * np.sqrt(100 / np.pi))
+        side = round(MOST_DIAMETERS * 2 * np.sqrt(100 / np.pi))
         self.assertEqual((planes.shape, fine.shape), ((1, 100, side), (1, 200, 2 * side)))
         self.assertEqual((int(middle.max()), types), (1, {1: "B"}))
         self.assertEqual(int((middle == 1).sum()), 100)
