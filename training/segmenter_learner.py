@@ -88,12 +88,7 @@ class SegmenterLearner:
         self.views = self._validation_views(judged)
         self.validation_names = tuple(image.name for image in held)
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
-        self.weights = np.array(
-            [
-                image.weight * self._known(sample)
-                for image, sample in zip(images, self.samples, strict=True)
-            ]
-        )
+        self.weights = np.array([image.weight for image in images]) * self._known()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.config.seed, epoch])
@@ -186,9 +181,12 @@ class SegmenterLearner:
         rest = rng.choice(share.size, count - whole.size, p=share)
         return rng.permutation(np.concatenate([whole, rest]))
 
-    def _known(self, sample: Sample) -> float:
-        zoom = self.network_diameter / sample.diameter
-        return share_of_crop(sample.regions, sample.shape, zoom, self.config.crop)
+    def _known(self) -> list[float]:
+        """How much of a crop of each sample is known."""
+        side, diameter = self.config.crop, self.network_diameter
+        return [
+            share_of_crop(s.regions, s.shape, diameter / s.diameter, side) for s in self.samples
+        ]
 
     def _random_crop(self, sample: Sample, rng: np.random.Generator) -> Crop:
         low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
