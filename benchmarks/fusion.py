@@ -7,9 +7,9 @@ Without model folders (or zips) two are trained on synthetic images (``benchmark
 ``--minutes 4,2`` says for how long). With ``--train`` and ``--test``, folders of ``X.png|tif``
 beside ``X_masks.png|tif``, they are trained on the first ``--taught`` images of the one, rules are
 fitted on the images after those, and judged on the other folder's. ``--keep FOLDER`` has models
-trained there, and takes those that lie there from an earlier run. A rule is fitted on ``--known``
-images and measured on ``--judged`` others; ``--repeats`` fits it on as many further sets of known
-images, for how far it depends on them.
+trained there, and takes those that lie there from an earlier run of the same ``--train``. A rule
+is fitted on ``--known`` images and measured on ``--judged`` others; ``--repeats`` fits it on as
+many further sets of known images, for how far it depends on them.
 
 The last line is one JSON object: ``rules``, each with its ``least`` chance and AP at IoU 0.5,
 missed and extra cells of "fused", "segmenter" and "detector", and ``better``: in how many of them
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -110,12 +109,17 @@ def real(given: argparse.Namespace, minutes: list[float], folder: Path) -> Set:
     others = others[: given.known * given.repeats]
     if len({planes.shape[0] for planes, _ in (*taught, *others, *tests)}) > 1:
         raise SystemExit("Some of these images have one filled plane and some have two.")
-    folders = [(given.keep or folder) / family for family in ALONE]
+    folders = [
+        (given.keep or folder) / f"{family}-{len(taught)}-{time:g}"
+        for family, time in zip(ALONE, minutes, strict=True)
+    ]
     if not all(run.exists() for run in folders):
         snapshot = written(taught, folder / "snapshot", channels_of(taught))
         # In processes of their own, as ``benchmarks.models`` trains.
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             for family, time, run in zip(ALONE, minutes, folders, strict=True):
+                if run.exists():
+                    continue
                 pool.submit(taught_on, family, snapshot, time, run).result()
     known = [saved(folder, f"known {n}", *pair) for n, pair in enumerate(others)]
     judged = [saved(folder, f"test {n}", *pair) for n, pair in enumerate(tests)]
@@ -127,7 +131,6 @@ def taught_on(family: str, snapshot: Path, minutes: float, run: Path) -> None:
     config = TrainConfig.for_family(family, {"minutes": minutes})
     part = run.with_name(f"{run.name}.part")
     train(config, snapshot, part, on_epoch=lambda report: say(f"{family}: {report.sentence()}"))
-    shutil.rmtree(run, ignore_errors=True)
     part.rename(run)
 
 

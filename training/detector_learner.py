@@ -26,6 +26,7 @@ from training.detector_samples import (
     CellSample,
     prepare,
     random_crop,
+    shown_shares,
     weak_weight,
 )
 from training.detector_start import network_and_meta
@@ -79,12 +80,13 @@ class DetectorLearner:
         self.model: nn.Module = network
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = max(1, config.crops_per_epoch // config.batch_size)
+        self.shares = shown_shares(self.samples, [self._known(each) for each in self.samples])
         self.type_weights = type_weights(self.samples, len(self.types)).to(device)
 
     def batches(self, epoch: int) -> Iterator[CellBatch]:
         rng = np.random.default_rng([self.config.seed, epoch])  # the same in all processes
         cutting = self.share.rng(rng, self.config.seed, epoch)
-        shares = np.array([sample.weight * self._known(sample) for sample in self.samples])
+        shares = self.shares
         for _ in range(self.steps_per_epoch):
             chosen = rng.choice(len(shares), self.config.batch_size, p=shares / shares.sum())
             own = self.share.part(chosen)
@@ -163,6 +165,7 @@ class DetectorLearner:
         return float(self._meta.diameter) / told
 
     def _known(self, sample: CellSample) -> float:
+        """How much of a crop of it is known."""
         zoom, side = self._zoom(sample), self.config.crop
         return share_of_crop(sample.regions, sample.shape, zoom, side)
 

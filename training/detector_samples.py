@@ -42,6 +42,7 @@ class CellSample:
     types: NDArray[np.int64]
     weight: float
     diameter: float  # px, median of the image's cells; 0 without cells
+    predicted: bool  # by a model, not told by people
     regions: tuple[Rectangle, ...]  # x0, y0, x1, y1 where labels are complete
 
     @property
@@ -91,6 +92,19 @@ def weak_weight(images: Sequence[SnapshotImage]) -> float:
     return min(fading, theirs * FADE_CELLS / typed / predicted)
 
 
+def shown_shares(samples: Sequence[CellSample], known: Sequence[float]) -> NDArray[np.float64]:
+    """How often each sample is shown, relatively: its weight times how much of a crop is ``known``;
+    predicted ones together at most as ``weak_weight`` says.
+    """
+    shares = np.array([sample.weight for sample in samples]) * known
+    predicted = np.array([sample.predicted for sample in samples])
+    typed = sum(int((s.types != UNKNOWN).sum()) for s in samples if not s.predicted)
+    theirs, others = shares[predicted].sum(), shares[~predicted].sum()
+    if theirs and others and typed:
+        shares[predicted] *= min(1.0, others * FADE_CELLS / typed / theirs)
+    return shares
+
+
 def prepare(
     image: SnapshotImage, types: Sequence[str], store: Store, weak: float = WEAK_WEIGHT
 ) -> CellSample:
@@ -110,6 +124,7 @@ def prepare(
         types=np.array([UNKNOWN, *named], np.int64),
         weight=image.weight * (weak if image.source == "prediction" else 1.0),
         diameter=float(np.median(sizes)) if sizes.size else 0.0,
+        predicted=image.source == "prediction",
         regions=tuple(_within(region, width, height) for region in regions),
     )
 
@@ -155,20 +170,29 @@ def _patch_crop(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """A crop around ``region``. Its target has the cells that are known nearly from end to end."""
     whole = 0, 0, sample.shape[1], sample.shape[0]
-    matrix = _random_view((region[2] - region[0], region[3] - region[1]), zoom, side, rng)
-    matrix[:, 2] -= matrix[:, :2] @ region[:2]
+    half = side / zoom / 2
+    away = max(0.0, half - sample.diameter) / np.sqrt(2)  # cells stay in the crop, however turned
+    centre = []
+    for k, n in ((0, sample.shape[1]), (1, sample.shape[0])):
+        middle = (region[k] + region[k + 2]) / 2 + rng.uniform(-away, away)
+        centre.append(float(np.clip(middle, min(half, n / 2), max(n - half, n / 2))))
+    matrix = _turned(centre, zoom, side, rng)
     box = x0, y0, _, _ = _seen(matrix, side, whole)
     matrix[:, 2] += matrix[:, :2] @ (x0, y0)
     planes, seen = sample.window(*box)
     known = painted(sample.regions, box)
     index = seen.astype(np.intp)
     cut = np.bincount(index[~known], minlength=index.max() + 1) > _CUT * np.bincount(index.ravel())
+    cut[0] = False
+    known &= ~cut[index]  # no background either
     shown = np.where(cut[index], 0, seen)
     warped = np.stack([_warp(plane, matrix, side) for plane in planes])
     labels = _warp(shown, matrix, side, cv2.INTER_NEAREST).astype(np.int64)
     # Beyond the image there is nothing, and that is known.
     unknown = _warp((~known).astype(np.float32), matrix, side, cv2.INTER_NEAREST) > 0
     told = target(labels, sample.types) | {KNOWN: torch.from_numpy(~unknown)}
+    # Not of a cell, nor free of cells: the type head hides it, as it hides other cells at work.
+    told["owners"][torch.from_numpy(unknown & (labels == 0))] = -1
     return torch.from_numpy(jitter(warped, rng)), told
 
 
@@ -188,6 +212,13 @@ def _random_view(
     """(2, 3) from region px to crop px: any angle, either hand, inside the region if it fits."""
     half = side / zoom / 2
     centre = [rng.uniform(min(half, n / 2), max(n - half, n / 2)) for n in size]
+    return _turned(centre, zoom, side, rng)
+
+
+def _turned(
+    centre: Sequence[float], zoom: float, side: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(2, 3) from px to px of a crop around ``centre`` (x, y): any angle, either hand."""
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice((-1.0, 1.0))
     cosine, sine = np.cos(angle), np.sin(angle)
     matrix = np.empty((2, 3))

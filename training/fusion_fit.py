@@ -38,7 +38,7 @@ _BORDERS, _AWAY = 0.005, 0.1
 # … which is this share of the one that gives the highest AP: around that AP is flat, and recall
 # is not.
 _BELOW = 0.7
-_DOUBTED = 60  # images, held in memory, whose errors teach what to doubt
+_DOUBTED = 60 * 512**2  # px of images, held in memory, whose errors teach what to doubt
 # What a curve is before any cell was seen, and how strongly it holds on to it: a few dozen drawings
 # outweigh it. Between the curves of pairs that were trained on synthetic images for one to four
 # minutes: the better the segmenter, the less a cell is worth that the detector alone sees.
@@ -77,7 +77,7 @@ def fit_rule(
     for seen in _looks(predictor, images, should_stop):
         if seen.detections is not None:
             looked.append(_look(seen.image, drawings(seen.segmentation, seen.detections)))
-            if len(kept) < _DOUBTED:
+            if not kept or sum(each.pixels for each in kept) + seen.pixels <= _DOUBTED:
                 kept.append(seen)
     segmenter, detector = (_curve_of(looked, model) for model in (SEGMENTER, DETECTOR))
     rule = _best_rule(FusionRule(SEGMENTER, 0.5, segmenter, detector), looked)
@@ -159,6 +159,10 @@ class _Seen:
     planes: Planes
     segmentation: Segmentation
     detections: Detections | None
+
+    @property
+    def pixels(self) -> int:
+        return self.planes.shape[1] * self.planes.shape[2]
 
     def fused(self, predictor: Predictor, rule: FusionRule) -> Fused:
         return fuse(self.segmentation, self.detections, self.planes, predictor.detector, rule)

@@ -174,7 +174,7 @@ class SegmenterLearner:
         )
 
     def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Which sample each crop of an epoch comes from: every image equally often by weight."""
+        """Which sample each crop of an epoch comes from, by weight and by what is known of it."""
         share = self.weights / self.weights.sum()
         count = self.steps_per_epoch * self.config.batch_size
         whole = np.repeat(np.arange(share.size), np.floor(share * count).astype(int))

@@ -31,7 +31,8 @@ from training.fusion_fit import fit_rule, measure_rule
 
 log = logging.getLogger(__name__)
 
-MOST = 60  # images of each split, half a minute's work; rules from 24 are good half as often
+MOST = 60  # images of each split: rules from 24 are good half as often
+_PIXELS = 60 * 1024**2  # of all of them, some minutes' work, for predictions wait for the rule
 _AGAIN = 600.0  # s after which a fit that went wrong is tried again
 
 # When this process fitted no rule, by pair: not tried again for every few images.
@@ -113,11 +114,14 @@ def _images(snapshot: Snapshot, split: str, folder: Path) -> tuple[SnapshotImage
     """Some corrected images of the split, always the same; none that only windows could show."""
     corrected = [e for e in snapshot.entries if e["split"] == split and "revision" in e]
     sizes = Image.objects.in_bulk([entry["image"] for entry in corrected])
-    fit = [
-        entry["image"]
-        for entry in sorted(corrected, key=lambda entry: entry["sha256"])
-        if (image := sizes.get(entry["image"])) and image.width * image.height <= LARGE
-    ]
-    chosen = set(fit[:MOST])
+    chosen: set[int] = set()
+    room = _PIXELS
+    for entry in sorted(corrected, key=lambda entry: entry["sha256"]):
+        image = sizes.get(entry["image"])
+        if image is None or len(chosen) >= MOST or image.width * image.height > LARGE:
+            continue
+        room -= image.width * image.height
+        if not chosen or room >= 0:
+            chosen.add(image.pk)
     written = snapshot_write(snapshot=snapshot, folder=folder / split, only=chosen)
     return open_snapshot(written).split(split)
