@@ -24,6 +24,7 @@ from training.detector_samples import (
     UNKNOWN,
     CellBatch,
     CellSample,
+    is_window,
     prepare,
     random_crop,
     shown_shares,
@@ -165,7 +166,9 @@ class DetectorLearner:
         return float(self._meta.diameter) / told
 
     def _known(self, sample: CellSample) -> float:
-        """How much of a crop of it is known."""
+        """How much of a crop of it is known; all of one that is cut from a window."""
+        if any(is_window(region, sample) for region in sample.regions):
+            return 1.0
         zoom, side = self._zoom(sample), self.config.crop
         return share_of_crop(sample.regions, sample.shape, zoom, side)
 

@@ -23,7 +23,7 @@ from training.transforms import jitter
 UNKNOWN = -1  # type index of a cell whose type nobody told
 WEAK_WEIGHT = 0.5  # of an image labelled by a segmenter's prediction, next to a corrected one
 FADE_CELLS = 2000  # typed by people, at which predicted labels weigh half of that
-_WINDOW = 2  # cell diameters a side from which a complete region is cut from alone
+_WINDOW = 0.75  # cell diameters a side from which a complete region is cut from alone
 _CUT = 0.1  # of a cell that nobody told, from which it is not taught
 _SMALLEST = 15  # px² of a cell still taught after cropping
 
@@ -146,7 +146,7 @@ def random_crop(
     """
     areas = np.array([max(0, x1 - x0) * max(0, y1 - y0) for x0, y0, x1, y1 in sample.regions])
     region = sample.regions[rng.choice(len(areas), p=areas / areas.sum())]
-    if not _is_window(region, sample):
+    if not is_window(region, sample):
         return _patch_crop(sample, region, zoom, side, rng)
     matrix = _random_view((region[2] - region[0], region[3] - region[1]), zoom, side, rng)
     matrix[:, 2] -= matrix[:, :2] @ region[:2]
@@ -158,7 +158,7 @@ def random_crop(
     return torch.from_numpy(jitter(warped, rng)), target(labels, sample.types)
 
 
-def _is_window(region: Rectangle, sample: CellSample) -> bool:
+def is_window(region: Rectangle, sample: CellSample) -> bool:
     """Whether whole cells fit into it, or it is all of the image there is."""
     height, width = sample.shape
     shorter = min(region[2] - region[0], region[3] - region[1])

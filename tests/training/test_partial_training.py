@@ -202,7 +202,7 @@ class PartialAnnotationTest(unittest.TestCase):
 
     def test_images_are_shown_in_proportion_to_what_is_known_of_them(self):
         pixels, labels = disks(0)
-        part = [[0, 0, 28, 24]]
+        part = [[0, y, 28, y + 8] for y in (0, 8, 16)]  # strips
         for family in LEARNERS:
             folder = write_snapshot(
                 self.folder / family,
