@@ -190,7 +190,7 @@ class PartialAnnotationTest(unittest.TestCase):
     def test_a_cell_known_in_part_is_neither_a_cell_nor_background(self):
         true = disks(0)[1]
         rows = np.flatnonzero((true == TOLD[0]).any(axis=1))
-        strip = (0, int(rows.min()), true.shape[1], int(rows.min()) + 14)  # of 18 px of the cell
+        strip = (0, int(rows.min()), true.shape[1], int(rows.min()) + 12)  # of 18 px of the cell
         learner = self.learner("detector", "strip", true, {}, HALF)
         sample = replace(learner.samples[0], regions=(strip,))
         for seed in range(6):
