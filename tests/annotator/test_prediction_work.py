@@ -136,6 +136,15 @@ class PredictTest(TransactionTestCase):
         predict_pending(dataset=self.dataset)
         self.assertEqual(Fusion.objects.get().images, 2)
 
+    def test_of_many_large_images_as_few_are_learnt_from_as_there_is_time_for(self) -> None:
+        make_current(self.dataset, "detector")
+        for number in range(3):
+            add_drawn(self.dataset, 300 + number, "validation")
+        side = self.dataset.images.get(name="HEK_a_200.tif").width
+        with mock.patch("annotator.work.fusing._PIXELS", 2 * side**2):
+            predict_pending(dataset=self.dataset)
+        self.assertEqual(Fusion.objects.get().images, 2)
+
     def test_a_damaged_rule_costs_the_rule_and_no_prediction(self) -> None:
         make_current(self.dataset, "detector")
         pair = current_pair(self.dataset)
