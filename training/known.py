@@ -38,8 +38,10 @@ def share_of_crop(
 
 
 def _around(regions: Sequence[Rectangle], shape: tuple[int, int]) -> Rectangle:
+    """What of an image encloses them; nothing where they lie outside."""
     x0, y0, x1, y1 = zip(*regions, strict=True) if regions else ((0,),) * 4
-    return max(0, min(x0)), max(0, min(y0)), min(shape[1], max(x1)), min(shape[0], max(y1))
+    left, top = max(0, min(x0)), max(0, min(y0))
+    return left, top, max(left, min(shape[1], max(x1))), max(top, min(shape[0], max(y1)))
 
 
 def teach_known_only(rcnn: MaskRCNN) -> None:

@@ -239,6 +239,8 @@ class PartialAnnotationTest(unittest.TestCase):
         self.assertAlmostEqual(share_of_crop(small, (500, 500), 1.0, 100), 0.015)
         self.assertAlmostEqual(share_of_crop(small, (500, 500), 2.0, 100), 0.06)
         self.assertEqual(share_of_crop(small, (500, 500), 20.0, 100), 1.0)
+        self.assertEqual(share_of_crop(((60, 60, 90, 90),), (50, 50), 1.0, 100), 0.0)
+        self.assertEqual(share_of_crop((), (50, 50), 1.0, 100), 0.0)
         known = torch.zeros(10, 10, dtype=torch.bool)
         known[:, :5] = True
         boxes = torch.tensor([[0, 0, 10, 10], [3.1, 3, 3.4, 9], [9.6, 0, 10, 10], [-90, 0, 10, 10]])
