@@ -120,8 +120,9 @@ def _images(snapshot: Snapshot, split: str, folder: Path) -> tuple[SnapshotImage
         image = sizes.get(entry["image"])
         if image is None or len(chosen) >= MOST or image.width * image.height > LARGE:
             continue
-        room -= image.width * image.height
-        if not chosen or room >= 0:
+        pixels = image.width * image.height
+        if not chosen or pixels <= room:
             chosen.add(image.pk)
+            room -= pixels
     written = snapshot_write(snapshot=snapshot, folder=folder / split, only=chosen)
     return open_snapshot(written).split(split)
