@@ -45,13 +45,12 @@ COMPARED = (
     ("image", "uncertain-novel"),
     ("region", "random"),
     ("region", "uncertain-novel"),
-    ("cell", "random"),
     ("cell", "uncertain-novel"),
 )
 SEEDS = 5
 POOL, TEST = 120, 36  # drawn images
 START = 8  # cells
-MOST, ROUNDS = 400, 4
+MOST, ROUNDS = 400, 3
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ views       mutual information between the type and how the cell is looked at, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,20 +34,24 @@ import numpy as np
 MASK = ("existence", "alone", "inside", "border", "flow", "edge")
 TYPE = ("type", "margin", "views")
 OFFSET = "offset"
+_TOLD = 0.05  # cells at a place from which it is told
 
 Terms = Mapping[str, float]
 Weights = Mapping[str, float]
+Spot = tuple[float, float, float]  # x, y px, how many cells seem to be there
 
 
 @dataclass(frozen=True)
 class DoubtRule:
     """Weights by term, with an "offset", of the two curves; ``missed`` true cells for each cell
-    that the foreground outside all masks would make.
+    that the foreground outside all masks would make, and ``unseen`` for each that the pixels alone
+    look like (``inference.unseen``).
     """
 
     mask: Weights
     type: Weights
     missed: float = 1.0
+    unseen: float = 0.5
 
     def wrong_mask(self, terms: Terms) -> float:
         """The chance, 0 … 1, that the mask is no true cell's."""
@@ -63,12 +67,28 @@ class DoubtRule:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON keeps it."""
-        return {"mask": dict(self.mask), "type": dict(self.type), "missed": self.missed}
+        return {
+            "mask": dict(self.mask),
+            "type": dict(self.type),
+            "missed": self.missed,
+            "unseen": self.unseen,
+        }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> DoubtRule:
         """What ``to_dict`` gave."""
-        return cls(dict(document["mask"]), dict(document["type"]), float(document["missed"]))
+        rule = cls(dict(document["mask"]), dict(document["type"]), float(document["missed"]))
+        # Rules fitted before places were looked for have none.
+        return replace(rule, unseen=float(document.get("unseen", cls.unseen)))
+
+    def spots(self, missed: Iterable[Spot], unseen: Iterable[Spot]) -> tuple[list[Spot], list[int]]:
+        """(x, y, true cells expected there) of both kinds of places but for hardly likely ones, and
+        which of both, counted on from the first kind to the second, these are.
+        """
+        both = ((self.missed, missed), (self.unseen, unseen))
+        found = [(x, y, weight * cells) for weight, spots in both for x, y, cells in spots]
+        likely = [number for number, spot in enumerate(found) if spot[2] >= _TOLD]
+        return [found[number] for number in likely], likely
 
 
 def _curve(weights: Weights, names: tuple[str, ...], terms: Terms) -> float:

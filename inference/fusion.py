@@ -19,12 +19,14 @@ from scipy import ndimage
 
 from inference import embeddings
 from inference.detector import BoxMask, Detections, Detector, TypedCells, largest_piece
+from inference.doubt import Spot
 from inference.drawings import SMALLEST, drawings, mean_probability
 from inference.fusion_rule import DETECTOR, SEGMENTER, UNFITTED, FusionRule, seen_by
 from inference.labels import relabel
 from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from inference.segmenter import Segmentation
 from inference.uncertainty import NOT_LOOKED, Look, Sight
+from inference.unseen import unseen_cells
 
 LEFT = 0.4  # share of a chosen drawing that the other chosen ones must leave
 
@@ -48,12 +50,14 @@ class FusedCell:
 class Fused:
     """``labels`` (H, W), 1 … n without gaps, and one ``FusedCell`` per label in order.
 
-    ``missed``: (x, y, cells) px of what looks like cells that no mask shows.
+    (x, y, cells) px of what looks like cells that no mask shows: ``missed`` to the segmenter,
+    ``unseen`` in the pixels themselves.
     """
 
     labels: NDArray[Any]
     cells: list[FusedCell]
-    missed: list[tuple[float, float, float]] = field(default_factory=list)
+    missed: list[Spot] = field(default_factory=list)
+    unseen: list[Spot] = field(default_factory=list)
 
 
 class Typist(Protocol):
@@ -100,7 +104,8 @@ def fuse(
         for label, sight in enumerate(sights, 1)
     ]
     missed = missed_cells(labels, segmentation.cellprob, segmentation.diameter)
-    return Fused(labels, cells, missed)
+    unseen = unseen_cells(planes, labels, segmentation.diameter, missed)
+    return Fused(labels, cells, missed, unseen)
 
 
 def _types(typed: TypedCells | None, row: int) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inference.doubt import Spot
 from inference.drawings import mean_probability
 from inference.flows import flow_errors
 
@@ -64,9 +65,7 @@ def _neighbours(array: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[A
     return (array[:-1], array[1:]) if axis == 0 else (array[:, :-1], array[:, 1:])
 
 
-def missed_cells(
-    labels: NDArray[Any], cellprob: Floats, diameter: float
-) -> list[tuple[float, float, float]]:
+def missed_cells(labels: NDArray[Any], cellprob: Floats, diameter: float) -> list[Spot]:
     """(x, y, cells) px of spots outside all masks that look like foreground, the largest first.
 
     ``cells`` is the probability that lies there over the area of a cell of ``diameter`` px.

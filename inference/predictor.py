@@ -93,7 +93,7 @@ class Predictor:
             check_image(image, self.segmenter.meta.channels)
             with self.segmenter.sparing():
                 seen = see_in_windows(self, image, rule, on_window=on_window)
-            fused = Fused(seen.labels, seen.cells, seen.missed)
+            fused = Fused(seen.labels, seen.cells, seen.missed, seen.unseen)
             doubt = _Doubt(rule.doubt, type_known)
             found = self._described(fused, seen.geometry, doubt)
             return replace(found, diameter=seen.diameter, seconds=time.perf_counter() - began)
@@ -133,7 +133,8 @@ class Predictor:
         cells = tuple(
             self._cell(cell, geometry, index, doubt) for index, cell in enumerate(fused.cells)
         )
-        missed = doubt.rule.missed * sum(count for _, _, count in fused.missed)
+        spots, _ = doubt.rule.spots(fused.missed, fused.unseen)
+        missed = sum(count for _, _, count in spots)
         reasons = uncertainty.reasons(
             [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None, missed
         )
@@ -144,7 +145,7 @@ class Predictor:
             reasons=tuple(reasons),
             diameter=0.0,
             seconds=0.0,
-            missed=tuple((x, y, doubt.rule.missed * count) for x, y, count in fused.missed),
+            missed=tuple(spots),
         )
 
     def _cell(

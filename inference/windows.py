@@ -25,6 +25,7 @@ from scipy import ndimage
 
 from inference import memory
 from inference.detector import Detections, Detector, largest_piece
+from inference.doubt import Spot
 from inference.errors import InferenceError
 from inference.files import is_full
 from inference.flow_cache import KEPT_UP_TO
@@ -78,7 +79,8 @@ class Mosaic:
     cells: list[FusedCell]
     geometry: CellGeometry
     diameter: float  # px
-    missed: list[tuple[float, float, float]] = field(default_factory=list)  # as ``Fused`` has them
+    missed: list[Spot] = field(default_factory=list)  # as ``Fused`` has them
+    unseen: list[Spot] = field(default_factory=list)
 
 
 def see_in_windows(
@@ -111,7 +113,9 @@ def see_in_windows(
             mosaic.rest()
             # A third of a gigabyte that the allocator would keep for windows of other shapes.
             memory.give_back()
-    return Mosaic(mosaic.labels, mosaic.cells, mosaic.geometry(), diameter, mosaic.missed)
+    return Mosaic(
+        mosaic.labels, mosaic.cells, mosaic.geometry(), diameter, mosaic.missed, mosaic.unseen
+    )
 
 
 def _diameter(eyes: Eyes, image: NDArray[Any], scales: Scaling, side: int) -> float:
@@ -159,6 +163,12 @@ def _make_room(file: int, size: int) -> None:
     os.truncate(file, size)
 
 
+def _owned(window: Window, spots: list[Spot]) -> list[Spot]:
+    """Those of a window's places that it answers for, in px of the image."""
+    moved = ((x + window.x0, y + window.y0, cells) for x, y, cells in spots)
+    return [spot for spot in moved if window.owns(spot[0], spot[1], 0)]
+
+
 class _Growing:
     """A label image in a file, and what is known of its cells so far."""
 
@@ -179,15 +189,16 @@ class _Growing:
         self._map = mmap.mmap(self._file.fileno(), 0)
         self.labels: NDArray[np.uint32] = np.ndarray(shape, np.uint32, buffer=self._map)
         self.cells: list[FusedCell] = []
-        self.missed: list[tuple[float, float, float]] = []
+        self.missed: list[Spot] = []
+        self.unseen: list[Spot] = []
         self._boxes: list[tuple[int, int, int, int]] = []
         self._areas: list[int] = []
         self._middles: list[tuple[float, float]] = []
 
     def add(self, window: Window, fused: Fused) -> None:
         """Draw the cells that ``window`` answers for, where nobody has drawn them yet."""
-        spots = ((x + window.x0, y + window.y0, cells) for x, y, cells in fused.missed)
-        self.missed += [spot for spot in spots if window.owns(spot[0], spot[1], 0)]
+        self.missed += _owned(window, fused.missed)
+        self.unseen += _owned(window, fused.unseen)
         middles = cell_geometry(fused.labels).centroids + np.array([window.x0, window.y0])
         for cell, place in zip(fused.cells, ndimage.find_objects(fused.labels), strict=True):
             x, y = middles[cell.label - 1]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from inference.doubt import MASK, OFFSET, TYPE, USUAL, DoubtRule
+from inference.doubt import MASK, OFFSET, TYPE, USUAL, DoubtRule, Spot
 from inference.fusion import Fused
 from inference.predictor import fused_terms
 from training.answers import Answer, judged
@@ -22,7 +22,7 @@ from training.logistic import fit_logistic
 from training.metrics import match
 
 STEPS = 20  # points of a risk-coverage curve
-_ALIKE = 2.0  # cells that a prior of "as many missed as suspected" weighs
+_ALIKE = 2.0  # cells that a prior (as many missed as suspected; USUAL of the unseen) weighs
 _MOST = 3.0  # times as many missed as suspected, at most
 
 Terms = dict[str, float]
@@ -31,8 +31,9 @@ Terms = dict[str, float]
 @dataclass(frozen=True)
 class Doubted:
     """One image's judged cells: the terms of each, whether its mask is wrong, and whether its type
-    is (None: not known, or the mask is no cell's); how many cells no mask shows, and how many
-    seemed to be there.
+    is (None: not known, or the mask is no cell's). How many cells no mask shows, and how many
+    seemed to be there; of the former, ``found`` at places that look like cells in the pixels alone,
+    and how many seemed to be at such places, ``unseen``.
     """
 
     terms: list[Terms]
@@ -40,6 +41,8 @@ class Doubted:
     wrong_type: list[bool | None]
     missed: int
     suspected: float
+    found: int = 0
+    unseen: float = 0.0
 
 
 def doubted(image: SnapshotImage, fused: Fused, names: Sequence[str], committee: bool) -> Doubted:
@@ -59,7 +62,19 @@ def doubted(image: SnapshotImage, fused: Fused, names: Sequence[str], committee:
         wrong_type=[known.get(n) for n in ids],
         missed=int(found.missed.size),
         suspected=sum(count for _, _, count in fused.missed),
+        found=len(at_spots(true.labels, fused.unseen) & set(found.missed.tolist())),
+        unseen=sum(count for _, _, count in fused.unseen),
     )
+
+
+def at_spots(labels: NDArray[Any], spots: Sequence[Spot]) -> set[int]:
+    """Ids of the cells of ``labels`` (H, W) that ``spots`` lie in."""
+    return {int(labels[pixel_of(spot, labels.shape)]) for spot in spots} - {0}
+
+
+def pixel_of(spot: Spot, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Row and column, within ``shape`` (h, w)."""
+    return min(shape[0] - 1, int(spot[1])), min(shape[1] - 1, int(spot[0]))
 
 
 def fit_doubt(images: Sequence[Doubted]) -> DoubtRule:
@@ -71,12 +86,15 @@ def fit_doubt(images: Sequence[Doubted]) -> DoubtRule:
     ]
     masks = [(terms, mask) for terms, mask, _ in rows]
     types = [(terms, kind) for terms, _, kind in rows if kind is not None]
-    missed = sum(each.missed for each in images)
+    found = sum(each.found for each in images)
+    missed = sum(each.missed for each in images) - found
     suspected = sum(each.suspected for each in images)
+    unseen = sum(each.unseen for each in images)
     return DoubtRule(
         _fitted(masks, MASK, USUAL.mask),
         _fitted(types, TYPE, USUAL.type),
         min(_MOST, (missed + _ALIKE) / (suspected + _ALIKE)),
+        min(_MOST, (found + USUAL.unseen * _ALIKE) / (unseen + _ALIKE)),
     )
 
 

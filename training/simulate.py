@@ -20,7 +20,7 @@ import numpy as np
 from inference.doubt import USUAL
 from inference.labels import cell_ids
 from training.annotation_cost import MODELLED, AnnotationCost, Edits
-from training.doubt_fit import Doubted, fit_doubt
+from training.doubt_fit import Doubted, at_spots, fit_doubt, pixel_of
 from training.metrics import TypedCells, average_precision, match, type_metrics
 from training.oracle import (
     Answer,
@@ -262,13 +262,18 @@ def judged(image: StudyImage, look: Look, question: Question, state: Known) -> D
     missed = [
         label for label in hit.missed.tolist() if inside[image.truth.labels == label].mean() > 0.5
     ]
-    spots = [cells for x, y, cells in look.missed if inside[int(y), int(x)]]
+    spots, unseen = (
+        [spot for spot in found if inside[pixel_of(spot, image.shape)]]
+        for found in (look.missed, look.unseen)
+    )
     return Doubted(
         terms=[look.terms[row] for row in rows],
         wrong_mask=[n not in pairs for n in ids.tolist()],
         wrong_type=kinds,
         missed=len(missed),
-        suspected=float(sum(spots)),
+        suspected=sum(cells for _, _, cells in spots),
+        found=len(at_spots(image.truth.labels, unseen) & set(missed)),
+        unseen=sum(cells for _, _, cells in unseen),
     )
 
 

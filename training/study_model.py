@@ -12,19 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inference import embeddings
+from inference.doubt import Spot
 from inference.drawings import SAME, mean_probability
+from inference.embeddings import Vectors
 from inference.flows import DecodeSettings, decode
-from inference.labels import CellGeometry, cell_geometry, iou_pairs, relabel
+from inference.labels import CellGeometry, cell_geometry, cell_ids, iou_pairs, relabel
 from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from inference.normalize import network_planes
 from inference.segmenter import Segmenter
 from inference.uncertainty import Look as Evidence
 from inference.uncertainty import Sight, cell_terms
+from inference.unseen import unseen_cells
 from training.config import TrainConfig
+from training.doubt_fit import pixel_of
 from training.study_images import StudyImage, StudySet
 from training.study_types import TypedCells, Typist
 from training.train import train
@@ -33,20 +38,21 @@ _FREE = (
     0.7  # share of a mask of the mirrored image that no mask covers, from which it is a missed cell
 )
 _SEEN_ONCE = 0.5  # cells that such a mask stands for
+_DISC = 0.35  # diameters, radius of what a spot looks like
 
 
 @dataclass(frozen=True)
 class Budget:
     """What one training may take, alike for all strategies and rounds."""
 
-    diameter: float = 12.0  # px of the cells at the network's scale
-    width: int = 16
-    crop: int = 56  # px
+    diameter: float = 10.0  # px of the cells at the network's scale
+    width: int = 8
+    crop: int = 48  # px
     batch: int = 8
     start_steps: int = 240  # of the model that all rounds start from
-    steps: int = 300  # of each round
+    steps: int = 250  # of each round
     type_steps: int = 200
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
 
     def config(self, steps: int, seed: int, prepared: Path) -> TrainConfig:
         """Settings of a segmenter's training of so many steps."""
@@ -89,9 +95,11 @@ class Look:
     terms: tuple[dict[str, float], ...]  # of ``inference.doubt``
     types: tuple[str, ...]  # "" where there are none
     shares: NDArray[np.float32]  # (n, T) of each type
-    missed: tuple[tuple[float, float, float], ...]  # x, y px, cells that seem to be there
+    missed: tuple[Spot, ...]
+    unseen: tuple[Spot, ...]
     style: NDArray[np.float32]
     embeddings: NDArray[np.float32]  # (n, d)
+    around: NDArray[np.float32]  # (m, d) of discs at ``missed``, then at ``unseen``
     diameter: float  # px of the cells at this scale
 
     @property
@@ -133,6 +141,9 @@ class Model:
         sights = _sights(labels, mirrored, cellprob)
         evidence = mask_evidence(labels, cellprob, flows)
         spots = missed_cells(labels, cellprob, self.diameter)
+        missed = _missed(labels, mirrored, spots)
+        unseen = unseen_cells(image.planes, labels, self.diameter, missed)
+        discs = _discs(image.shape, [*missed, *unseen], _DISC * self.diameter)
         typed = None
         if self.typist is not None and image.fine is not None:
             typed = self.typist.typed(image.fine, labels)
@@ -143,9 +154,11 @@ class Model:
             terms=tuple(_terms(sights, evidence, typed)),
             types=self._names(shares) if typed else ("",) * len(sights),
             shares=shares,
-            missed=tuple(_missed(labels, mirrored, spots)),
+            missed=tuple(missed),
+            unseen=tuple(unseen),
             style=style.astype(np.float32),
             embeddings=embeddings.measured(image.planes, labels),
+            around=_measured(image.planes, discs, len(missed) + len(unseen)),
             diameter=self.diameter,
         )
 
@@ -178,6 +191,24 @@ class Looks:
         if index not in self._taken:
             self._taken[index] = self.model.look(self.images[index])
         return self._taken[index]
+
+
+def _discs(shape: tuple[int, int], spots: Sequence[Spot], radius: float) -> NDArray[np.int32]:
+    """(h, w) with a disc 1 … m of ``radius`` px for each spot."""
+    discs = np.zeros(shape, np.int32)
+    middles = [pixel_of(spot, shape) for spot in spots]
+    for number, (y, x) in enumerate(middles, 1):
+        cv2.circle(discs, (x, y), round(radius), number, cv2.FILLED)
+    for number, middle in enumerate(middles, 1):  # none is hidden by others
+        discs[middle] = number
+    return discs
+
+
+def _measured(planes: NDArray[np.float32], discs: NDArray[np.int32], count: int) -> Vectors:
+    """(count, d): zeros of a spot that lies on another."""
+    found = np.zeros((count, embeddings.SIZE), np.float32)
+    found[cell_ids(discs) - 1] = embeddings.measured(planes, discs)
+    return found
 
 
 def _sights(
@@ -214,10 +245,7 @@ def _terms(
         yield cell_terms(replace(sight, probabilities=shares), look=seen)
 
 
-Spots = list[tuple[float, float, float]]  # x, y px, cells
-
-
-def _missed(labels: NDArray[Any], mirrored: NDArray[Any], spots: Spots) -> Spots:
+def _missed(labels: NDArray[Any], mirrored: NDArray[Any], spots: list[Spot]) -> list[Spot]:
     """``spots`` and the masks that the mirrored image alone shows."""
     geometry = cell_geometry(mirrored)
     if not geometry.labels.size:

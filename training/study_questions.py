@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference import embeddings
 from inference.acquisition import Candidate, rank
-from inference.doubt import DoubtRule
+from inference.doubt import DoubtRule, Spot
 from inference.effort import USUAL
 from inference.strategies_novelty import EVERY, NOVELTY
 from inference.uncertainty import image_uncertainty
@@ -47,15 +47,21 @@ class Seen:
     look: Look
     known: Known
     wrong: NDArray[np.float64]  # (n,) of each predicted cell, the chance that it is
-    missed: NDArray[np.float64]  # (m,) cells at each of the look's spots
+    spots: tuple[Spot, ...]  # where cells seem to be that no mask shows
+    vectors: NDArray[np.float32]  # (n + m, d), what cells and spots look like
     types: tuple[str, ...]
     area: NDArray[np.bool_]  # (h, w), where everything is complete
 
     @property
     def middles(self) -> NDArray[np.float64]:
         """x, y px of the cells, then of the spots (n + m, 2)."""
-        spots = np.array([spot[:2] for spot in self.look.missed]).reshape(-1, 2)
+        spots = np.array([spot[:2] for spot in self.spots]).reshape(-1, 2)
         return np.concatenate([self.look.geometry.centroids.reshape(-1, 2), spots])
+
+    @property
+    def missed(self) -> NDArray[np.float64]:
+        """(m,) cells at each of the spots."""
+        return np.array([cells for _, _, cells in self.spots], np.float64)
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,15 @@ class View:
 
     def _seen(self, index: int) -> Seen:
         image, look, state = self.study.pool[index], self.looks[index], self.known[index]
+        spots, likely = self.rule.spots(look.missed, look.unseen)
         return Seen(
             index,
             image,
             look,
             state,
             np.array([self.rule.wrong(terms) for terms in look.terms]),
-            self.rule.missed * np.array([spot[2] for spot in look.missed]),
+            tuple(spots),
+            np.concatenate([look.embeddings, look.around[likely]]),
             self.study.types,
             state.area(image.shape),
         )
@@ -120,11 +128,9 @@ def cell_questions(pool: Sequence[Seen], rng: np.random.Generator) -> Asked:
     answered: list[Question] = []
     for each in pool:
         style = _style(each)
-        nothing = np.zeros(each.look.embeddings.shape[1], np.float32)
-        cells = len(each.look.terms)
         for row, (x, y) in enumerate(each.middles):
-            own = each.look.embeddings[row] if row < cells else nothing
-            question = _cell_question(each, row, np.concatenate([2 * own, style]))
+            features = np.concatenate([2 * each.vectors[row], style])
+            question = _cell_question(each, row, features)
             (answered if _is_known(each, x, y) else fresh).append(question)
     return fresh, answered
 

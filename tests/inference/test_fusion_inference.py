@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 
+import cv2
 import numpy as np
 
 from inference.detector import BoxMask, Detections
@@ -47,6 +48,16 @@ class FusionTests(unittest.TestCase):
         self.assertAlmostEqual(cell.iou or 0, 300 / 500, places=5)
         self.assertAlmostEqual(cell.detector_score or 0, 0.9, places=5)
         self.assertAlmostEqual(cell.segmenter_score or 0, 1 / (1 + np.exp(-3)), places=4)
+
+    def test_cells_of_an_image_that_the_models_are_blind_to_are_suspected(self):
+        image = np.full((2, *SHAPE), 0.05, np.float32)
+        for x, y in ((15, 15), (50, 15), (30, 42)):
+            cv2.circle(image[0], (x, y), 9, 1.0, cv2.FILLED)
+        fused = fuse(segmentation(), NO_DETECTIONS, image, None)
+        self.assertEqual((len(fused.cells), len(fused.missed), len(fused.unseen)), (0, 0, 3))
+        one = fuse(segmentation((6, 6, 19)), NO_DETECTIONS, image, None)
+        self.assertEqual(len(one.unseen), 2)
+        self.assertLess(one.unseen[0][2], fused.unseen[0][2])
 
     def test_a_cell_the_detector_is_sure_of_is_added_and_marked(self):
         fused = fuse(segmentation((0, 0, 10)), detections((40, 30, 20, 0.8)), IMAGE, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 import numpy as np
 
@@ -84,6 +85,16 @@ class CellTests(unittest.TestCase):
         self.assertAlmostEqual(rule.wrong({**NONE, "type": 0.1}), 0.75)
         self.assertAlmostEqual(rule.wrong(NONE), 0.5)
         self.assertEqual(DoubtRule.from_dict(rule.to_dict()), rule)
+
+    def test_places_count_as_both_kinds_are_weighed_and_hardly_likely_ones_are_left_out(self):
+        rule = replace(USUAL, missed=2.0, unseen=0.5)
+        spots, likely = rule.spots([(1.0, 2.0, 0.4)], [(3.0, 4.0, 0.02), (5.0, 6.0, 0.8)])
+        self.assertEqual(spots, [(1.0, 2.0, 0.8), (5.0, 6.0, 0.4)])
+        self.assertEqual(likely, [0, 2])
+
+    def test_a_rule_from_before_such_places_weighs_them_as_usual(self):
+        older = {name: value for name, value in USUAL.to_dict().items() if name != "unseen"}
+        self.assertEqual(DoubtRule.from_dict(older), USUAL)
 
     def test_views_that_agree_on_a_tie_disagree_on_nothing(self):
         alike = np.full((1, 4, 2), 0.5)

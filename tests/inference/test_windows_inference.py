@@ -28,13 +28,14 @@ class Threshold:
 
     detector = None
 
-    def __init__(self, detects=False):
+    def __init__(self, detects=False, sees=True):
         self.detects = detects
+        self.level = 0.5 if sees else 2.0
         self.seen = []
 
     def seen_planes(self, planes, diameter=None):
         self.seen.append((planes.shape, diameter))
-        bright = planes[0] > 0.5
+        bright = planes[0] > self.level
         labels = ndimage.label(bright)[0].astype(np.uint32)
         cellprob = np.where(bright, 3, -3).astype(np.float32)
         flows = np.zeros((2, *bright.shape), np.float32)
@@ -97,6 +98,16 @@ class WindowTests(unittest.TestCase):
         np.testing.assert_array_equal(seen.geometry.areas, measured.areas)
         np.testing.assert_allclose(seen.geometry.centroids, measured.centroids)
         self.assertEqual([cell.label for cell in seen.cells], measured.labels.tolist())
+
+    def test_places_that_look_like_cells_are_told_once_where_they_lie(self):
+        image = scattered((301, 420), 160)
+        blind = Threshold(sees=False)
+        seen = see_in_windows(blind, image, UNFITTED, 97, margin=24)
+        whole, count = ndimage.label(image[0])
+        under = [int(whole[int(y), int(x)]) for x, y, _ in seen.unseen]
+        self.assertEqual(len(seen.cells), 0)
+        self.assertGreater(len(set(under) - {0}), 0.6 * count)
+        self.assertLess(len(under), 1.1 * len(set(under)))
 
     def test_brightness_and_diameter_are_those_of_the_whole_image(self):
         image = scattered((200, 200), 60)

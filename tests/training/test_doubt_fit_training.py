@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,6 +47,16 @@ class FitTest(unittest.TestCase):
 
     def test_more_missed_cells_than_suspected_ones_count_more(self):
         self.assertAlmostEqual(fit_doubt(images()).missed, (120 + 2) / (40 + 2))
+
+    def test_places_that_look_like_cells_count_as_they_held_some(self):
+        usual = fit_doubt(images())
+        dusty = fit_doubt([replace(each, found=0, unseen=2.0) for each in images()])
+        blind = fit_doubt([replace(each, found=3, unseen=2.0) for each in images()])
+        self.assertAlmostEqual(usual.unseen, USUAL.unseen)
+        self.assertLess(dusty.unseen, 0.02)
+        self.assertAlmostEqual(blind.unseen, (120 + 1) / (80 + 2))
+        # Cells that were at such places are not at what looked like foreground, too.
+        self.assertLess(blind.missed, 0.1 * usual.missed)
 
 
 class MeasureTest(unittest.TestCase):

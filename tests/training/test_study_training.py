@@ -12,6 +12,8 @@ from unittest import mock
 import numpy as np
 
 from inference.doubt import USUAL
+from inference.labels import cell_geometry
+from inference.unseen import unseen_cells
 from tests.training.snapshots import disks
 from training.dataset import open_snapshot
 from training.errors import TrainingError
@@ -29,7 +31,7 @@ from training.study_images import (
     write_set,
 )
 from training.study_model import Budget
-from training.study_questions import Question, View, in_order, random_windows
+from training.study_questions import Question, View, cell_questions, in_order, random_windows
 
 TINY = Budget(width=4, crop=48, batch=2, start_steps=4, steps=3, type_steps=3)
 
@@ -179,6 +181,31 @@ class LoopTests(unittest.TestCase):
         self.assertFalse(any(state.whole for state in loop.known))
         for state in loop.known:
             self.assertEqual(len(state.windows), len(state.regions))
+
+    def test_single_cells_are_asked_about_where_the_model_draws_none(self):
+        image = self.study.pool[0]
+        blind = replace(
+            self.start.looks[0],
+            labels=np.zeros(image.shape, np.uint16),
+            geometry=cell_geometry(np.zeros(image.shape, np.uint16)),
+            terms=(),
+            types=(),
+            shares=np.zeros((0, 2), np.float32),
+            embeddings=np.zeros((0, 64), np.float32),
+            missed=(),
+            unseen=tuple(
+                unseen_cells(image.planes, np.zeros(image.shape, np.uint16), TINY.diameter)
+            ),
+        )
+        blind = replace(blind, around=np.ones((len(blind.unseen), 64), np.float32))
+        known = [Known() for _ in self.study.pool]
+        view = View(self.study, {0: blind}, known, USUAL, TINY.diameter)  # type: ignore[arg-type]
+        fresh, _ = cell_questions([view._seen(0)], np.random.default_rng(0))
+        loop = self.loop(asking="cell", strategy="uncertain-novel")
+        loop.known[0] = Known()
+        for question in fresh:
+            loop._answer(question, blind)
+        self.assertGreater(len(loop.known[0].ids), 0.5 * int(image.truth.labels.max()))
 
     def test_a_cell_alone_is_known_of_its_image(self):
         loop = self.loop(asking="cell", strategy="random")
