@@ -16,6 +16,7 @@ from annotator.api.access import LARGEST_ID, dataset_for, user_of
 from annotator.exceptions import BadInput
 from annotator.models import CellQuestion, Dataset, Image, Revision, Role, Verdict
 from annotator.services.cells import Answer, Moved, Wanted, cells_change, cells_undo
+from annotator.services.places import places_reopen
 from annotator.services.questions import (
     asks_type,
     questions_answer,
@@ -29,7 +30,7 @@ MOST_IMAGES = 200
 MOST_ASKED = 60  # cells in one batch
 MOST_HELD = 5_000  # cells named by their ids: databases take no longer lists in a query
 
-_seconds = serializers.FloatField(
+seconds_field = serializers.FloatField(
     required=False, allow_null=True, min_value=0, max_value=10**6, help_text="of work"
 )
 
@@ -60,7 +61,7 @@ class ChangeInput(serializers.Serializer[Any]):
     images = ChangedCells(  # type: ignore[call-arg]
         many=True, allow_empty=False, max_length=MOST_IMAGES
     )
-    seconds_spent = _seconds
+    seconds_spent = seconds_field
 
 
 class MadeRevision(serializers.Serializer[Revision]):
@@ -95,6 +96,13 @@ class UndoInput(serializers.Serializer[Any]):
         default=list,
         max_length=MOST_HELD,
         help_text="those among them that one was asked about: one is asked again",
+    )
+    places = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
+        required=False,
+        default=list,
+        max_length=MOST_HELD,
+        help_text="places likewise",
     )
 
 
@@ -161,7 +169,7 @@ class AnswersInput(serializers.Serializer[Any]):
     answers = AnswerInput(  # type: ignore[call-arg]
         many=True, allow_empty=False, max_length=MOST_ASKED
     )
-    seconds_spent = _seconds
+    seconds_spent = seconds_field
 
 
 class AnsweredOutput(serializers.Serializer[Any]):
@@ -180,7 +188,7 @@ class ReleaseInput(serializers.Serializer[Any]):
     )
 
 
-def _checked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+def checked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     sent = serializer(data=request.data)
     sent.is_valid(raise_exception=True)
     return dict(sent.validated_data)
@@ -196,7 +204,7 @@ class CellsChange(APIView):
         Only what surrounds these cells becomes complete, in training images.
         """
         dataset = dataset_for(request.user, pk, Role.ANNOTATOR)
-        sent = _checked(ChangeInput, request)
+        sent = checked(ChangeInput, request)
         done = cells_change(
             author=user_of(request),
             wanted=_wanted(dataset, sent),
@@ -249,12 +257,13 @@ class CellsUndo(APIView):
         The revisions that it makes can be undone in turn.
         """
         dataset = dataset_for(request.user, pk, Role.ANNOTATOR)
-        sent = _checked(UndoInput, request)
+        sent = checked(UndoInput, request)
         revisions = _revisions(dataset, sent["revisions"])
         author = user_of(request)
         done = cells_undo(author=author, revisions=revisions)
         undone = [revision.image_id for revision in done.revisions]
         questions_reopen(annotator=author, cells=sent["cells"], images=undone)
+        places_reopen(annotator=author, places=sent["places"], images=undone)
         return Response(ChangedOutput(_changed_body(done)).data)
 
 
@@ -281,7 +290,7 @@ class CellsNext(APIView):
         409 while there is no model.
         """
         dataset = dataset_for(request.user, pk, Role.ANNOTATOR)
-        sent = _checked(NextInput, request)
+        sent = checked(NextInput, request)
         questions = questions_next(
             dataset=dataset,
             annotator=user_of(request),
@@ -299,7 +308,7 @@ class CellsAnswer(APIView):
     def post(self, request: Request, pk: int) -> Response:
         """Answers to cells that one is asked about; the request may be repeated."""
         dataset = dataset_for(request.user, pk, Role.ANNOTATOR)
-        sent = _checked(AnswersInput, request)
+        sent = checked(AnswersInput, request)
         done = questions_answer(
             dataset=dataset,
             annotator=user_of(request),
@@ -324,7 +333,7 @@ class CellsRelease(APIView):
         questions_release(
             dataset=dataset,
             annotator=user_of(request),
-            cells=_checked(ReleaseInput, request)["cells"],
+            cells=checked(ReleaseInput, request)["cells"],
         )
         return Response(status=204)
 

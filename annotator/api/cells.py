@@ -125,14 +125,17 @@ class CropsInput(serializers.Serializer[Any]):
     )
 
 
-class CropOutput(serializers.Serializer[Any]):
-    image = serializers.IntegerField()
-    label = serializers.IntegerField()  # type: ignore[assignment]
+class PictureOutput(serializers.Serializer[Any]):
     picture = serializers.CharField(help_text=f"JPEG of {PICTURE_PX} px in base64")
     outline = serializers.CharField(
         allow_blank=True, help_text=f"SVG path in a square of {SIDE} units over the picture"
     )
     side = serializers.IntegerField(help_text="px of the image that a side shows")
+
+
+class CropOutput(PictureOutput):
+    image = serializers.IntegerField()
+    label = serializers.IntegerField()  # type: ignore[assignment]
 
 
 class CropsOutput(serializers.Serializer[Any]):

@@ -9,6 +9,7 @@ from annotator.models.images import Image, Split
 from annotator.models.people import Membership, Role
 from annotator.models.predictions import (
     CellQuestion,
+    PlaceQuestion,
     PredictedCell,
     Prediction,
     PredictionAttempt,
@@ -48,6 +49,7 @@ __all__ = [
     "Membership",
     "ModelVersion",
     "Outcome",
+    "PlaceQuestion",
     "PredictedCell",
     "Prediction",
     "PredictionAttempt",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from annotator.exceptions import BadInput, Conflict, StaleRevision
 from annotator.models import (
     GALLERY,
+    Dataset,
     Image,
     QueueItem,
     Revision,
@@ -150,7 +151,7 @@ def answers_put(
     editor.
     """
     _check_answers(image, state, answers)
-    _check_not_held(image, author)
+    check_not_held(image, author)
     rejected = _labels_with(answers, Verdict.REJECTED)
     labels = np.where(np.isin(state.labels, rejected), 0, state.labels)
     types, sources = _answered_types(state, answers)
@@ -188,7 +189,12 @@ def _check_answers(image: Image, state: State, answers: Mapping[int, Answer]) ->
     absent = sorted(set(answers) - set(state.types))
     if absent:
         raise BadInput(f"{image.name} has no cell {absent[0]}.")
-    known = set(image.dataset.types.values_list("name", flat=True))
+    check_types(image.dataset, answers)
+
+
+def check_types(dataset: Dataset, answers: Mapping[int, Answer]) -> None:
+    """Raise BadInput for a type that ``dataset`` has not got."""
+    known = set(dataset.types.values_list("name", flat=True))
     unknown = {answer.type for answer in answers.values() if answer.type} - known
     if unknown:
         raise BadInput(
@@ -197,7 +203,7 @@ def _check_answers(image: Image, state: State, answers: Mapping[int, Answer]) ->
         )
 
 
-def _check_not_held(image: Image, author: User) -> None:
+def check_not_held(image: Image, author: User) -> None:
     """What is done in the editor would have to be merged with this."""
     held = QueueItem.objects.filter(
         image=image, annotator=author, closed_at=None, leased_until__gt=timezone.now()
@@ -233,14 +239,22 @@ def completed(
     Regions stay as they are. Each cell is added with a ring of 1 to ``RING`` px, but never a pixel
     of another cell: that nobody was asked about may have the wrong type or be none.
     """
-    mine = np.isin(labels, list(answered)) & (labels > 0)
-    rows, columns = (np.flatnonzero(mine.any(axis=axis)) for axis in (1, 0))
+    return with_part(labels, regions, np.isin(labels, list(answered)) & (labels > 0))
+
+
+def with_part(
+    labels: Labels, regions: Sequence[Rectangle], part: NDArray[np.bool_]
+) -> list[Rectangle]:
+    """``regions`` and those of ``part`` (H, W) with a ring around it, without pixels of cells of
+    ``labels`` outside it.
+    """
+    rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return list(regions)
     height, width = labels.shape
     y0, y1 = max(0, int(rows[0]) - RING), min(height, int(rows[-1]) + RING + 1)
     x0, x1 = max(0, int(columns[0]) - RING), min(width, int(columns[-1]) + RING + 1)
-    inside = mine[y0:y1, x0:x1]
+    inside = part[y0:y1, x0:x1]
     free = ((labels[y0:y1, x0:x1] == 0) | inside) & ~painted(regions, (x0, y0, x1, y1))
     least = grown(inside, 1) & free
     found = few_rectangles(least, grown(inside, RING) & free, at=(x0, y0))

@@ -29,6 +29,7 @@ SHEET = 32  # labels in a row whose pictures lie in one object
 # What a picture shows, in sides of the image's median cell and of the cell itself.
 _ROOM_USUAL = 1.6
 _ROOM_OWN = 1.3
+_ROOM_PLACE = 2.5  # of a place without a cell: whether it is one, its surroundings tell
 _LEAST_SIDE = 24  # px of the image
 _MOST_SIDE = 512  # px that are read for a side: of a larger window every second, every third, …
 _QUALITY = 90  # of JPEG
@@ -57,6 +58,21 @@ def crops_of(*, image: Image, labels_key: str, labels: Sequence[int]) -> dict[in
         _drop_outdated(image)
     found = {label: (sheets[label // SHEET] or {}).get(str(label)) for label in labels}
     return {label: crop for label, crop in found.items() if crop is not None}
+
+
+def crop_at(
+    shown: NDArray[Any], roles: list[str], mask: NDArray[np.bool_], diameter: float
+) -> Crop:
+    """A picture of ``shown`` (C, H, W) around what ``mask`` (H, W) holds, with its outline.
+
+    ``diameter`` px is the usual one of the image's cells. Nothing is kept.
+    """
+    [box] = cell_geometry(mask.astype(np.uint8)).boxes.astype(np.int64)
+    own = int((box[2:] - box[:2]).max())
+    side = int(np.ceil(max(_ROOM_OWN * own, _ROOM_PLACE * diameter, _LEAST_SIDE)))
+    window = [*np.round((box[:2] + box[2:] - side) / 2).astype(int).tolist(), side]
+    pixels = composite(_cut(shown, window), roles, contrast(shown))
+    return {"picture": _picture(pixels), "outline": outline(_cut(mask, window)), "side": side}
 
 
 def _sheet_key(image: Image, labels_key: str, number: int) -> str:

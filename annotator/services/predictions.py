@@ -18,6 +18,7 @@ from annotator.models import (
     Draft,
     Image,
     ModelVersion,
+    PlaceQuestion,
     PredictedCell,
     Prediction,
     PredictionAttempt,
@@ -200,6 +201,11 @@ def predictions_prune(*, image: Image) -> int:
         CellQuestion.objects.filter(
             cell__prediction__image=image, answered_at=None, leased_until__gt=timezone.now()
         ).values_list("cell__prediction", flat=True)
+    )
+    kept |= set(
+        PlaceQuestion.objects.filter(
+            prediction__image=image, answered_at=None, leased_until__gt=timezone.now()
+        ).values_list("prediction", flat=True)
     )
     dropped = Prediction.objects.filter(image=image).exclude(pk__in=kept)
     keys = set(dropped.exclude(flows_key="").values_list("flows_key", flat=True))

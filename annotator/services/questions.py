@@ -23,6 +23,7 @@ from annotator.models import (
     CellQuestion,
     Dataset,
     Image,
+    PlaceQuestion,
     PredictedCell,
     Prediction,
     QueueItem,
@@ -150,19 +151,26 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
     return chosen
 
 
-def _pages(dataset: Dataset) -> Iterator[list[Row]]:
-    """Cells that nobody answered for by name nor holds, the most uncertain first."""
+def askable_predictions(dataset: Dataset) -> QuerySet[Prediction]:
+    """The newest ones of training images of which not everything is known, and that nobody has in
+    the editor.
+    """
     pair = current_pair(dataset)
     if pair is None:
-        return
+        return Prediction.objects.none()
     whole = head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=True)
     # Who has the image in the editor, be it oneself, would have to merge the answers with the work.
     held = QueueItem.objects.filter(
         image=OuterRef("image"), closed_at__isnull=True, leased_until__gt=timezone.now()
     )
-    predictions = Prediction.objects.filter(
+    return Prediction.objects.filter(
         of_pair(pair), ~Exists(held), image__dataset=dataset, image__split=Split.TRAIN
     ).exclude(image__in=whole.values("image"))
+
+
+def _pages(dataset: Dataset) -> Iterator[list[Row]]:
+    """Cells that nobody answered for by name nor holds, the most uncertain first."""
+    predictions = askable_predictions(dataset)
     taken = CellQuestion.objects.filter(
         Q(answered_at__isnull=False) | Q(leased_until__gt=timezone.now()), cell=OuterRef("pk")
     )
@@ -236,7 +244,7 @@ class _Answering:
         """Whether nothing is left to do: it was answered like this before, or cannot be."""
         cell, answer = question.cell_id, self.answers[question.cell_id]
         if question.annotator != self.annotator:
-            self.came_to.refused[cell] = _whose(question)
+            self.came_to.refused[cell] = whose(question)
             return True
         # A type may be given again, another one.
         if question.verdict == answer.verdict != Verdict.RETYPED:
@@ -249,7 +257,7 @@ class _Answering:
         prediction = questions[0].cell.prediction
         for _ in range(_TRIES):
             try:
-                state, places = _state_for(prediction)
+                state, places = state_for(prediction)
                 revision = self._append(prediction.image, state, places, questions)
             except StaleRevision:
                 continue  # somebody answered for other cells of the image: on top of theirs
@@ -296,8 +304,8 @@ class _Answering:
             self.came_to.done.append(question.cell_id)
 
 
-def _whose(question: CellQuestion) -> str:
-    """Why a person who is not asked about the cell cannot answer."""
+def whose(question: CellQuestion | PlaceQuestion) -> str:
+    """Why a person who is not asked about it cannot answer."""
     if question.answered_at is not None:
         return f"{question.annotator or 'Somebody else'} has answered already."
     if question.annotator is None:
@@ -316,7 +324,7 @@ def questions_reopen(*, annotator: User, cells: Sequence[int], images: Sequence[
         )
 
 
-def _state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
+def state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
     """What the image shows with the prediction's cells in it, and {label there: label here}.
 
     Cells of the prediction that are not there any more have no place. Raises Conflict for an image

@@ -9,6 +9,7 @@ import numpy as np
 from django.test import tag
 from playwright.sync_api import Locator, expect
 
+from annotator import storage
 from annotator.models import CellQuestion, Image, Revision
 from tests.annotator.factories import (
     make_cells,
@@ -221,6 +222,29 @@ class Gallery(BrowserTest):
         # What was not answered is free for others.
         waiting = CellQuestion.objects.filter(answered_at=None)
         self.assertFalse(waiting.exclude(annotator=None).exists())
+
+    def test_a_cell_that_no_model_drew_is_added_by_a_key(self) -> None:
+        prediction = self.images[0].predictions.get()
+        labels = storage.labels_get(prediction.labels_key)
+        prediction.cells.filter(label=6).delete()
+        prediction.labels_key = storage.labels_put(np.where(labels == 6, 0, labels))
+        prediction.missed_at, prediction.missed, prediction.diameter = [[60, 60, 0.8]], 0.8, 26.0
+        prediction.save()
+        self.page.goto(f"{self.live_server_url}/datasets/{self.dataset.pk}/gallery?ask")
+        card = self.page.get_by_role("status", name="The cell in question")
+        expect(card).to_contain_text("Is a cell missing here?")
+        expect(card).to_contain_text("it looks like a cell (80 %)")
+        expect(self.page.locator(".large img")).to_be_visible()
+        self.screenshot("gallery-missing")
+        self.page.keyboard.press("2")
+        expect(card).not_to_contain_text("missing here")
+        self.page.keyboard.press("Escape")
+        expect(self.option(0)).to_be_visible()
+        head = self.images[0].revisions.get()
+        added = head.cells.get(type__name="N2a", type_source="human")
+        there = storage.labels_get(head.labels_key) == added.label
+        true = field(1)[1] == 6
+        self.assertGreater((there & true).sum() / (there | true).sum(), 0.7)
 
     def test_a_viewer_looks_but_changes_nothing(self) -> None:
         self.page.context.clear_cookies()

@@ -90,13 +90,14 @@ export const changeCells = (
   },
 ): Promise<ChangedCells> => sendJson("POST", `datasets/${datasetId}/cells/change/`, change);
 
-/** `cells`: those among them that this person was asked about and is to be asked again. */
+/** `cells`, `places`: those among them that this person was asked about and is asked again. */
 export const undoCells = (
   datasetId: number,
   revisions: readonly number[],
   cells: readonly number[] = [],
+  places: readonly number[] = [],
 ): Promise<ChangedCells> =>
-  sendJson("POST", `datasets/${datasetId}/cells/undo/`, { revisions, cells });
+  sendJson("POST", `datasets/${datasetId}/cells/undo/`, { revisions, cells, places });
 
 /** Leases cells to answer for; `holding`: those at hand already, whose leases are renewed. */
 export async function askCells(

@@ -366,6 +366,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets/{id}/places/answers/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Answers about places; the request may be repeated. `cells/undo/` takes them back. */
+        post: operations["datasets_places_answers_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/places/next/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Lease the places where a cell is likeliest, each with its picture; none without a model.
+         *
+         *     Those held already come before others.
+         */
+        post: operations["datasets_places_next_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/places/release/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Let others be asked about places that one was asked about. */
+        post: operations["datasets_places_release_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/preferences/": {
         parameters: {
             query?: never;
@@ -1225,6 +1280,11 @@ export interface components {
             answered: number[];
             refused: components["schemas"]["RefusedAnswer"][];
         };
+        AnsweredPlacesOutput: {
+            revisions: components["schemas"]["MadeRevision"][];
+            answered: number[];
+            refused: components["schemas"]["RefusedPlace"][];
+        };
         AnswersInput: {
             /**
              * Format: double
@@ -1232,6 +1292,10 @@ export interface components {
              */
             seconds_spent?: number | null;
             answers: components["schemas"]["AnswerInput"][];
+        };
+        AskedPlaces: {
+            places: components["schemas"]["PlaceOutput"][];
+            lease_minutes: number;
         };
         /**
          * @description * `image` - Image
@@ -1341,14 +1405,14 @@ export interface components {
             labels: number[];
         };
         CropOutput: {
-            image: number;
-            label: number;
             /** @description JPEG of 64 px in base64 */
             picture: string;
             /** @description SVG path in a square of 128 units over the picture */
             outline: string;
             /** @description px of the image that a side shows */
             side: number;
+            image: number;
+            label: number;
         };
         CropsInput: {
             cells: components["schemas"]["CropInput"][];
@@ -1929,6 +1993,12 @@ export interface components {
             /** @description cells that the caller has at hand: their leases are renewed */
             holding?: number[];
         };
+        NextPlacesInput: {
+            /** @default 8 */
+            count: number;
+            /** @description places that the caller has at hand: their leases are renewed */
+            holding?: number[];
+        };
         /** @enum {unknown} */
         NullEnum: null;
         PaginatedDatasetOutputList: {
@@ -2051,6 +2121,65 @@ export interface components {
             repeat_every?: number;
             channels?: string[];
             types?: components["schemas"]["TypeInput"][];
+        };
+        PictureOutput: {
+            /** @description JPEG of 64 px in base64 */
+            picture: string;
+            /** @description SVG path in a square of 128 units over the picture */
+            outline: string;
+            /** @description px of the image that a side shows */
+            side: number;
+        };
+        PlaceAnswerInput: {
+            /** Format: int64 */
+            place: number;
+            /**
+             * @description accepted: a cell, as offered; retyped: and of this type; rejected: none
+             *
+             *     * `accepted` - Accepted
+             *     * `retyped` - Retyped
+             *     * `rejected` - Rejected
+             */
+            verdict: components["schemas"]["CellVerdictEnum"];
+            type?: string | null;
+        };
+        PlaceAnswersInput: {
+            /**
+             * Format: double
+             * @description of work
+             */
+            seconds_spent?: number | null;
+            answers: components["schemas"]["PlaceAnswerInput"][];
+        };
+        /** @description A place that the caller is asked about, and what is offered as the cell. */
+        PlaceOutput: {
+            place: number;
+            image: number;
+            name: string;
+            prediction: number;
+            /**
+             * Format: double
+             * @description px
+             */
+            x: number;
+            /**
+             * Format: double
+             * @description px
+             */
+            y: number;
+            /**
+             * Format: double
+             * @description how many seem to be there; of one, the chance that it is
+             */
+            cells: number;
+            /** @description of all cells of the image; null where it is asked for */
+            readonly type: string | null;
+            /** @description Whether the type is asked for. */
+            readonly asks_type: boolean;
+            /** @description the mask: [[y, x0, x1], …] px, half-open */
+            spans: number[][];
+            /** @description as of `cells/crops/` */
+            readonly crop: components["schemas"]["PictureOutput"];
         };
         /** @description A pixel of the image, from 0 at the top left. */
         PointInput: {
@@ -2257,8 +2386,15 @@ export interface components {
             cell: number;
             message: string;
         };
+        RefusedPlace: {
+            place: number;
+            message: string;
+        };
         ReleaseInput: {
             cells: number[];
+        };
+        ReleasePlacesInput: {
+            places: number[];
         };
         /** @description A revision without its cells. */
         RevisionOutput: {
@@ -2598,6 +2734,8 @@ export interface components {
             revisions: number[];
             /** @description those among them that one was asked about: one is asked again */
             cells?: number[];
+            /** @description places likewise */
+            places?: number[];
         };
         UploadInput: {
             files: string[];
@@ -3488,6 +3626,101 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Preview"];
                 };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_places_answers_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceAnswersInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["PlaceAnswersInput"];
+                "multipart/form-data": components["schemas"]["PlaceAnswersInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnsweredPlacesOutput"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_places_next_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NextPlacesInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["NextPlacesInput"];
+                "multipart/form-data": components["schemas"]["NextPlacesInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedPlaces"];
+                };
+            };
+            400: components["responses"]["Failure"];
+            401: components["responses"]["Failure"];
+            403: components["responses"]["Failure"];
+            404: components["responses"]["Failure"];
+            default: components["responses"]["Failure"];
+        };
+    };
+    datasets_places_release_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleasePlacesInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["ReleasePlacesInput"];
+                "multipart/form-data": components["schemas"]["ReleasePlacesInput"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["Failure"];
             401: components["responses"]["Failure"];

@@ -139,4 +139,6 @@ export type CellDetail = Said["CellDetailOutput"];
 export type ChangedCells = Said["ChangedOutput"];
 export type AnsweredCells = Said["AnsweredOutput"];
 export type Question = Said["QuestionOutput"];
+export type Place = Said["PlaceOutput"];
+export type AnsweredPlaces = Said["AnsweredPlacesOutput"];
 export type Verdict = Said["CellVerdictEnum"];

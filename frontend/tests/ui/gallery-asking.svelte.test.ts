@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AskingState } from "../../src/ui/gallery/asking.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
-import { question } from "./gallery";
+import { place, question } from "./gallery";
 
 const bodyOf = ({ body }: Call): Record<string, unknown> =>
   JSON.parse(body as string) as Record<string, unknown>;
@@ -11,9 +11,11 @@ describe("cells one is asked about", () => {
   let refuse = false;
   let left = 60;
   let down = false;
+  let places: number[] = [];
 
   function answer(call: Call): Response {
     if (down) return json({ message: "The server is away.", code: "unavailable" }, 503);
+    if (call.address.includes("/places/")) return ofPlaces(call);
     const path = call.address.split("/cells/")[1];
     if (path === "next/") {
       const { count, holding } = bodyOf(call) as { count: number; holding: number[] };
@@ -34,12 +36,34 @@ describe("cells one is asked about", () => {
     return new Response(null, { status: 204 });
   }
 
+  function ofPlaces(call: Call): Response {
+    const path = call.address.split("/places/")[1];
+    if (path === "next/") {
+      const { holding } = bodyOf(call) as { holding: number[] };
+      const fresh = places.filter((id) => !holding.includes(id));
+      return json({ places: fresh.map((id) => place(id)), lease_minutes: 30 });
+    }
+    if (path === "answers/") {
+      const { answers } = bodyOf(call) as { answers: { place: number }[] };
+      const answered = answers.map(({ place: id }) => id);
+      return json({
+        revisions: [{ id: 900, image: 1, revision: 1 }],
+        answered: answered.filter((id) => id !== 13),
+        refused: answered
+          .filter((id) => id === 13)
+          .map((id) => ({ place: id, message: "A cell has been drawn there in the meantime." })),
+      });
+    }
+    return new Response(null, { status: 204 });
+  }
+
   const sent = (path: string): Call[] => calls.filter(({ address }) => address.endsWith(path));
 
   beforeEach(() => {
     vi.useFakeTimers();
     refuse = down = false;
     left = 60;
+    places = [];
     calls = stubFetch(answer);
     vi.stubGlobal("document", { cookie: "" });
   });
@@ -60,7 +84,7 @@ describe("cells one is asked about", () => {
     for (let step = 0; step < 13; step++) asking.answer("accepted", null);
     expect(asking.current?.question.cell).toBe(14);
     await vi.advanceTimersByTimeAsync(10);
-    expect(sent("/next/").length).toBe(2);
+    expect(sent("/cells/next/").length).toBe(2);
     expect(asking.items.length).toBe(48);
     // Still the same one, though others came.
     expect(asking.current?.question.cell).toBe(14);
@@ -97,7 +121,11 @@ describe("cells one is asked about", () => {
     asking.answer("rejected", null);
     await asking.flush();
     await asking.undo();
-    expect(bodyOf(sent("/undo/")[0] as Call)).toEqual({ revisions: [501], cells: [1, 2] });
+    expect(bodyOf(sent("/undo/")[0] as Call)).toEqual({
+      revisions: [501],
+      cells: [1, 2],
+      places: [],
+    });
     expect(asking.current?.question.cell).toBe(1);
     expect(asking.open.length).toBe(24);
     expect(asking.canUndo).toBe(false);
@@ -119,10 +147,54 @@ describe("cells one is asked about", () => {
     for (let step = 0; step < 16; step++) asking.answer("accepted", null);
     // The eighth and the sixteenth answer send those before; the next cells are asked for at once.
     await vi.advanceTimersByTimeAsync(10);
-    const holding = sent("/next/").map((call) => bodyOf(call)["holding"] as number[]);
+    const holding = sent("/cells/next/").map((call) => bodyOf(call)["holding"] as number[]);
     expect(holding.length).toBe(2);
     expect(holding[1]).toEqual(expect.arrayContaining([1, 8, 9, 13, 24]));
     expect(asking.items.filter(({ state }) => state === "accepted").length).toBe(16);
+  });
+
+  it("come with places where one may be missing, answered and taken back among them", async () => {
+    places = [11, 12, 13];
+    const asking = await started();
+    const told = asking.items.slice(0, 6).map(({ question: { cell } }) => cell);
+    expect(told).toEqual([-11, 1, 2, -12, 3, 4]);
+    const [first] = asking.items;
+    expect(first && asking.cropOf(first)?.picture).toBe("place 11");
+    asking.answer("retyped", "N2a");
+    asking.answer("accepted", null);
+    await asking.flush();
+    expect(bodyOf(sent("/places/answers/")[0] as Call)["answers"]).toEqual([
+      { place: 11, verdict: "retyped", type: "N2a" },
+    ]);
+    expect(bodyOf(sent("/cells/answers/")[0] as Call)["answers"]).toEqual([
+      { cell: 1, verdict: "accepted" },
+    ]);
+    await asking.undo();
+    expect(bodyOf(sent("/undo/")[0] as Call)).toEqual({
+      revisions: [501, 900],
+      cells: [1],
+      places: [11],
+    });
+    expect(asking.current?.question.place?.place).toBe(11);
+    expect([asking.answered, asking.current?.state]).toEqual([0, "open"]);
+  });
+
+  it("whose place somebody has drawn in the meantime are said to have come to nothing", async () => {
+    places = [13];
+    const asking = await started();
+    asking.answer("accepted", null);
+    await asking.flush();
+    expect(asking.items[0]?.state).toBe("refused");
+    expect(asking.answered).toBe(0);
+    asking.leave();
+    expect(sent("/places/release/")).toEqual([]);
+  });
+
+  it("of places are given back with the others", async () => {
+    places = [11, 12];
+    const asking = await started();
+    asking.leave();
+    expect(bodyOf(sent("/places/release/")[0] as Call)).toEqual({ places: [11, 12] });
   });
 
   it("that come when nobody is there any more are given back", async () => {
@@ -130,7 +202,7 @@ describe("cells one is asked about", () => {
     const fetching = asking.fetch();
     asking.leave();
     await fetching;
-    const { cells } = bodyOf(sent("/release/")[0] as Call) as { cells: number[] };
+    const { cells } = bodyOf(sent("/cells/release/")[0] as Call) as { cells: number[] };
     expect(cells.length).toBe(24);
     expect(asking.items).toEqual([]);
   });
@@ -141,11 +213,11 @@ describe("cells one is asked about", () => {
     asking.leave(true);
     asking.comeBack();
     await vi.advanceTimersByTimeAsync(10);
-    expect(sent("/next/").length).toBe(2);
+    expect(sent("/cells/next/").length).toBe(2);
     expect(asking.current?.state).toBe("open");
     expect(asking.items.map(({ state }) => state).slice(0, 2)).toEqual(["accepted", "open"]);
     asking.leave(true);
-    expect(sent("/release/").length).toBe(2);
+    expect(sent("/cells/release/").length).toBe(2);
   });
 
   it("are skipped without an answer and not asked again", async () => {
@@ -154,13 +226,13 @@ describe("cells one is asked about", () => {
     expect(asking.current?.question.cell).toBe(2);
     for (let step = 0; step < 12; step++) asking.answer("accepted", null);
     await vi.advanceTimersByTimeAsync(10);
-    const { holding } = bodyOf(sent("/next/")[1] as Call) as { holding: number[] };
+    const { holding } = bodyOf(sent("/cells/next/")[1] as Call) as { holding: number[] };
     expect(holding).toContain(1);
   });
 
   it("get no type where the file name tells it", async () => {
     calls = stubFetch((call) =>
-      call.address.endsWith("/next/")
+      call.address.endsWith("/cells/next/")
         ? json({ questions: [question(1, { asks_type: false })], lease_minutes: 30 })
         : answer(call),
     );
@@ -170,7 +242,7 @@ describe("cells one is asked about", () => {
     asking.answer("retyped", "HEK");
     expect(asking.current?.state).toBe("accepted");
     await asking.flush();
-    const answers = bodyOf(sent("/answers/")[0] as Call)["answers"];
+    const answers = bodyOf(sent("/cells/answers/")[0] as Call)["answers"];
     expect(answers).toEqual([{ cell: 1, verdict: "accepted" }]);
   });
 
@@ -218,7 +290,7 @@ describe("cells one is asked about", () => {
     asking.leave(true);
     await vi.advanceTimersByTimeAsync(10);
     expect(sent("/answers/").length).toBe(1);
-    const { cells } = bodyOf(sent("/release/")[0] as Call) as { cells: number[] };
+    const { cells } = bodyOf(sent("/cells/release/")[0] as Call) as { cells: number[] };
     expect(cells.length).toBe(23);
     expect(cells).not.toContain(1);
   });

@@ -2,17 +2,18 @@
 /** The gallery's page: what keys and the pointer do, and whose keys they are. */
 import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Gallery } from "../../src/api/types";
+import type { Gallery, Place } from "../../src/api/types";
 import { navigation } from "../../src/ui/navigation.svelte";
 import GalleryPage from "../../src/ui/pages/GalleryPage.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { stubDialogs } from "./dialogs";
-import { gallery, question } from "./gallery";
+import { gallery, place, question } from "./gallery";
 import { dataset } from "./rows";
 
 let calls: Call[] = [];
 let listed: () => Gallery | Promise<Gallery>;
+let asked: Place[] = [];
 
 class NoResize {
   observe = (): void => undefined;
@@ -28,10 +29,15 @@ beforeEach(() => {
   vi.spyOn(Element.prototype, "clientWidth", "get").mockReturnValue(400);
   vi.spyOn(Element.prototype, "clientHeight", "get").mockReturnValue(300);
   listed = () => gallery(1, 4);
+  asked = [];
   toasts.length = 0;
   navigation.go("/datasets/1/gallery", { replace: true });
   calls = stubFetch(({ address, method }) => {
     if (address.endsWith("/crops/")) return json({ crops: [] });
+    if (address.endsWith("/places/next/")) return json({ places: asked, lease_minutes: 30 });
+    if (address.endsWith("/places/answers/")) {
+      return json({ revisions: [{ id: 8, image: 1, revision: 1 }], answered: [5], refused: [] });
+    }
     if (address.endsWith("/next/")) {
       return json({ questions: [1, 2, 3].map((cell) => question(cell)), lease_minutes: 30 });
     }
@@ -191,6 +197,22 @@ describe("a cell one is asked about", () => {
       expect(sent("/answers/")).toHaveLength(1);
     });
     expect(opens).toHaveBeenCalledWith("/images/1", "_blank");
+  });
+
+  it("may be one that no model drew: its outline is accepted, typed or rejected", async () => {
+    asked = [place(5)];
+    const card = await ask();
+    expect(card.textContent).toContain("Is a cell missing here?");
+    expect(card.textContent).toContain("it looks like a cell (60 %)");
+    expect(card.textContent).toContain("at 12, 31 px");
+    await press("1");
+    expect(card.textContent).toContain("#1");
+    await press("e");
+    await waitFor(() => {
+      expect(sent("/places/answers/")).toEqual([
+        expect.objectContaining({ answers: [{ place: 5, verdict: "retyped", type: "HEK" }] }),
+      ]);
+    });
   });
 
   it("is not skipped by Ctrl and S, nor left for another by the browser's way back", async () => {

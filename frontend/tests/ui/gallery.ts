@@ -1,5 +1,5 @@
 /** Lists of cells and questions as the API gives them, for the gallery's tests. */
-import type { Gallery, Question } from "../../src/api/types";
+import type { Gallery, Place, Question } from "../../src/api/types";
 
 /** `perImage` cells of each of `images` images, HEK and N2a in turn, uncertainty falling. */
 export function gallery(images: number, perImage: number, over: Partial<Gallery> = {}): Gallery {
@@ -21,6 +21,23 @@ export function gallery(images: number, perImage: number, over: Partial<Gallery>
     answered: rows.map(() => 0),
     left_off: 0,
     looks: "",
+    ...over,
+  };
+}
+
+export function place(id: number, over: Partial<Place> = {}): Place {
+  return {
+    place: id,
+    image: 1,
+    name: "image1.tif",
+    prediction: 100,
+    x: 12.4,
+    y: 30.5,
+    cells: 0.6,
+    type: null,
+    asks_type: true,
+    spans: [[30, 10, 14]],
+    crop: { picture: `place ${id}`, outline: "M1 1Z", side: 40 },
     ...over,
   };
 }

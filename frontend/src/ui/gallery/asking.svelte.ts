@@ -1,20 +1,21 @@
 /**
- * Cells that this person is asked about. The next ones are fetched while these are answered, and
+ * Cells, and places of missing ones, that this person is asked about. The next ones are fetched while these are answered, and
  * answers are sent some at a time: the cells of an image that are answered together make one
  * revision.
  */
-import { answerCells, askCells, releaseCells, undoCells, type Answer } from "../../api/cells";
+import type { Answer, Crop } from "../../api/cells";
 import { messageOf } from "../../api/client";
-import type { GalleryImage, Question, Verdict } from "../../api/types";
+import type { GalleryImage, Verdict } from "../../api/types";
 import { plural } from "../format";
 import { GLANCE, toast, toasts } from "../toasts.svelte";
 import { Crops } from "./crops.svelte";
 import { Stopwatch } from "./stopwatch";
+import { answer, ask, release, undo, type Subject } from "./subjects";
 
 export type State = "open" | "skipped" | "refused" | Verdict;
 
 export interface Asked {
-  readonly question: Question;
+  readonly question: Subject;
   /** As pictures are asked for. */
   readonly image: GalleryImage;
   readonly label: number;
@@ -70,6 +71,16 @@ export class AskingState {
     return this.items.filter(({ state }) => state === "open");
   }
 
+  /** The picture of one; null when there is none, undefined while it is on its way. */
+  cropOf(item: Asked): Crop | null | undefined {
+    return item.question.place?.crop ?? this.crops.get(item);
+  }
+
+  /** Have pictures of these read, the first ones first; those of places are there. */
+  wantCrops(items: readonly Asked[]): void {
+    this.crops.want(items.filter(({ question }) => question.place === undefined));
+  }
+
   get canUndo(): boolean {
     return this.unsent.length > 0 || this.sent.length > 0;
   }
@@ -97,7 +108,7 @@ export class AskingState {
             state === "open" || state === "skipped" || this.isPending(question),
         )
         .map(({ question }) => question.cell);
-      const questions = await askCells(this.datasetId, BATCH, holding);
+      const questions = await ask(this.datasetId, BATCH, holding);
       // Nobody is there any more to answer.
       if (this.left) this.release(questions.map(({ cell }) => cell));
       else {
@@ -112,11 +123,11 @@ export class AskingState {
   }
 
   /** Is it answered, as far as this page knows, and maybe not for the server? */
-  private isPending({ cell }: Question): boolean {
+  private isPending({ cell }: Subject): boolean {
     return this.onTheWay.includes(cell) || this.unsent.some((answer) => answer.cell === cell);
   }
 
-  private add(questions: readonly Question[]): void {
+  private add(questions: readonly Subject[]): void {
     const { current } = this;
     const open = this.open.map(cellOf);
     const fresh = questions
@@ -205,7 +216,7 @@ export class AskingState {
     const batch = this.sent.at(-1);
     if (batch === undefined) return;
     try {
-      const { moved } = await undoCells(this.datasetId, batch.revisions, batch.cells);
+      const { moved } = await undo(this.datasetId, batch.revisions, batch.cells);
       this.sent = this.sent.slice(0, -1);
       this.answered -= batch.cells.length;
       this.reopen(batch.cells);
@@ -243,7 +254,7 @@ export class AskingState {
 
   private async send(answers: readonly Answer[], seconds: number, leaving: boolean): Promise<void> {
     try {
-      const said = await answerCells(this.datasetId, answers, seconds, leaving);
+      const said = await answer(this.datasetId, answers, seconds, leaving);
       this.seconds += seconds;
       this.error = null;
       const revisions = said.revisions.map(({ id }) => id);
@@ -291,7 +302,7 @@ export class AskingState {
 
   private release(cells: readonly number[], closing = false): void {
     // What fails is free for others when the lease runs out.
-    if (cells.length > 0) releaseCells(this.datasetId, cells, closing).catch(() => undefined);
+    if (cells.length > 0) release(this.datasetId, cells, closing).catch(() => undefined);
   }
 }
 
@@ -301,7 +312,7 @@ function sayOnce(text: string): void {
 
 const cellOf = ({ question }: Asked): number => question.cell;
 
-function asked(question: Question): Asked {
+function asked(question: Subject): Asked {
   const { image: id, name, prediction, label, type } = question;
   const image: GalleryImage = { id, name, split: "train", culture: "", revision: 0, prediction };
   return { question, image, label, type, state: "open" };
