@@ -37,7 +37,7 @@ from training.study import Job, jobs_of, run_study, summarised
 from training.study_model import Budget
 
 # What is compared with random whole images. Data sets have it as a strategy for images and regions;
-# cells to ask about are chosen by ``inference.likeness``, which looks at no answers from before.
+# cells to ask about are always chosen like that (``inference.likeness``).
 OURS = {"image": "uncertain-novel", "region": "uncertain-novel", "cell": "uncertain-novel"}
 COMPARED = (
     ("image", "random"),

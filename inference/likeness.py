@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.strategies_novelty import NO_DOUBT, standardised
+
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -69,28 +71,62 @@ class Askable:
     images: NDArray[np.integer]
     types: NDArray[np.integer]
     vectors: Vectors
+    looks: Vectors | None = None  # (n, e) of each cell and of its image
+    answered: Vectors | None = None  # (m, e) of cells that were answered for
 
 
 def choose(cells: Askable, count: int, per_image: int) -> list[int]:
     """Rows of up to ``count`` cells to ask about, the most worth it first.
 
-    At most ``per_image`` of one image and no two that are nearly the same picture; a cell of a type
-    that was chosen often must be worth more than one of another type.
+    With ``looks`` a cell's score counts times its squared distance to the nearest look that was
+    answered for or chosen (``strategies_novelty``). At most ``per_image`` of one image and no two
+    that are nearly the same picture; a cell of a type that was chosen often must be worth more than
+    one of another type.
     """
     usual = _usual_distance(cells.vectors)
-    scores = cells.scores.astype(np.float64).copy()
+    weights = cells.scores.astype(np.float64) + NO_DOUBT
+    novelty = _Novelty(cells.looks, cells.answered, len(weights))
+    left = np.ones(len(weights), bool)
     chosen: list[int] = []
-    while len(chosen) < count and np.isfinite(best := scores.max(initial=-np.inf)):
-        row = int(scores.argmax())
+    while len(chosen) < count and left.any():
+        row = int(np.where(left, weights * novelty.squared, -np.inf).argmax())
         chosen.append(row)
-        scores[row] = -np.inf
+        left[row] = False
         same_image = cells.images == cells.images[row]
         if np.count_nonzero(same_image[chosen]) >= per_image:
-            scores[same_image] = -np.inf
+            left[same_image] = False
         if usual > 0:
-            scores[distances(cells.vectors, row) < SAME * usual] = -np.inf
-        scores[cells.types == cells.types[row]] -= _RARER * abs(best)
+            left[distances(cells.vectors, row) < SAME * usual] = False
+        weights[cells.types == cells.types[row]] *= 1 - _RARER
+        novelty.choose(row)
     return chosen
+
+
+class _Novelty:
+    """Squared distances to the nearest of what is known (n,); 1 where nothing compares."""
+
+    def __init__(self, looks: Vectors | None, answered: Vectors | None, count: int) -> None:
+        self._nearest = np.full(count, np.inf)
+        self._looks: Numbers | None = None
+        if looks is None or not count:
+            return
+        known = looks[:0] if answered is None else answered
+        table = standardised(np.concatenate([looks, known]))
+        self._looks = table[:count]
+        for each in table[count:]:
+            self._meet(each)
+
+    @property
+    def squared(self) -> Numbers:
+        return np.where(np.isinf(self._nearest), 1.0, self._nearest)
+
+    def choose(self, row: int) -> None:
+        if self._looks is not None:
+            self._meet(self._looks[row])
+
+    def _meet(self, look: Numbers) -> None:
+        if self._looks is not None:
+            self._nearest = np.fmin(self._nearest, np.square(self._looks - look).sum(axis=1))
 
 
 def _usual_distance(vectors: Vectors) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy
 
 Floats = NDArray[np.floating]
-_NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
+NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
 _NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
 MOST_KNOWN = 2000  # answers compared with, the newest
 
@@ -27,13 +27,13 @@ def novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> lis
 def uncertain_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
     """Uncertain ones that look like nothing that was answered or chosen."""
     doubt = np.array([each.uncertainty or 0.0 for each in candidates])
-    return farthest(candidates, answered, doubt + _NO_DOUBT)
+    return farthest(candidates, answered, doubt + NO_DOUBT)
 
 
 def value_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
     """Most cells put right per minute, among what looks like nothing answered or chosen."""
     gain = np.array([each.wrong / max(each.minutes, 1e-3) for each in candidates])
-    return farthest(candidates, answered, gain / max(gain.max(initial=0.0), 1e-9) + _NO_DOUBT)
+    return farthest(candidates, answered, gain / max(gain.max(initial=0.0), 1e-9) + NO_DOUBT)
 
 
 Novelty = Callable[[Sequence[Candidate], Sequence[Candidate]], list[int]]
@@ -80,7 +80,17 @@ def _features(candidates: Sequence[Candidate]) -> Floats | None:
     looks = [each.features for each in candidates if each.features is not None]
     if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
         return None
-    table = np.stack(looks).astype(np.float64)
-    spread = table.std(axis=0)
+    return standardised(np.stack(looks))
+
+
+def standardised(table: Floats) -> NDArray[np.float64]:
+    """(n, d) with columns of like spread; rows with a NaN stay NaN and do not count."""
+    known = np.isfinite(table).all(axis=1)
+    seen = np.asarray(table, np.float64)[known]
+    if not len(seen):
+        return np.full(table.shape, np.nan)
+    spread = seen.std(axis=0)
     floor = max(_NOISE * float(spread.max(initial=0.0)), 1e-6)  # as in ``inference.acquisition``
-    return np.asarray((table - table.mean(axis=0)) / np.maximum(spread, floor))
+    found = np.full(table.shape, np.nan)
+    found[known] = (seen - seen.mean(axis=0)) / np.maximum(spread, floor)
+    return found

@@ -34,6 +34,7 @@ from annotator.models import (
 from annotator.selectors.asking import complete_regions
 from annotator.selectors.cells import SAME_BOX_IOU, is_answered, vectors_of
 from annotator.selectors.composition import head_revisions
+from annotator.selectors.looks import answered_looks, looks_of
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
@@ -54,7 +55,7 @@ _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
 _IMAGE = "prediction__image"
-_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", _IMAGE)
+_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", "prediction", _IMAGE)
 
 Row = dict[str, Any]
 
@@ -136,6 +137,7 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
     chosen: list[int] = []
     if count < 1:
         return chosen
+    answered = answered_looks(dataset)
     for page in _pages(dataset):
         regions = complete_regions({row[_IMAGE] for row in page})
         rows += [row for row in page if not _is_answered(row, regions.get(row[_IMAGE]))]
@@ -144,6 +146,8 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
             images=np.array([row[_IMAGE] for row in rows], np.int64),
             types=np.array([row["type"] or 0 for row in rows], np.int64),
             vectors=vectors_of([row["embedding"] for row in rows]),
+            looks=looks_of(rows),
+            answered=answered,
         )
         chosen = [rows[row]["pk"] for row in choose(cells, count, PER_IMAGE)]
         if len(chosen) >= count:

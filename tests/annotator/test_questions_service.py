@@ -175,6 +175,16 @@ class Next(Asking):
         self.assertFalse(Prediction.objects.filter(pk=old.pk).exists())
 
 
+class LooksTests(Asking):
+    def test_what_looks_like_what_was_answered_for_waits(self) -> None:
+        done = self.predicted(said={label: {"embedding": vector(1)} for label in (1, 2, 3)})
+        said = {label: {"embedding": vector(number)} for label, number in ((1, 1), (2, 2), (3, 1))}
+        other = self.predicted(said={**said, 3: {"embedding": vector(1), "uncertainty": 0.4}})
+        make_revision(done.image, self.eve, prediction=done)
+        (first,) = self.ask(count=1)
+        self.assertEqual((first.cell.prediction, first.cell.label), (other, 2))
+
+
 class Answers(Asking):
     def cells(self, prediction: Prediction) -> list[int]:
         return list(prediction.cells.order_by("label").values_list("pk", flat=True))

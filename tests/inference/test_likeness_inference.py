@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,6 +75,27 @@ class Choosing(unittest.TestCase):
         scores = [0.8] * 20 + [0.7]
         cells = askable(scores, types=[0] * 20 + [1])
         self.assertIn(20, choose(cells, 8, per_image=4))
+
+    def test_what_looks_like_what_was_answered_for_waits(self) -> None:
+        rng = np.random.default_rng(3)
+        looks = rng.normal(size=(30, 6)).astype(np.float32)
+        looks[1] += 9  # like nothing else
+        scores = [0.5] * 30
+        answered = looks[2:] + 0.01
+        plain = askable(scores, vectors=rng.normal(size=(30, 8)))
+        cells = replace(plain, looks=looks, answered=answered)
+        self.assertEqual(choose(plain, 2, per_image=4), [0, 1])
+        self.assertEqual(choose(cells, 2, per_image=4), [1, 0])
+        # Those chosen count as answered: no two alike.
+        looks[5] = looks[1]
+        again = replace(plain, looks=looks, answered=answered[:0])
+        chosen = choose(again, 6, per_image=4)
+        self.assertEqual(len({1, 5} & set(chosen)), 1)
+
+    def test_a_cell_that_cannot_be_compared_is_still_asked_about(self) -> None:
+        looks = np.full((3, 4), np.nan, np.float32)
+        cells = replace(askable([0.2, 0.9, 0.5]), looks=looks, answered=looks)
+        self.assertEqual(choose(cells, 3, per_image=4), [1, 2, 0])
 
     def test_of_no_cell_none_is_chosen(self) -> None:
         self.assertEqual(choose(askable([], vectors=np.zeros((0, 8))), 5, per_image=4), [])
