@@ -26,7 +26,7 @@ from inference.labels import relabel
 from inference.mask_evidence import MaskEvidence, mask_evidence, missed_cells
 from inference.segmenter import Segmentation
 from inference.uncertainty import NOT_LOOKED, Look, Sight
-from inference.unseen import unseen_cells
+from inference.unseen import Peak, peaks
 
 LEFT = 0.4  # share of a chosen drawing that the other chosen ones must leave
 
@@ -50,14 +50,14 @@ class FusedCell:
 class Fused:
     """``labels`` (H, W), 1 … n without gaps, and one ``FusedCell`` per label in order.
 
-    (x, y, cells) px of what looks like cells that no mask shows: ``missed`` to the segmenter,
-    ``unseen`` in the pixels themselves.
+    ``missed``: (x, y, cells) px of what looks like cells to the segmenter that no mask shows.
+    ``peaks``: what looks like cells in the pixels themselves, with masks or without.
     """
 
     labels: NDArray[Any]
     cells: list[FusedCell]
     missed: list[Spot] = field(default_factory=list)
-    unseen: list[Spot] = field(default_factory=list)
+    peaks: list[Peak] = field(default_factory=list)
 
 
 class Typist(Protocol):
@@ -104,8 +104,8 @@ def fuse(
         for label, sight in enumerate(sights, 1)
     ]
     missed = missed_cells(labels, segmentation.cellprob, segmentation.diameter)
-    unseen = unseen_cells(planes, labels, segmentation.diameter, missed)
-    return Fused(labels, cells, missed, unseen)
+    found = peaks(planes, labels, segmentation.diameter, missed)
+    return Fused(labels, cells, missed, found)
 
 
 def _types(typed: TypedCells | None, row: int) -> tuple[float, ...]:

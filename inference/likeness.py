@@ -113,8 +113,7 @@ class _Novelty:
         known = looks[:0] if answered is None else answered
         table = standardised(np.concatenate([looks, known]))
         self._looks = table[:count]
-        for each in table[count:]:
-            self._meet(each)
+        self._nearest = _nearest(self._looks, table[count:])
 
     @property
     def squared(self) -> Numbers:
@@ -127,6 +126,21 @@ class _Novelty:
     def _meet(self, look: Numbers) -> None:
         if self._looks is not None:
             self._nearest = np.fmin(self._nearest, np.square(self._looks - look).sum(axis=1))
+
+
+def _nearest(looks: Numbers, known: Numbers) -> Numbers:
+    """Squared distance of each row (n, d) to the nearest of ``known`` (m, d): (n,), inf where
+    nothing compares.
+    """
+    found = np.full(len(looks), np.inf)
+    known = known[np.isfinite(known).all(axis=1)]
+    rows = np.flatnonzero(np.isfinite(looks).all(axis=1))
+    if not len(known) or not len(rows):
+        return found
+    mine = looks[rows]
+    apart = (mine**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * mine @ known.T
+    found[rows] = np.maximum(apart.min(axis=1), 0.0)
+    return found
 
 
 def _usual_distance(vectors: Vectors) -> float:

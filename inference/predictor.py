@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inference import embeddings, uncertainty
 from inference.detector import Detections, Detector
-from inference.doubt import DoubtRule
+from inference.doubt import DoubtRule, Spot
 from inference.errors import InferenceError
 from inference.flow_cache import pack
 from inference.fusion import Fused, FusedCell, fuse
@@ -23,8 +23,10 @@ from inference.labels import CellGeometry, cell_geometry
 from inference.normalize import check_image, normalize
 from inference.segmenter import Segmentation, Segmenter, SegmenterSettings
 from inference.uncertainty import Sight
+from inference.unseen import suspected
 from inference.windows import LARGE, see_in_windows
 
+_SPOTS = 1000  # places of missed cells that are told of an image
 PAIRS_KEPT = 2  # loaded at a time in one worker: the current pair and a candidate
 
 
@@ -56,9 +58,8 @@ class ImagePrediction:
     diameter: float  # px
     seconds: float
     flows: bytes = b""  # of the segmenter, as ``flow_cache.pack`` writes them; of no large image
-    missed: tuple[
-        tuple[float, float, float], ...
-    ] = ()  # x, y px and how many cells seem to be there
+    missed: tuple[Spot, ...] = ()  # the places where most cells seem to be missing
+    missing: float = 0.0  # cells, at all such places
     style: bytes = b""  # of the segmenter, as ``embeddings.pack`` writes it; of no large image
 
 
@@ -93,7 +94,7 @@ class Predictor:
             check_image(image, self.segmenter.meta.channels)
             with self.segmenter.sparing():
                 seen = see_in_windows(self, image, rule, on_window=on_window)
-            fused = Fused(seen.labels, seen.cells, seen.missed, seen.unseen)
+            fused = Fused(seen.labels, seen.cells, seen.missed, seen.peaks)
             doubt = _Doubt(rule.doubt, type_known)
             found = self._described(fused, seen.geometry, doubt)
             return replace(found, diameter=seen.diameter, seconds=time.perf_counter() - began)
@@ -133,7 +134,7 @@ class Predictor:
         cells = tuple(
             self._cell(cell, geometry, index, doubt) for index, cell in enumerate(fused.cells)
         )
-        spots, _ = doubt.rule.spots(fused.missed, fused.unseen)
+        spots, _ = doubt.rule.spots(fused.missed, suspected(fused.peaks))
         missed = sum(count for _, _, count in spots)
         reasons = uncertainty.reasons(
             [c.terms for c in cells], [c.seen_by for c in cells], self.detector is not None, missed
@@ -145,7 +146,8 @@ class Predictor:
             reasons=tuple(reasons),
             diameter=0.0,
             seconds=0.0,
-            missed=tuple(spots),
+            missed=tuple(sorted(spots, key=lambda spot: -spot[2])[:_SPOTS]),
+            missing=missed,
         )
 
     def _cell(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 DOUBTFUL = {"existence": 0.5, "border": 0.4, "type": 0.7}  # from which a term is told in words
 NOTHING_FOUND = 0.75
+_SPECKS = 2.0  # where no cell was found: fewer may be dust
 MISSED = 0.5  # expected missed cells from which they are told
 
 
@@ -119,7 +120,7 @@ def image_uncertainty(wrong: Sequence[float], missed: float = 0.0) -> float:
 
     ``wrong``: of each cell, the chance that it is; ``missed``: how many no mask shows.
     """
-    if not len(wrong) and missed < MISSED:
+    if not len(wrong) and missed < _SPECKS:
         return NOTHING_FOUND
     return float((np.sum(wrong) + missed) / (len(wrong) + missed))
 

@@ -9,7 +9,8 @@ is suspected the more, the more of the image's peaks are without masks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -25,44 +26,72 @@ _NARROW, _WIDE = 0.28, 0.45  # of the diameter, standard deviations: together of
 _ABOVE_NOISE = 6.0  # standard deviations
 _LEAST = 0.02  # contrast, of the span that ``normalize`` makes 1
 _APART = 0.35  # of the diameter: of nearer peaks the highest counts
-_TOLD = 3  # peaks with masks from which these say how high a cell's is
+_MASKED = 3  # peaks with masks from which these say how high a cell's is
 _AS_HIGH = 0.5  # times the median of those: lower ones are no cells
-_MOST = 200  # places told
+_MOST = 200  # places told of an image
 _SAME = 0.5  # of the diameter: how near a place that was told otherwise may lie
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Something of a cell's size: its middle (px), how high it is, whether a mask shows it, and
+    whether it was told of otherwise.
+    """
+
+    x: float
+    y: float
+    height: float  # contrast, of the span that ``normalize`` makes 1
+    masked: bool
+    told: bool
 
 
 def unseen_cells(
     planes: Floats, labels: NDArray[Any], diameter: float, told: Sequence[Spot] = ()
 ) -> list[Spot]:
-    """(x, y, cells) px of peaks outside all masks of ``labels`` (H, W), the highest first.
+    """``suspected`` of the ``peaks`` of one image."""
+    return suspected(peaks(planes, labels, diameter, told))
 
-    ``planes`` (C, H, W) as ``normalize`` gives them, ``diameter`` px of the cells. ``cells`` is the
-    root of the share of the image's peaks that no mask shows, 0 … 1, the same for each. Places near
-    those ``told`` of already are left out.
+
+def suspected(found: Sequence[Peak]) -> list[Spot]:
+    """(x, y, cells) px of an image's peaks outside all masks, the highest first.
+
+    ``cells`` is the root of the share of the peaks that no mask shows, 0 … 1, the same for each.
+    """
+    masked = [peak.height for peak in found if peak.masked]
+    least = _AS_HIGH * float(np.median(masked)) if len(masked) >= _MASKED else 0.0
+    high = [peak for peak in found if peak.masked or peak.height >= least]
+    free = [peak for peak in high if not peak.masked]
+    if not free:
+        return []
+    cells = float(np.sqrt(len(free) / len(high)))
+    free.sort(key=lambda peak: -peak.height)
+    return [(peak.x, peak.y, cells) for peak in free if not peak.told][:_MOST]
+
+
+def peaks(
+    planes: Floats, labels: NDArray[Any], diameter: float, told: Iterable[Spot] = ()
+) -> list[Peak]:
+    """All peaks of an image, or of a window of it.
+
+    ``planes`` (C, H, W) as ``normalize`` gives them, ``labels`` (H, W), ``diameter`` px of the
+    cells; ``told``: places that are suspected already.
     """
     zoom = min(1.0, _SIDE / max(diameter, 1.0))
     heights = _heights(planes, zoom, diameter * zoom)
-    rows, columns = _peaks(heights, diameter * zoom)
-    if not rows.size:
-        return []
+    rows, columns = _highest(heights, diameter * zoom)
     masked = _near_masks(labels, heights.shape)[rows, columns]
-    height = heights[rows, columns]
-    if masked.sum() >= _TOLD:
-        high = masked | (height >= _AS_HIGH * np.median(height[masked]))
-        rows, columns, masked, height = (each[high] for each in (rows, columns, masked, height))
-    free = np.flatnonzero(~masked)
-    suspected = float(np.sqrt(free.size / rows.size))
-    free = free[np.argsort(-height[free], kind="stable")]
     scale_y, scale_x = (a / b for a, b in zip(labels.shape, heights.shape, strict=True))
-    middles = np.stack([(columns[free] + 0.5) * scale_x, (rows[free] + 0.5) * scale_y], axis=1)
-    new = np.ones(free.size, bool)
-    for x, y, _ in told:
-        new &= np.hypot(middles[:, 0] - x, middles[:, 1] - y) > _SAME * diameter
-    return [(float(x), float(y), suspected) for x, y in middles[new][:_MOST]]
+    x, y = (columns + 0.5) * scale_x, (rows + 0.5) * scale_y
+    known = np.zeros(rows.size, bool)
+    for spot_x, spot_y, cells in told:
+        reach = _SAME * diameter * np.sqrt(max(1.0, cells))  # one place may stand for several cells
+        known |= np.hypot(x - spot_x, y - spot_y) <= reach
+    columns_of = (x, y, heights[rows, columns], masked, known)
+    return [Peak(*each) for each in zip(*(values.tolist() for values in columns_of), strict=True)]
 
 
 def _heights(planes: Floats, zoom: float, diameter: float) -> Floats:
-    """(h, w): of the planes the highest response over its usual one; 0 where all are noise."""
+    """(h, w): the highest response of the planes; 0 where all are noise."""
     height, width = planes.shape[1:]
     size = max(1, round(width * zoom)), max(1, round(height * zoom))
     found = np.zeros(size[::-1], np.float32)
@@ -73,8 +102,7 @@ def _heights(planes: Floats, zoom: float, diameter: float) -> Floats:
         if np.mean((response - response.mean()) ** 3) < 0:
             response = -response
         sure = response > max(_LEAST, _ABOVE_NOISE * _noise(small, diameter))
-        if sure.any():
-            np.maximum(found, np.where(sure, response / response[sure].max(), 0), out=found)
+        np.maximum(found, np.where(sure, response, 0), out=found)
     return found
 
 
@@ -102,7 +130,7 @@ def _noise(plane: Floats, diameter: float) -> float:
     return float(np.median(np.abs(crossed)) / 0.6745 / 2) * gain
 
 
-def _peaks(heights: Floats, diameter: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _highest(heights: Floats, diameter: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the pixels above 0 that are the highest around."""
     radius = max(1, round(_APART * diameter))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -35,6 +35,7 @@ from inference.labels import CellGeometry, cell_geometry
 from inference.normalize import Scaling, scaled, scaling
 from inference.scales import busiest_windows
 from inference.segmenter import Segmentation
+from inference.unseen import Peak
 
 LARGE = KEPT_UP_TO  # px above which an image is predicted in windows
 CORE = 1536  # px a window answers for
@@ -80,7 +81,7 @@ class Mosaic:
     geometry: CellGeometry
     diameter: float  # px
     missed: list[Spot] = field(default_factory=list)  # as ``Fused`` has them
-    unseen: list[Spot] = field(default_factory=list)
+    peaks: list[Peak] = field(default_factory=list)
 
 
 def see_in_windows(
@@ -114,7 +115,7 @@ def see_in_windows(
             # A third of a gigabyte that the allocator would keep for windows of other shapes.
             memory.give_back()
     return Mosaic(
-        mosaic.labels, mosaic.cells, mosaic.geometry(), diameter, mosaic.missed, mosaic.unseen
+        mosaic.labels, mosaic.cells, mosaic.geometry(), diameter, mosaic.missed, mosaic.peaks
     )
 
 
@@ -163,12 +164,6 @@ def _make_room(file: int, size: int) -> None:
     os.truncate(file, size)
 
 
-def _owned(window: Window, spots: list[Spot]) -> list[Spot]:
-    """Those of a window's places that it answers for, in px of the image."""
-    moved = ((x + window.x0, y + window.y0, cells) for x, y, cells in spots)
-    return [spot for spot in moved if window.owns(spot[0], spot[1], 0)]
-
-
 class _Growing:
     """A label image in a file, and what is known of its cells so far."""
 
@@ -190,15 +185,17 @@ class _Growing:
         self.labels: NDArray[np.uint32] = np.ndarray(shape, np.uint32, buffer=self._map)
         self.cells: list[FusedCell] = []
         self.missed: list[Spot] = []
-        self.unseen: list[Spot] = []
+        self.peaks: list[Peak] = []
         self._boxes: list[tuple[int, int, int, int]] = []
         self._areas: list[int] = []
         self._middles: list[tuple[float, float]] = []
 
     def add(self, window: Window, fused: Fused) -> None:
         """Draw the cells that ``window`` answers for, where nobody has drawn them yet."""
-        self.missed += _owned(window, fused.missed)
-        self.unseen += _owned(window, fused.unseen)
+        spots = ((x + window.x0, y + window.y0, cells) for x, y, cells in fused.missed)
+        self.missed += [spot for spot in spots if window.owns(spot[0], spot[1], 0)]
+        found = (replace(p, x=p.x + window.x0, y=p.y + window.y0) for p in fused.peaks)
+        self.peaks += [peak for peak in found if window.owns(peak.x, peak.y, 0)]
         middles = cell_geometry(fused.labels).centroids + np.array([window.x0, window.y0])
         for cell, place in zip(fused.cells, ndimage.find_objects(fused.labels), strict=True):
             x, y = middles[cell.label - 1]

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from inference.doubt import MASK, OFFSET, TYPE, USUAL, DoubtRule, Spot
 from inference.fusion import Fused
 from inference.predictor import fused_terms
+from inference.unseen import suspected
 from training.answers import Answer, judged
 from training.dataset import SnapshotImage
 from training.logistic import fit_logistic
@@ -56,15 +57,22 @@ def doubted(image: SnapshotImage, fused: Fused, names: Sequence[str], committee:
         kind, p = true.types.get(cell), fused.cells[n - 1].probabilities
         known[n] = None if not names or not kind else names[int(np.argmax(p))] != kind
     ids = [*found.predicted.tolist(), *found.extra.tolist()]
+    missed, unseen = (_known(image, fused, s) for s in (fused.missed, suspected(fused.peaks)))
     return Doubted(
         terms=[fused_terms(fused.cells[n - 1], committee) for n in ids],
         wrong_mask=[n not in known for n in ids],
         wrong_type=[known.get(n) for n in ids],
         missed=int(found.missed.size),
-        suspected=sum(count for _, _, count in fused.missed),
-        found=len(at_spots(true.labels, fused.unseen) & set(found.missed.tolist())),
-        unseen=sum(count for _, _, count in fused.unseen),
+        suspected=sum(count for _, _, count in missed),
+        found=len(at_spots(true.labels, unseen) & set(found.missed.tolist())),
+        unseen=sum(count for _, _, count in unseen),
     )
+
+
+def _known(image: SnapshotImage, fused: Fused, spots: Sequence[Spot]) -> list[Spot]:
+    """Those in the complete regions: what is elsewhere nobody knows."""
+    trusted = image.trusted(fused.labels.shape)
+    return [spot for spot in spots if trusted is None or trusted[pixel_of(spot, trusted.shape)]]
 
 
 def at_spots(labels: NDArray[Any], spots: Sequence[Spot]) -> set[int]:

@@ -129,7 +129,7 @@ def cell_questions(pool: Sequence[Seen], rng: np.random.Generator) -> Asked:
     for each in pool:
         style = _style(each)
         for row, (x, y) in enumerate(each.middles):
-            features = np.concatenate([2 * each.vectors[row], style])
+            features = np.concatenate([each.vectors[row], style])
             question = _cell_question(each, row, features)
             (answered if _is_known(each, x, y) else fresh).append(question)
     return fresh, answered

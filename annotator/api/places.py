@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import path
-from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,8 +16,7 @@ from annotator.api.answers import MOST_ASKED, MOST_HELD, MadeRevision, checked, 
 from annotator.api.cells import PictureOutput
 from annotator.models import PlaceQuestion, Role, Verdict
 from annotator.services.cells import Answer
-from annotator.services.crops import Crop
-from annotator.services.places import place_crops, places_answer, places_next, places_release
+from annotator.services.places import places_answer, places_next, places_release
 from annotator.services.questions import asks_type
 
 MOST_PLACES = 24  # in one batch: an image is decoded for each at worst
@@ -41,10 +40,10 @@ class PlaceOutput(serializers.Serializer[PlaceQuestion]):
     image = serializers.IntegerField(source="prediction.image_id")
     name = serializers.CharField(source="prediction.image.name")
     prediction = serializers.IntegerField(source="prediction_id")
-    x = serializers.FloatField(source="spot.x", help_text="px")
-    y = serializers.FloatField(source="spot.y", help_text="px")
+    x = serializers.FloatField(help_text="px")
+    y = serializers.FloatField(help_text="px")
     cells = serializers.FloatField(
-        source="spot.cells", help_text="how many seem to be there; of one, the chance that it is"
+        help_text="how many seem to be there; of one, the chance that it is"
     )
     type = serializers.SerializerMethodField(
         help_text="of all cells of the image; null where it is asked for"
@@ -54,7 +53,7 @@ class PlaceOutput(serializers.Serializer[PlaceQuestion]):
         child=serializers.ListField(child=serializers.IntegerField()),
         help_text="the mask: [[y, x0, x1], …] px, half-open",
     )
-    crop = serializers.SerializerMethodField(help_text="as of `cells/crops/`")
+    crop = PictureOutput(help_text="as of `cells/crops/`")
 
     def get_type(self, question: PlaceQuestion) -> str | None:
         """The culture's type."""
@@ -64,12 +63,6 @@ class PlaceOutput(serializers.Serializer[PlaceQuestion]):
     def get_asks_type(self, question: PlaceQuestion) -> bool:
         """Whether the type is asked for."""
         return asks_type(question.prediction.image)
-
-    @extend_schema_field(PictureOutput)
-    def get_crop(self, question: PlaceQuestion) -> Crop:
-        """Its picture."""
-        found: Crop = self.context["crops"][question.pk]
-        return found
 
 
 PLACES = inline_serializer(
@@ -130,7 +123,7 @@ class PlacesNext(APIView):
             count=sent["count"],
             holding=sent["holding"],
         )
-        told = PlaceOutput(places, many=True, context={"crops": place_crops(places)})
+        told = PlaceOutput(places, many=True)
         return Response({"places": told.data, "lease_minutes": dataset.lease_minutes})
 
 

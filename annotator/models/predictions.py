@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -104,27 +102,25 @@ class CellQuestion(models.Model):
         return f"{self.cell}: {self.verdict or 'asked'}"
 
 
-class Spot(NamedTuple):
-    """Px of the image, and how many cells seem to be there."""
-
-    x: float
-    y: float
-    cells: float
-
-
 class PlaceQuestion(models.Model):
     """A place where a cell seems to be that no mask shows, and that somebody was asked about."""
 
     prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="places")
     place = models.PositiveIntegerField()  # of the prediction's ``missed_at``, from 0
-    # What is offered as the cell's mask: [[y, x0, x1], …] px, half-open.
+    x = models.FloatField()  # px
+    y = models.FloatField()  # px
+    cells = models.FloatField()  # that seem to be there
+    # What is offered as the cell's mask: [[y, x0, x1], …] px, half-open; [] where it has no room:
+    # then it was closed at once.
     spans = models.JSONField(default=list)
+    crop = models.JSONField(default=dict)  # {"picture", "outline", "side"} as of cells
     annotator = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     leased_until = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    type = models.CharField(max_length=40, blank=True)  # that was given
     seconds_spent = models.FloatField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -135,11 +131,6 @@ class PlaceQuestion(models.Model):
 
     def __str__(self) -> str:
         return f"place {self.place} of {self.prediction}: {self.verdict or 'asked'}"
-
-    @property
-    def spot(self) -> Spot:
-        """Where it is."""
-        return Spot(*map(float, self.prediction.missed_at[self.place]))
 
 
 class PredictionAttempt(models.Model):

@@ -16,9 +16,10 @@ from annotator.selectors.versions import current_pair
 from inference import embeddings
 
 STYLE = 24  # numbers of an image's style beside its cells'
-_OWN = 2.0  # weight of what a cell itself looks like
-_HEADS, _CELLS = 200, 4000  # images answered for last and their cells that are looked at
-_COLUMNS = ("embedding", "prediction", "prediction__image", "bbox", "area")
+_HEADS = 60  # images answered for last that are looked at
+_OF_IMAGE = 5000  # cells of one that are
+MOST = 2000  # cells answered for that others are compared with
+_COLUMNS = ("embedding", "prediction", "bbox", "area")
 
 Row = dict[str, Any]
 
@@ -31,7 +32,7 @@ def looks_of(rows: Sequence[Row]) -> NDArray[np.float32]:
     styles = _styles({row["prediction"] for row in rows})
     nothing = np.zeros(STYLE, np.float32)
     beside = [styles.get(row["prediction"], nothing) for row in rows]
-    return np.concatenate([_OWN * own, np.array(beside).reshape(len(rows), STYLE)], axis=1)
+    return np.concatenate([own, np.array(beside, np.float32).reshape(len(rows), STYLE)], axis=1)
 
 
 def _styles(predictions: Iterable[int]) -> dict[int, NDArray[np.float32]]:
@@ -44,8 +45,8 @@ def _styles(predictions: Iterable[int]) -> dict[int, NDArray[np.float32]]:
 
 
 def answered_looks(dataset: Dataset) -> NDArray[np.float32]:
-    """``looks_of`` cells that the current models draw where people have answered, in the training
-    images that were answered for last.
+    """``looks_of`` up to ``MOST`` cells that the current models draw where people have answered, in
+    the training images that were answered for last.
     """
     pair = current_pair(dataset)
     heads = head_revisions(dataset, Split.TRAIN).order_by("-id")
@@ -53,12 +54,20 @@ def answered_looks(dataset: Dataset) -> NDArray[np.float32]:
     if pair is None or not regions:
         return looks_of([])
     predictions = Prediction.objects.filter(of_pair(pair), image__in=list(regions))
-    cells = PredictedCell.objects.filter(prediction__in=predictions.values("pk"))
-    found = cells.order_by("-prediction", "label").values(*_COLUMNS)[:_CELLS]
-    return looks_of([row for row in found if _known(row, regions[row["prediction__image"]])])
+    of_image = dict(predictions.values_list("image", "pk"))
+    found: list[Row] = []
+    for image, complete in regions.items():
+        if image in of_image and len(found) < MOST:
+            found += _known(of_image[image], complete)
+    return looks_of(found[:MOST])
 
 
-def _known(row: Row, regions: Sequence[Sequence[int]] | None) -> bool:
-    if regions is None:
-        return True
-    return bool(is_answered(np.array([row["bbox"]]), np.array([row["area"]]), regions)[0])
+def _known(prediction: int, regions: Sequence[Sequence[int]] | None) -> list[Row]:
+    """The cells of a prediction that somebody answered for; None: for all of them."""
+    cells = PredictedCell.objects.filter(prediction=prediction).order_by("label")
+    rows = list(cells.values(*_COLUMNS)[:_OF_IMAGE])
+    if regions is None or not rows:
+        return rows
+    boxes = np.array([row["bbox"] for row in rows])
+    known = is_answered(boxes, np.array([row["area"] for row in rows]), regions)
+    return [row for row, answered in zip(rows, known.tolist(), strict=True) if answered]

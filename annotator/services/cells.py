@@ -243,18 +243,22 @@ def completed(
 
 
 def with_part(
-    labels: Labels, regions: Sequence[Rectangle], part: NDArray[np.bool_]
+    labels: Labels,
+    regions: Sequence[Rectangle],
+    part: NDArray[np.bool_],
+    at: tuple[int, int] = (0, 0),
 ) -> list[Rectangle]:
-    """``regions`` and those of ``part`` (H, W) with a ring around it, without pixels of cells of
-    ``labels`` outside it.
+    """``regions`` and those of ``part`` with a ring around it, without pixels of other cells.
+
+    ``labels`` is (H, W); ``part`` (h, w) has its corner ``at`` (x, y) px.
     """
     rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return list(regions)
-    height, width = labels.shape
-    y0, y1 = max(0, int(rows[0]) - RING), min(height, int(rows[-1]) + RING + 1)
-    x0, x1 = max(0, int(columns[0]) - RING), min(width, int(columns[-1]) + RING + 1)
-    inside = part[y0:y1, x0:x1]
+    (left, top), (height, width) = at, labels.shape
+    y0, y1 = max(0, top + int(rows[0]) - RING), min(height, top + int(rows[-1]) + RING + 1)
+    x0, x1 = max(0, left + int(columns[0]) - RING), min(width, left + int(columns[-1]) + RING + 1)
+    inside = _window(part, (x0 - left, y0 - top, x1 - left, y1 - top))
     free = ((labels[y0:y1, x0:x1] == 0) | inside) & ~painted(regions, (x0, y0, x1, y1))
     least = grown(inside, 1) & free
     found = few_rectangles(least, grown(inside, RING) & free, at=(x0, y0))
@@ -268,6 +272,15 @@ def with_part(
     if sum(map(area, joined)) == int(everything.sum()):
         return joined
     return [*regions, *rectangles(least, room, at=(x0, y0))]
+
+
+def _window(part: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """``part`` in a window that may reach beyond it, where it is false."""
+    x0, y0, x1, y1 = box
+    height, width = part.shape
+    around = ((max(0, -y0), max(0, y1 - height)), (max(0, -x0), max(0, x1 - width)))
+    inside = part[max(0, y0) : min(height, y1), max(0, x0) : min(width, x1)]
+    return np.pad(inside, around)
 
 
 def cells_undo(*, author: User, revisions: Sequence[Revision]) -> Changed:

@@ -21,6 +21,7 @@ from annotator import storage
 from annotator.exceptions import Unavailable
 from annotator.models import Image, Prediction, Revision
 from annotator.services.images import composite, contrast, crops_folder, image_array
+from inference.grown import Grown
 from inference.labels import CellGeometry, cell_geometry
 from inference.outlines import outline
 
@@ -61,18 +62,22 @@ def crops_of(*, image: Image, labels_key: str, labels: Sequence[int]) -> dict[in
 
 
 def crop_at(
-    shown: NDArray[Any], roles: list[str], mask: NDArray[np.bool_], diameter: float
+    shown: NDArray[Any],
+    roles: list[str],
+    limits: NDArray[np.float64],
+    drawn: Grown,
+    diameter: float,
 ) -> Crop:
-    """A picture of ``shown`` (C, H, W) around what ``mask`` (H, W) holds, with its outline.
+    """A picture of ``shown`` (C, H, W) around ``drawn``, with its outline; nothing is kept.
 
-    ``diameter`` px is the usual one of the image's cells. Nothing is kept.
+    ``limits`` as ``contrast`` tells them, ``diameter`` px the usual one of the image's cells.
     """
-    [box] = cell_geometry(mask.astype(np.uint8)).boxes.astype(np.int64)
-    own = int((box[2:] - box[:2]).max())
-    side = int(np.ceil(max(_ROOM_OWN * own, _ROOM_PLACE * diameter, _LEAST_SIDE)))
-    window = [*np.round((box[:2] + box[2:] - side) / 2).astype(int).tolist(), side]
-    pixels = composite(_cut(shown, window), roles, contrast(shown))
-    return {"picture": _picture(pixels), "outline": outline(_cut(mask, window)), "side": side}
+    height, width = drawn.mask.shape
+    side = int(np.ceil(max(_ROOM_OWN * max(height, width), _ROOM_PLACE * diameter, _LEAST_SIDE)))
+    x0, y0 = drawn.x0 + (width - side) // 2, drawn.y0 + (height - side) // 2
+    pixels = composite(_cut(shown, (x0, y0, side)), roles, limits)
+    mask = _cut(drawn.mask, (x0 - drawn.x0, y0 - drawn.y0, side))
+    return {"picture": _picture(pixels), "outline": outline(mask), "side": side}
 
 
 def _sheet_key(image: Image, labels_key: str, number: int) -> str:

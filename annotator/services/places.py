@@ -6,8 +6,9 @@ Leases are those of ``questions``.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +18,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
-from numpy.typing import NDArray
 
-from annotator import storage
-from annotator.exceptions import Conflict, NotHere, StaleRevision, Unavailable
+from annotator.exceptions import Conflict, StaleRevision, Unavailable, UnreadableImage
 from annotator.models import (
     GALLERY,
     Dataset,
@@ -28,6 +27,7 @@ from annotator.models import (
     PlaceQuestion,
     Prediction,
     Revision,
+    Split,
     TypeSource,
     Verdict,
 )
@@ -35,32 +35,31 @@ from annotator.selectors.asking import complete_regions
 from annotator.selectors.queue import is_free
 from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.cells import Answer, check_not_held, check_types, with_part
-from annotator.services.crops import Crop, crop_at
-from annotator.services.flows import prediction_cell_at
-from annotator.services.images import image_array
+from annotator.services.offers import Piece, offers, painted_spans
 from annotator.services.questions import PER_IMAGE, askable_predictions, state_for, whose
 from annotator.services.shown import State
-from inference.grown import grown_cell
-from inference.labels import cell_ids
 from inference.rectangles import Rectangle
+
+log = logging.getLogger(__name__)
 
 LEAST = 0.2  # cells that seem to be at a place from which it is asked about
 _LOOKED = 400  # predictions, those with most missing first, that are looked at
+_LOOKS = 20  # for places, before a batch stays short: at many no cell may have room
 _TRIES = 8  # rivals who may answer for the same image between our reading and writing
-_LEFT = 0.4  # of an outline must be free still, to be a cell
+_LEFT = 0.9  # of an outline must be free still, to be a cell
 _EMPTY = 0.35  # of a diameter: radius of what is known to be empty where no cell is
-_SIZES = 0.2, 3.0  # of a usual cell's area: what the network's flows hold is offered within them
 
-Spans = list[list[int]]
-Mask = NDArray[np.bool_]
+_DRAWN = "A cell has been drawn there in the meantime."
+_GONE = "It is gone: its image was predicted again, or deleted."
+_OTHERWISE = "You have answered already, otherwise: undo that first."
 
 
 @dataclass
 class AnsweredPlaces:
-    """What became of answers: revisions made, places done, and why others came to nothing."""
+    """What became of answers: revisions, ids of questions done, and why others came to nothing."""
 
     revisions: list[Revision] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)  # ids of questions
+    done: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
 
 
@@ -69,7 +68,7 @@ def places_next(
 ) -> list[PlaceQuestion]:
     """Lease up to ``count`` places to ``annotator``, those where a cell is likeliest first.
 
-    As ``questions_next``: those held already come first, those of ``holding`` (ids) are renewed.
+    Those held already come before them, but for those of ``holding`` (ids), which are only renewed.
     """
     until = timezone.now() + timedelta(minutes=dataset.lease_minutes)
     held = _places(dataset).filter(
@@ -80,8 +79,13 @@ def places_next(
         leased_until=until
     )
     got = list(_places(dataset).filter(pk__in=pks).exclude(pk__in=holding)[:count])
-    if len(got) < count:
-        got += _leased(_chosen(dataset, count - len(got)), annotator, until)
+    unreadable: set[int] = set()
+    for _ in range(_LOOKS):
+        chosen = _chosen(dataset, count, got, unreadable)
+        if not chosen:
+            break
+        for prediction, places in chosen.items():
+            got += _leased(prediction, places, annotator, until, unreadable)
     return got
 
 
@@ -89,147 +93,105 @@ def _places(dataset: Dataset) -> QuerySet[PlaceQuestion]:
     related = ("annotator", "prediction__image__dataset", "prediction__image__culture_type")
     return (
         PlaceQuestion.objects.select_related(*related)
+        .defer("prediction__missed_at", "prediction__style", "prediction__summary")
         .filter(prediction__image__dataset=dataset)
         .order_by("pk")
     )
 
 
-Chosen = tuple[Prediction, int]  # and which of its places
-
-
-def _chosen(dataset: Dataset, count: int) -> list[Chosen]:
-    """Places that nobody was asked about, the likeliest first, few of one image."""
+def _chosen(
+    dataset: Dataset, count: int, got: Sequence[PlaceQuestion], unreadable: Collection[int]
+) -> dict[Prediction, list[int]]:
+    """Places that nobody was asked about, the likeliest first: up to ``count`` with those ``got``
+    already, few of one image, and no two within a cell.
+    """
+    if len(got) >= count:
+        return {}
     predictions = list(
         askable_predictions(dataset)
         .filter(missed__gte=LEAST)
+        .exclude(pk__in=unreadable)
         .select_related("image__dataset", "image__culture_type")
+        .defer("style", "summary")
         .order_by("-missed", "pk")[:_LOOKED]
     )
-    regions = complete_regions({each.image_id for each in predictions})
     taken = _taken(predictions)
-    found = [
-        (cells, prediction, place)
-        for prediction in predictions
-        for place, (x, y, cells) in enumerate(prediction.missed_at)
-        if cells >= LEAST
-        and (prediction.pk, place) not in taken
-        and not _lies_in(regions.get(prediction.image_id, ()), x, y)
-    ]
-    found.sort(key=lambda row: (-row[0], row[1].pk, row[2]))
-    chosen: list[Chosen] = []
-    of_image: dict[int, int] = defaultdict(int)
-    for _, prediction, place in found:
-        if len(chosen) == count:
+    regions = complete_regions({each.image_id for each in predictions})
+    ordered = sorted(
+        (-min(1.0, cells), row, place)
+        for row, prediction in enumerate(predictions)
+        for place, (_, _, cells) in enumerate(prediction.missed_at)
+        if cells >= LEAST and (prediction.pk, place) not in taken
+    )
+    chosen: dict[Prediction, list[int]] = defaultdict(list)
+    near: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for question in got:
+        near[question.prediction_id].append((question.x, question.y))
+    for _, row, place in ordered:
+        if sum(map(len, near.values())) >= count:
             break
-        if of_image[prediction.image_id] < PER_IMAGE:
-            of_image[prediction.image_id] += 1
-            chosen.append((prediction, place))
-    return chosen
+        prediction = predictions[row]
+        some = near[prediction.pk]
+        x, y, _cells = prediction.missed_at[place]
+        if len(some) >= PER_IMAGE or _lies_in(regions.get(prediction.image_id, ()), x, y):
+            continue
+        if all(np.hypot(x - other[0], y - other[1]) > prediction.diameter for other in some):
+            chosen[prediction].append(place)
+            some.append((x, y))
+    return dict(chosen)
 
 
 def _taken(predictions: Sequence[Prediction]) -> set[tuple[int, int]]:
     asked = PlaceQuestion.objects.filter(prediction__in=predictions)
     free = asked.filter(is_free(timezone.now()), answered_at=None)
-    rows = asked.exclude(pk__in=free.values("pk")).values_list("prediction", "place")
-    return set(rows)
+    return set(asked.exclude(pk__in=free.values("pk")).values_list("prediction", "place"))
 
 
 def _lies_in(regions: Sequence[Sequence[int]], x: float, y: float) -> bool:
     return any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in regions)
 
 
-def _leased(chosen: Sequence[Chosen], annotator: User, until: datetime) -> list[PlaceQuestion]:
-    """Those of ``chosen`` that nobody else took a moment before and for which an outline is had."""
-    got: list[PlaceQuestion] = []
-    of_prediction: dict[int, list[Chosen]] = defaultdict(list)
-    for each in chosen:
-        of_prediction[each[0].pk].append(each)
-    for places in of_prediction.values():
-        prediction = places[0][0]
-        drawn = _outlines(prediction, [place for _, place in places])
-        rows = [
-            PlaceQuestion(prediction=prediction, place=place, spans=spans)
-            for place, spans in drawn.items()
-        ]
-        try:
-            PlaceQuestion.objects.bulk_create(rows, ignore_conflicts=True)
-        except IntegrityError:  # the image was predicted again a moment before
-            continue
-        for place in drawn:
-            mine = PlaceQuestion.objects.filter(
-                is_free(timezone.now()), prediction=prediction, place=place, answered_at=None
-            )
-            if mine.update(annotator=annotator, leased_until=until) == 1:
-                got.append(
-                    _places(prediction.image.dataset).get(prediction=prediction, place=place)
-                )
-    return got
+def _leased(
+    prediction: Prediction,
+    places: Sequence[int],
+    annotator: User,
+    until: datetime,
+    unreadable: set[int],
+) -> list[PlaceQuestion]:
+    """Those of ``places`` that nobody else took a moment before and where a cell has room.
 
-
-def _outlines(prediction: Prediction, places: Sequence[int]) -> dict[int, Spans]:
-    """What is offered as the cell at each of ``places``; nothing where there is no room."""
-    labels = storage.labels_get(prediction.labels_key)
-    shown = image_array(prediction.image)
-    found = {}
-    for place in places:
-        x, y, _ = prediction.missed_at[place]
-        mask = _drawn(prediction, labels, shown, (x, y))
-        if mask is not None:
-            found[place] = _spans(mask)
-    return found
-
-
-def _drawn(
-    prediction: Prediction, labels: NDArray[Any], shown: NDArray[Any], at: tuple[float, float]
-) -> Mask | None:
-    """(H, W): what the network's flows hold there, else what the pixels show."""
-    usual = np.pi / 4 * prediction.diameter**2
-    mask = np.zeros(labels.shape, bool)
+    A prediction that cannot be read is added to ``unreadable`` (ids): the next look is elsewhere.
+    """
+    known = PlaceQuestion.objects.filter(prediction=prediction, place__in=places)
+    fresh = sorted(set(places) - set(known.values_list("place", flat=True)))
     try:
-        flown = prediction_cell_at(prediction=prediction, x=int(at[0]), y=int(at[1]))
-        height, width = flown.mask.shape
-        mask[flown.y0 : flown.y0 + height, flown.x0 : flown.x0 + width] = flown.mask
-        mask &= labels == 0
-        if _SIZES[0] * usual <= mask.sum() <= _SIZES[1] * usual:
-            return mask
-    except (NotHere, Unavailable):
-        pass
-    grown = grown_cell(shown, labels, at, prediction.diameter)
-    if grown is None:
-        return None
-    mask[:] = False
-    height, width = grown.mask.shape
-    mask[grown.y0 : grown.y0 + height, grown.x0 : grown.x0 + width] = grown.mask
-    return mask
+        rows = [_question(prediction, place, piece) for place, piece in offers(prediction, fresh)]
+        PlaceQuestion.objects.bulk_create(rows, ignore_conflicts=True)
+    except (Unavailable, UnreadableImage) as error:
+        log.warning("%s: no place in it is asked about: %s", prediction.image, error)
+        unreadable.add(prediction.pk)
+        return []
+    except IntegrityError:  # the image was predicted again a moment before
+        return []
+    open_ones = known.filter(is_free(timezone.now()), answered_at=None)
+    taken = [
+        place
+        for place in places
+        if open_ones.filter(place=place).update(annotator=annotator, leased_until=until) == 1
+    ]
+    mine = _places(prediction.image.dataset).filter(prediction=prediction, place__in=taken)
+    return sorted(mine, key=lambda question: places.index(question.place))
 
 
-def _spans(mask: Mask) -> Spans:
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    ends = np.nonzero(edges == -1)[1]
-    return [list(span) for span in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)]
-
-
-def _painted(spans: Spans, shape: tuple[int, ...]) -> Mask:
-    mask = np.zeros(shape, bool)
-    for y, x0, x1 in spans:
-        mask[y, x0:x1] = True
-    return mask
-
-
-def place_crops(questions: Sequence[PlaceQuestion]) -> dict[int, Crop]:
-    """Pictures of the places with what is offered as the cell, by the question's id."""
-    found = {}
-    of_image: dict[int, list[PlaceQuestion]] = defaultdict(list)
-    for question in questions:
-        of_image[question.prediction.image_id].append(question)
-    for some in of_image.values():
-        image, diameter = some[0].prediction.image, some[0].prediction.diameter
-        shown = image_array(image)
-        for question in some:
-            mask = _painted(question.spans, shown.shape[1:])
-            found[question.pk] = crop_at(shown, image.dataset.channels, mask, diameter)
-    return found
+def _question(prediction: Prediction, place: int, piece: Piece | None) -> PlaceQuestion:
+    """To ask about; without a ``piece`` (no cell has room there) closed at once."""
+    x, y, cells = prediction.missed_at[place]
+    question = PlaceQuestion(prediction=prediction, place=place, x=x, y=y, cells=cells)
+    if piece is None:
+        question.answered_at = timezone.now()
+    else:
+        question.spans, question.crop = piece.spans, piece.crop
+    return question
 
 
 def places_release(*, dataset: Dataset, annotator: User, places: Sequence[int]) -> int:
@@ -246,7 +208,7 @@ def places_reopen(*, annotator: User, places: Sequence[int], images: Sequence[in
     ).select_related("prediction__image__dataset"):
         lease = timedelta(minutes=question.prediction.image.dataset.lease_minutes)
         PlaceQuestion.objects.filter(pk=question.pk).update(
-            answered_at=None, verdict="", leased_until=timezone.now() + lease
+            answered_at=None, verdict="", type="", leased_until=timezone.now() + lease
         )
 
 
@@ -259,24 +221,19 @@ def places_answer(
     ``questions_answer`` otherwise. Raises BadInput for an unknown type and Unavailable when storage
     fails.
     """
-    known = {question.pk: question for question in _places(dataset).filter(pk__in=list(answers))}
     check_types(dataset, answers)
     share = None if seconds is None else seconds / max(1, len(answers))
-    came_to = AnsweredPlaces()
-    images: dict[int, list[PlaceQuestion]] = defaultdict(list)
+    work = _Work(annotator, answers, share)
+    images: dict[int, list[int]] = defaultdict(list)
+    known = {question.pk: question for question in _places(dataset).filter(pk__in=list(answers))}
     for pk in answers:
-        question = known.get(pk)
-        if question is None:
-            came_to.refused[pk] = "It is gone: its image was predicted again, or deleted."
-        elif question.annotator != annotator:
-            came_to.refused[pk] = whose(question)
-        elif question.verdict:
-            came_to.done.append(pk)
+        if pk in known:
+            images[known[pk].prediction_id].append(pk)
         else:
-            images[question.prediction_id].append(question)
-    for questions in images.values():
-        _put(_Work(annotator, answers, share, came_to), questions)
-    return came_to
+            work.came_to.refused[pk] = _GONE
+    for pks in images.values():
+        _put(work, dataset, pks)
+    return work.came_to
 
 
 @dataclass(frozen=True)
@@ -286,65 +243,97 @@ class _Work:
     annotator: User
     answers: Mapping[int, Answer]
     seconds: float | None  # for each
-    came_to: AnsweredPlaces
+    came_to: AnsweredPlaces = field(default_factory=AnsweredPlaces)
+
+    def is_left(self, question: PlaceQuestion) -> bool:
+        """Whether there is something to do: it was not answered before, and may be."""
+        answer = self.answers[question.pk]
+        if question.annotator != self.annotator:
+            self.came_to.refused[question.pk] = whose(question)
+        elif not question.answered_at:
+            return True
+        elif (question.verdict, question.type) == (answer.verdict, answer.type or ""):
+            self.came_to.done.append(question.pk)
+        else:
+            self.came_to.refused[question.pk] = _OTHERWISE if question.verdict else _DRAWN
+        return False
 
 
-def _put(work: _Work, questions: Sequence[PlaceQuestion]) -> None:
+def _put(work: _Work, dataset: Dataset, pks: Sequence[int]) -> None:
     """Answers to places of one prediction, as a revision of its image."""
-    prediction = questions[0].prediction
     for _ in range(_TRIES):
+        # Read anew: the same request may be under way twice.
+        questions = [each for each in _places(dataset).filter(pk__in=pks) if work.is_left(each)]
+        if not questions:
+            return
+        image = questions[0].prediction.image
         try:
-            state, _places_there = state_for(prediction)
-            changed, done = _answered(state, prediction.diameter, questions, work)
-            if done:
-                work.came_to.revisions.append(_append(prediction.image, changed, done, work))
+            if image.split != Split.TRAIN:
+                raise Conflict(f"{image.name} measures the models as a whole: correct all of it.")
+            check_not_held(image, work.annotator)
+            state, _ = state_for(questions[0].prediction)
+            changed, refused = _answered(state, questions, work.answers)
+            done = [each for each in questions if each.pk not in refused]
+            if changed is not state:
+                work.came_to.revisions.append(_append(image, changed, done, work))
         except StaleRevision:
+            pks = [each.pk for each in questions]
             continue  # somebody answered for other cells of the image: on top of theirs
         except Conflict as error:
             work.came_to.refused |= {each.pk: error.message for each in questions}
             return
-        _close(questions, done, work)
+        _close(done, work)
+        _settle(refused, work)
         return
-    message = f"{prediction.image.name} is being changed by others; answer once more."
-    work.came_to.refused |= {each.pk: message for each in questions}
+    work.came_to.refused |= dict.fromkeys(pks, "Others are changing the image; answer once more.")
 
 
 def _answered(
-    state: State, diameter: float, questions: Sequence[PlaceQuestion], work: _Work
-) -> tuple[State, list[PlaceQuestion]]:
-    """``state`` with the answers to those of ``questions`` whose place is as it was."""
+    state: State, questions: Sequence[PlaceQuestion], answers: Mapping[int, Answer]
+) -> tuple[State, list[int]]:
+    """``state`` with the answers, and the ids of questions whose place is another by now."""
     labels = state.labels.copy()
     types, sources = dict(state.types), dict(state.sources)
     regions: Sequence[Rectangle] = list(state.regions or [])
-    done = []
+    highest = int(labels.max(initial=0))
+    refused, changed = [], False
     for question in questions:
-        answer = work.answers[question.pk]
-        offered = _painted(question.spans, labels.shape)
-        free = offered & (labels == 0)
+        answer, (x0, y0, offered) = answers[question.pk], painted_spans(question.spans)
+        there = labels[y0 : y0 + offered.shape[0], x0 : x0 + offered.shape[1]]
+        free = offered & (there == 0)
         if free.sum() < _LEFT * offered.sum():
+            refused.append(question.pk)
             continue
-        part = free
+        at, part = (x0, y0), free
         if answer.verdict == Verdict.REJECTED:
-            part = _disc(labels.shape, question.spot, _EMPTY * diameter) & (labels == 0)
+            at, part = _disc(question, labels)
         else:
-            label = int(max(cell_ids(labels).max(initial=0), *types, 0)) + 1
-            labels = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(label)))
-            labels[free] = label
-            types[label] = answer.type
+            highest += 1
+            labels = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(highest)))
+            labels[y0 : y0 + offered.shape[0], x0 : x0 + offered.shape[1]][free] = highest
+            types[highest] = answer.type
             if answer.type:
-                sources[label] = TypeSource.HUMAN.value
-        regions = with_part(labels, regions, part)
-        done.append(question)
-    return replace(state, labels=labels, types=types, sources=sources, regions=regions), done
+                sources[highest] = TypeSource.HUMAN.value
+        before, regions = regions, with_part(labels, regions, part, at)
+        changed |= list(before) != list(regions)
+    if not changed:
+        return state, refused
+    new = replace(state, labels=labels, types=types, sources=sources, regions=regions)
+    return new, refused
 
 
-def _disc(shape: tuple[int, ...], spot: Sequence[float], radius: float) -> Mask:
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return np.asarray(np.hypot(rows - spot[1], columns - spot[0]) <= max(radius, 1.0))
+def _disc(question: PlaceQuestion, labels: Any) -> tuple[tuple[int, int], Any]:
+    """The corner (x, y) and mask of what is known to be empty around a place without a cell."""
+    radius = max(1.0, _EMPTY * question.prediction.diameter)
+    height, width = labels.shape
+    y0, x0 = max(0, int(question.y - radius)), max(0, int(question.x - radius))
+    y1, x1 = min(height, int(question.y + radius) + 2), min(width, int(question.x + radius) + 2)
+    rows, columns = np.ogrid[y0:y1, x0:x1]
+    near = np.hypot(rows - question.y, columns - question.x) <= radius
+    return (x0, y0), near & (labels[y0:y1, x0:x1] == 0)
 
 
 def _append(image: Image, state: State, done: Sequence[PlaceQuestion], work: _Work) -> Revision:
-    check_not_held(image, work.annotator)
     added = sum(work.answers[each.pk].verdict != Verdict.REJECTED for each in done)
     return revision_submit(
         image=image,
@@ -364,14 +353,19 @@ def _append(image: Image, state: State, done: Sequence[PlaceQuestion], work: _Wo
     )
 
 
-def _close(questions: Sequence[PlaceQuestion], done: Sequence[PlaceQuestion], work: _Work) -> None:
+def _close(questions: Sequence[PlaceQuestion], work: _Work) -> None:
     for question in questions:
-        if question not in done:
-            work.came_to.refused[question.pk] = "A cell has been drawn there in the meantime."
-            continue
+        answer = work.answers[question.pk]
         PlaceQuestion.objects.filter(pk=question.pk).update(
             answered_at=timezone.now(),
-            verdict=work.answers[question.pk].verdict,
+            verdict=answer.verdict,
+            type=answer.type or "",
             seconds_spent=work.seconds,
         )
         work.came_to.done.append(question.pk)
+
+
+def _settle(refused: Sequence[int], work: _Work) -> None:
+    """What cannot be answered any more is not asked again."""
+    PlaceQuestion.objects.filter(pk__in=refused).update(answered_at=timezone.now())
+    work.came_to.refused |= dict.fromkeys(refused, _DRAWN)

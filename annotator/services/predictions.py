@@ -81,7 +81,7 @@ def prediction_store(
                 flows_key=objects.flows_key,
                 cell_count=len(result.cells),
                 summary=_summary(result),
-                missed=sum(count for _, _, count in result.missed),
+                missed=result.missing,
                 missed_at=[list(spot) for spot in result.missed],
                 style=result.style or None,
                 uncertainty=result.uncertainty,

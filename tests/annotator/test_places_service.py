@@ -15,11 +15,10 @@ from django.utils import timezone
 
 from annotator import storage
 from annotator.exceptions import BadInput
-from annotator.models import PlaceQuestion, Prediction, Revision, Verdict
+from annotator.models import Image, PlaceQuestion, Prediction, QueueItem, Revision, Verdict
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.places import (
     AnsweredPlaces,
-    place_crops,
     places_answer,
     places_next,
     places_release,
@@ -116,9 +115,40 @@ class Next(Places):
         pixels = {(y, x) for y, x0, x1 in question.spans for x in range(x0, x1)}
         self.assertIn((30, 40), pixels)
         self.assertAlmostEqual(len(pixels), np.pi * 25, delta=12)
-        crop = place_crops([question])[question.pk]
-        self.assertTrue(crop["picture"] and crop["outline"].startswith("M"))
-        self.assertGreaterEqual(crop["side"], 20)
+        self.assertTrue(question.crop["picture"] and question.crop["outline"].startswith("M"))
+        self.assertGreaterEqual(question.crop["side"], 20)
+
+    def test_a_place_without_room_for_a_cell_keeps_no_others_from_being_asked(self) -> None:
+        self.predicted(at=[[4.0, 4.0, 0.9], [14.0, 4.0, 0.9], [*SPOT, 0.4]])
+        whole = make_prediction(
+            make_image(self.dataset, array=with_blob(99), split="train"),
+            self.version,
+            np.ones((48, 64), np.uint16),
+            missed_at=[[8.0 * n, 20.0, 1.0] for n in range(4)],
+            missed=4.0,
+        )
+        (question,) = self.ask(count=1)
+        self.assertEqual((question.x, question.y), SPOT)
+        closed = PlaceQuestion.objects.filter(prediction=whole)
+        self.assertEqual(list(closed.values_list("spans", flat=True)), [[]] * 4)
+        self.assertEqual(self.ask(self.eve), [])
+
+    def test_an_image_that_cannot_be_read_keeps_no_others_from_being_asked(self) -> None:
+        broken = self.predicted(at=[[*SPOT, 1.0]])
+        readable = self.predicted(at=[[*SPOT, 0.5]])
+        Prediction.objects.filter(pk=broken.pk).update(labels_key="labels/lost")
+        with self.assertLogs("annotator.services.places", "WARNING"):
+            self.assertEqual([each.prediction for each in self.ask()], [readable])
+
+    def test_two_places_within_a_cell_are_not_asked_about_together(self) -> None:
+        self.predicted(at=[[*SPOT, 0.9], [SPOT[0] + 4, SPOT[1], 0.8]])
+        self.assertEqual(len(self.ask()), 1)
+
+    def test_a_far_corner_of_an_image_is_no_trouble(self) -> None:
+        self.predicted(at=[[63.9, 47.9, 0.9], [0.0, 47.0, 0.8]])
+        asked = self.ask()
+        done = self.answer({each.pk: (CELL, NONE)[n % 2] for n, each in enumerate(asked)})
+        self.assertEqual((len(done.done), done.refused), (2, {}))
 
 
 class Answers(Places):
@@ -191,6 +221,27 @@ class Answers(Places):
         again = self.answer({question.pk: CELL})
         self.assertEqual((again.done, again.refused), ([question.pk], {}))
         self.assertEqual(Revision.objects.count(), 1)
+        for other in (NONE, Answer(Verdict.RETYPED, "N2a")):
+            refused = self.answer({question.pk: other}).refused[question.pk]
+            self.assertIn("otherwise: undo", refused)
+
+    def test_an_image_that_came_to_measure_the_models_takes_no_answer(self) -> None:
+        prediction = self.predicted()
+        (question,) = self.ask()
+        Image.objects.filter(pk=prediction.image_id).update(split="test")
+        self.assertIn("measures", self.answer({question.pk: CELL}).refused[question.pk])
+
+    def test_who_has_the_image_in_the_editor_answers_there(self) -> None:
+        prediction = self.predicted()
+        (question,) = self.ask()
+        QueueItem.objects.create(
+            image=prediction.image,
+            score=1.0,
+            annotator=self.bob,
+            leased_until=timezone.now() + timedelta(minutes=5),
+        )
+        self.assertIn("editor", self.answer({question.pk: CELL}).refused[question.pk])
+        self.assertEqual(self.ask(holding=[]), [question])
 
     def test_why_an_answer_comes_to_nothing(self) -> None:
         prediction = self.predicted()
@@ -204,6 +255,8 @@ class Answers(Places):
         )
         refused = self.answer({question.pk: CELL}).refused[question.pk]
         self.assertIn("drawn there", refused)
+        # Nobody is asked about it again.
+        self.assertEqual((self.ask(), self.ask(self.eve)), ([], []))
         with self.assertRaisesRegex(BadInput, "type Foo is unknown"):
             self.answer({question.pk: Answer(Verdict.RETYPED, "Foo")})
 

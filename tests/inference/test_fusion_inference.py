@@ -12,6 +12,7 @@ from inference.fusion import fuse
 from inference.fusion_rule import DETECTOR, Curve, FusionRule
 from inference.labels import cell_ids
 from inference.segmenter import Segmentation
+from inference.unseen import suspected
 from tests.inference.test_detector_inference import tiny_detector
 
 SHAPE = (60, 80)
@@ -54,10 +55,11 @@ class FusionTests(unittest.TestCase):
         for x, y in ((15, 15), (50, 15), (30, 42)):
             cv2.circle(image[0], (x, y), 9, 1.0, cv2.FILLED)
         fused = fuse(segmentation(), NO_DETECTIONS, image, None)
-        self.assertEqual((len(fused.cells), len(fused.missed), len(fused.unseen)), (0, 0, 3))
-        one = fuse(segmentation((6, 6, 19)), NO_DETECTIONS, image, None)
-        self.assertEqual(len(one.unseen), 2)
-        self.assertLess(one.unseen[0][2], fused.unseen[0][2])
+        none_shown = suspected(fused.peaks)
+        self.assertEqual((len(fused.cells), len(fused.missed), len(none_shown)), (0, 0, 3))
+        one = suspected(fuse(segmentation((6, 6, 19)), NO_DETECTIONS, image, None).peaks)
+        self.assertEqual(len(one), 2)
+        self.assertLess(one[0][2], none_shown[0][2])
 
     def test_a_cell_the_detector_is_sure_of_is_added_and_marked(self):
         fused = fuse(segmentation((0, 0, 10)), detections((40, 30, 20, 0.8)), IMAGE, None)

@@ -108,6 +108,8 @@ class ImageTests(unittest.TestCase):
         self.assertAlmostEqual(image_uncertainty([0.5, 0.1, 0.0]), 0.2)
         self.assertAlmostEqual(image_uncertainty([0.0, 0.0, 0.0], missed=1.0), 0.25)
         self.assertAlmostEqual(image_uncertainty([], missed=2.0), 1.0)
+        speck = image_uncertainty([], missed=0.5)
+        self.assertEqual(speck, image_uncertainty([]))
 
     def test_cells_that_seem_to_be_missing_are_told(self):
         told = reasons([NONE] * 3, ["both"] * 3, True, missed=2.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.labels import median_diameter
 from inference.normalize import normalize
-from inference.unseen import unseen_cells
+from inference.unseen import Peak, peaks, suspected, unseen_cells
 from training.synthetic import SyntheticImage, draw_image
 from training.synthetic_hard import draw_hard
 
@@ -54,6 +55,23 @@ class UnseenCellsTests(unittest.TestCase):
     def test_leaves_out_what_was_told_already(self):
         shown = np.where(USUAL.labels == 2, 0, USUAL.labels)
         self.assertEqual(places(USUAL, shown, told=places(USUAL, shown)), [])
+
+    def test_dust_in_an_empty_part_of_a_good_image_is_hardly_suspected(self):
+        planes = normalize(USUAL.image)
+        good = peaks(planes, USUAL.labels, median_diameter(USUAL.labels))
+        dust = [Peak(900.0 + n, 5.0, 0.03, False, False) for n in range(9)]
+        self.assertEqual(suspected([*good, *dust]), [])
+        high = [replace(each, height=good[0].height) for each in dust[:1]]
+        [(_, _, cells)] = suspected([*good, *high])
+        self.assertLess(cells, 0.3)
+
+    def test_one_place_for_several_cells_is_not_told_again(self):
+        every = places(USUAL, np.zeros_like(USUAL.labels))
+        x, y, _ = every[0]
+        near = [s for s in every if np.hypot(s[0] - x, s[1] - y) < 40]
+        left = places(USUAL, np.zeros_like(USUAL.labels), told=[(x, y, 16.0)])
+        self.assertGreater(len(near), 1)
+        self.assertEqual(set(left) & set(near), set())
 
     def test_a_large_image_is_told_in_its_own_pixels(self):
         shown = np.where(USUAL.labels == 2, 0, USUAL.labels)

@@ -2179,7 +2179,7 @@ export interface components {
             /** @description the mask: [[y, x0, x1], …] px, half-open */
             spans: number[][];
             /** @description as of `cells/crops/` */
-            readonly crop: components["schemas"]["PictureOutput"];
+            crop: components["schemas"]["PictureOutput"];
         };
         /** @description A pixel of the image, from 0 at the top left. */
         PointInput: {

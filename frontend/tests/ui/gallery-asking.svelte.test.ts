@@ -12,6 +12,7 @@ describe("cells one is asked about", () => {
   let left = 60;
   let down = false;
   let places: number[] = [];
+  let placesDown = false;
 
   function answer(call: Call): Response {
     if (down) return json({ message: "The server is away.", code: "unavailable" }, 503);
@@ -37,6 +38,7 @@ describe("cells one is asked about", () => {
   }
 
   function ofPlaces(call: Call): Response {
+    if (placesDown) return json({ message: "The server is away.", code: "unavailable" }, 503);
     const path = call.address.split("/places/")[1];
     if (path === "next/") {
       const { holding } = bodyOf(call) as { holding: number[] };
@@ -61,7 +63,7 @@ describe("cells one is asked about", () => {
 
   beforeEach(() => {
     vi.useFakeTimers();
-    refuse = down = false;
+    refuse = down = placesDown = false;
     left = 60;
     places = [];
     calls = stubFetch(answer);
@@ -177,6 +179,30 @@ describe("cells one is asked about", () => {
     });
     expect(asking.current?.question.place?.place).toBe(11);
     expect([asking.answered, asking.current?.state]).toEqual([0, "open"]);
+  });
+
+  it("that could be sent can be undone though places could not be, and those are sent again", async () => {
+    places = [11];
+    const asking = await started();
+    asking.answer("accepted", null);
+    asking.answer("accepted", null);
+    placesDown = true;
+    await asking.flush();
+    expect(asking.error).toContain("away");
+    placesDown = false;
+    await asking.retry();
+    expect(asking.error).toBe(null);
+    expect(sent("/cells/answers/").length).toBe(1);
+    expect(sent("/places/answers/").length).toBe(2);
+    await asking.undo();
+    await asking.undo();
+    expect(sent("/undo/").map((call) => bodyOf(call)["cells"])).toEqual([[], [1]]);
+  });
+
+  it("come without places where those cannot be had", async () => {
+    placesDown = true;
+    const asking = await started();
+    expect([asking.open.length, asking.error]).toEqual([24, null]);
   });
 
   it("whose place somebody has drawn in the meantime are said to have come to nothing", async () => {

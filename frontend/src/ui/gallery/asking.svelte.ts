@@ -256,7 +256,8 @@ export class AskingState {
     try {
       const said = await answer(this.datasetId, answers, seconds, leaving);
       this.seconds += seconds;
-      this.error = null;
+      this.error = said.unsent.length > 0 ? messageOf(said.error) : null;
+      this.unsent = [...said.unsent, ...this.unsent];
       const revisions = said.revisions.map(({ id }) => id);
       if (revisions.length > 0) this.sent = [...this.sent, { revisions, cells: said.answered }];
       for (const { cell } of said.refused) this.mark(cell, "refused", null);

@@ -15,11 +15,14 @@ import type { AnsweredCells, ChangedCells, Place, Question } from "../../api/typ
 
 export type Subject = Question & { readonly place?: Place & { readonly crop: Crop } };
 
-/** A batch is of so many places at most for each cell of it, and one comes after so many cells. */
+/** Places in a batch, as a share of its cells; and how many cells come between two of them. */
 const PLACES_SHARE = 1 / 3;
 const CELLS_BETWEEN = 2;
 
-/** Leases cells and places; `holding`: those at hand already, whose leases are renewed. */
+/**
+ * Leases cells and places; `holding`: those at hand already, whose leases are renewed. Where places
+ * cannot be had, the cells come all the same.
+ */
 export async function ask(
   datasetId: number,
   count: number,
@@ -27,7 +30,9 @@ export async function ask(
 ): Promise<Subject[]> {
   const [questions, places] = await Promise.all([
     askCells(datasetId, count, cellsOf(holding)),
-    askPlaces(datasetId, Math.max(1, Math.floor(count * PLACES_SHARE)), placesOf(holding)),
+    askPlaces(datasetId, Math.max(1, Math.floor(count * PLACES_SHARE)), placesOf(holding)).catch(
+      (): Place[] => [],
+    ),
   ]);
   return mixed(questions, places.map(subjectOf));
 }
@@ -60,36 +65,64 @@ function subjectOf(place: Place): Subject {
   };
 }
 
-/** As `answerCells`, of both. */
+export interface Answered extends AnsweredCells {
+  /** Those that could not be sent though others could, and why. */
+  readonly unsent: readonly Answer[];
+  readonly error: unknown;
+}
+
+/**
+ * As `answerCells`, of both: one after the other, for both may change the same image. With
+ * `keepalive` the page goes away and nothing can be waited for.
+ */
 export async function answer(
   datasetId: number,
   answers: readonly Answer[],
   seconds: number,
   keepalive = false,
-): Promise<AnsweredCells> {
+): Promise<Answered> {
   const share = (some: readonly unknown[]): number => (seconds * some.length) / answers.length;
   const cells = answers.filter(({ cell }) => cell > 0);
   const places = answers.filter(({ cell }) => cell < 0);
-  const [ofCells, ofPlaces] = await Promise.all([
-    cells.length > 0 ? answerCells(datasetId, cells, share(cells), keepalive) : null,
-    places.length > 0
-      ? answerPlaces(
-          datasetId,
-          places.map(({ cell, ...said }) => ({ place: -cell, ...said })),
-          share(places),
-          keepalive,
-        )
-      : null,
-  ]);
+  const sendCells = async (): Promise<AnsweredCells> =>
+    cells.length > 0 ? answerCells(datasetId, cells, share(cells), keepalive) : NONE;
+  const sendPlaces = async (): Promise<AnsweredCells> =>
+    places.length > 0 ? ofPlaces(datasetId, places, share(places), keepalive) : NONE;
+  if (keepalive) return both(...(await Promise.all([sendCells(), sendPlaces()])));
+  const done = await sendCells();
+  try {
+    return both(done, await sendPlaces());
+  } catch (error) {
+    // What was done with the cells must not be lost: it can be undone.
+    if (cells.length === 0) throw error;
+    return { ...both(done, NONE), unsent: places, error };
+  }
+}
+
+const NONE: AnsweredCells = { revisions: [], answered: [], refused: [] };
+
+async function ofPlaces(
+  datasetId: number,
+  answers: readonly Answer[],
+  seconds: number,
+  keepalive: boolean,
+): Promise<AnsweredCells> {
+  const named = answers.map(({ cell, ...said }) => ({ place: -cell, ...said }));
+  const { revisions, answered, refused } = await answerPlaces(datasetId, named, seconds, keepalive);
   return {
-    revisions: [...(ofCells?.revisions ?? []), ...(ofPlaces?.revisions ?? [])],
-    answered: [...(ofCells?.answered ?? []), ...(ofPlaces?.answered ?? []).map(negative)],
-    refused: [
-      ...(ofCells?.refused ?? []),
-      ...(ofPlaces?.refused ?? []).map(({ place, message }) => ({ cell: -place, message })),
-    ],
+    revisions,
+    answered: answered.map(negative),
+    refused: refused.map(({ place, message }) => ({ cell: -place, message })),
   };
 }
+
+const both = (one: AnsweredCells, other: AnsweredCells): Answered => ({
+  revisions: [...one.revisions, ...other.revisions],
+  answered: [...one.answered, ...other.answered],
+  refused: [...one.refused, ...other.refused],
+  unsent: [],
+  error: null,
+});
 
 export const undo = (
   datasetId: number,
