@@ -24,7 +24,19 @@ ASKING = ("image", "region", "cell")
 _DIAMETERS = 5  # cell diameters on the side of a window
 _KNOWN_SHARE = 0.25  # of a window that may be known already
 _STYLE = 24  # numbers of an image's style in its features
-_PER_IMAGE = {"image": 1, "region": 1, "cell": 3}  # questions of one image in a round, at first
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How many questions are asked together, and how many of them at most of one image."""
+
+    size: int
+    of_image: int
+
+
+# As annotators get them: single cells by the batch (``annotator.services.questions``), and of an
+# image that waits in the queue one window at a time.
+_BATCHES = {"image": Batch(8, 1), "region": Batch(8, 1), "cell": Batch(24, 4)}
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,7 @@ def known_strategies() -> list[str]:
 
 
 def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question]:
-    """What to ask, the most informative first; few questions of one image before all others.
+    """What to ask, the most informative first; few questions of one image in a batch.
 
     Raises ``TrainingError`` when nobody knows the strategy.
     """
@@ -170,7 +182,7 @@ def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question
         else:
             numbered = [replace(each, id=row) for row, each in enumerate(candidates)]
             order = [row for row, _ in rank(strategy, numbered, seed)]
-    return list(_spread([fresh[row] for row in order], _PER_IMAGE[asking]))
+    return list(_spread([fresh[row] for row in order], _BATCHES[asking]))
 
 
 def _blindly(asking: str, view: View, rng: np.random.Generator) -> list[Question]:
@@ -214,28 +226,29 @@ def _last(questions: Sequence[Question]) -> int:
     return max((question.image for question in questions), default=0)
 
 
-def _spread(questions: Sequence[Question], most: int) -> Iterator[Question]:
-    """``questions`` without windows that overlap earlier ones; those beyond ``most`` of an image
-    come last.
+def _spread(questions: Sequence[Question], batch: Batch) -> Iterator[Question]:
+    """``questions`` in batches, few of one image in each, without windows that overlap earlier
+    ones.
     """
-    count: dict[int, int] = {}
+    left = list(questions)
     boxes: dict[int, list[Rectangle]] = {}
-    later: list[Question] = []
-    for question in questions:
-        if count.get(question.image, 0) >= most:
-            later.append(question)
-            continue
-        count[question.image] = count.get(question.image, 0) + 1
-        if question.region:
-            boxes.setdefault(question.image, []).append(question.region)
-        yield question
-    for question in later:
-        if question.region:
-            mine = boxes.setdefault(question.image, [])
-            if any(_overlap(question.region, box) for box in mine):
+    while left:
+        count: dict[int, int] = {}
+        later: list[Question] = []
+        taken = 0
+        for question in left:
+            if taken == batch.size or count.get(question.image, 0) == batch.of_image:
+                later.append(question)
                 continue
-            mine.append(question.region)
-        yield question
+            mine = boxes.setdefault(question.image, [])
+            if question.region:
+                if any(_overlap(question.region, box) for box in mine):
+                    continue
+                mine.append(question.region)
+            count[question.image] = count.get(question.image, 0) + 1
+            taken += 1
+            yield question
+        left = later
 
 
 def _overlap(one: Rectangle, other: Rectangle) -> bool:

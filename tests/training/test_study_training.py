@@ -31,7 +31,15 @@ from training.study_images import (
     write_set,
 )
 from training.study_model import Budget
-from training.study_questions import Question, View, cell_questions, in_order, random_windows
+from training.study_questions import (
+    Batch,
+    Question,
+    View,
+    _spread,
+    cell_questions,
+    in_order,
+    random_windows,
+)
 
 TINY = Budget(width=4, crop=48, batch=2, start_steps=4, steps=3, type_steps=3)
 
@@ -181,6 +189,18 @@ class LoopTests(unittest.TestCase):
         self.assertFalse(any(state.whole for state in loop.known))
         for state in loop.known:
             self.assertEqual(len(state.windows), len(state.regions))
+
+    def test_few_of_one_image_in_a_batch_and_the_others_in_the_next(self):
+        def asked(images, batch):
+            questions = [Question(image, None) for image in images]
+            return [question.image for question in _spread(questions, batch)]
+
+        self.assertEqual(asked([0, 0, 0, 1, 2], Batch(3, 1)), [0, 1, 2, 0, 0])
+        self.assertEqual(asked([0, 0, 0, 1, 2], Batch(3, 2)), [0, 0, 1, 0, 2])
+        self.assertEqual(asked([0] * 5, Batch(2, 1)), [0] * 5)
+        boxes = [(0, 0, 4, 4), (2, 2, 6, 6), (4, 4, 8, 8)]
+        windows = [Question(0, None, region=box) for box in boxes]
+        self.assertEqual([q.region for q in _spread(windows, Batch(8, 1))], boxes[::2])
 
     def test_single_cells_are_asked_about_where_the_model_draws_none(self):
         image = self.study.pool[0]
