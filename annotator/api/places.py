@@ -65,13 +65,9 @@ class PlaceOutput(serializers.Serializer[PlaceQuestion]):
         return asks_type(question.prediction.image)
 
 
-PLACES = inline_serializer(
-    "AskedPlaces",
-    {
-        "places": PlaceOutput(many=True),
-        "lease_minutes": serializers.IntegerField(),
-    },
-)
+class PlacesOutput(serializers.Serializer[Any]):
+    places = PlaceOutput(many=True)
+    lease_minutes = serializers.IntegerField()
 
 
 class PlaceAnswerInput(serializers.Serializer[Any]):
@@ -109,7 +105,7 @@ class ReleasePlacesInput(serializers.Serializer[Any]):
 class PlacesNext(APIView):
     """Asking for places."""
 
-    @extend_schema(request=NextPlacesInput, responses=PLACES)
+    @extend_schema(request=NextPlacesInput, responses=PlacesOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Lease the places where a cell is likeliest, each with its picture; none without a model.
 
@@ -123,8 +119,8 @@ class PlacesNext(APIView):
             count=sent["count"],
             holding=sent["holding"],
         )
-        told = PlaceOutput(places, many=True)
-        return Response({"places": told.data, "lease_minutes": dataset.lease_minutes})
+        body = {"places": places, "lease_minutes": dataset.lease_minutes}
+        return Response(PlacesOutput(body).data)
 
 
 class PlacesAnswer(APIView):

@@ -219,7 +219,7 @@ class LoopTests(unittest.TestCase):
         )
         blind = replace(blind, around=np.ones((len(blind.unseen), 64), np.float32))
         known = [Known() for _ in self.study.pool]
-        view = View(self.study, {0: blind}, known, USUAL, TINY.diameter)  # type: ignore[arg-type]
+        view = View(self.study, {0: blind}, known, USUAL, TINY.diameter)
         fresh, _ = cell_questions([view._seen(0)], np.random.default_rng(0))
         loop = self.loop(asking="cell", strategy="uncertain-novel")
         loop.known[0] = Known()

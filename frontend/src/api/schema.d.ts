@@ -1293,10 +1293,6 @@ export interface components {
             seconds_spent?: number | null;
             answers: components["schemas"]["AnswerInput"][];
         };
-        AskedPlaces: {
-            places: components["schemas"]["PlaceOutput"][];
-            lease_minutes: number;
-        };
         /**
          * @description * `image` - Image
          *     * `region` - Region
@@ -2180,6 +2176,10 @@ export interface components {
             spans: number[][];
             /** @description as of `cells/crops/` */
             crop: components["schemas"]["PictureOutput"];
+        };
+        PlacesOutput: {
+            places: components["schemas"]["PlaceOutput"][];
+            lease_minutes: number;
         };
         /** @description A pixel of the image, from 0 at the top left. */
         PointInput: {
@@ -3688,7 +3688,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AskedPlaces"];
+                    "application/json": components["schemas"]["PlacesOutput"];
                 };
             };
             400: components["responses"]["Failure"];

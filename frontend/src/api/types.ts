@@ -43,18 +43,18 @@ export type Neighbours = Said["NeighboursOutput"];
 export type ImportReport = Said["ImportOutput"];
 
 export type Reason = Said["ReasonOutput"];
-interface Place {
+interface Placed {
   bbox: Box;
   centroid: [x: number, y: number];
 }
 export type PredictedCell = But<
   Said["PredictedCellOutput"],
-  Place & { seen_by: "both" | "segmenter" | "detector" }
+  Placed & { seen_by: "both" | "segmenter" | "detector" }
 >;
 export type Prediction = But<Said["PredictionOutput"], { cells: PredictedCell[] }>;
 export type AnnotatedCell = But<
   Said["CellOutput"],
-  Place & { type_source: "human" | "file_name" | "model" | "" }
+  Placed & { type_source: "human" | "file_name" | "model" | "" }
 >;
 export type Annotation = But<
   Said["AnnotationOutput"],
