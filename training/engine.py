@@ -142,10 +142,7 @@ class Training:
         self.run = run
         self.meta = meta
         self.optimizer = torch.optim.AdamW(
-            learner.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=True,
+            learner.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.averaged = copy.deepcopy(learner.model).eval() if config.ema else learner.model
         self.bf16 = config.precision == "bfloat16" and fast_in_bfloat16(learner.device)
