@@ -281,6 +281,9 @@ def _put(work: _Work, dataset: Dataset, pks: Sequence[int]) -> None:
             continue  # somebody answered for other cells of the image: on top of theirs
         except Conflict as error:
             work.came_to.refused |= {each.pk: error.message for each in questions}
+            # Else they would be asked about again at once, as places held already.
+            given_back = PlaceQuestion.objects.filter(pk__in=[each.pk for each in questions])
+            given_back.update(annotator=None, leased_until=None)
             return
         _close(done, work)
         _settle(refused, work)
