@@ -37,7 +37,8 @@ from training.study import Job, jobs_of, run_study, summarised
 from training.study_model import Budget
 
 # What is compared with random whole images. Data sets have it as a strategy for images and regions;
-# cells to ask about are always chosen like that (``inference.likeness``).
+# cells are always chosen by the same measure, among the most uncertain and with no two alike
+# (``inference.likeness``); places of missing ones by how likely a cell is there.
 OURS = {"image": "uncertain-novel", "region": "uncertain-novel", "cell": "uncertain-novel"}
 COMPARED = (
     ("image", "random"),

@@ -1,7 +1,7 @@
 /**
- * Cells, and places of missing ones, that this person is asked about. The next ones are fetched while these are answered, and
- * answers are sent some at a time: the cells of an image that are answered together make one
- * revision.
+ * Cells, and places of missing ones, that this person is asked about. The next ones are fetched
+ * while these are answered, and answers are sent some at a time: the cells of an image that are
+ * answered together make one revision.
  */
 import type { Answer, Crop } from "../../api/cells";
 import { messageOf } from "../../api/client";
