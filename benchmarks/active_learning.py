@@ -39,13 +39,13 @@ from training.study_model import Budget
 # What is compared with random whole images. Data sets have it as a strategy for images and regions;
 # cells are always chosen by the same measure, among the most uncertain and with no two alike
 # (``inference.likeness``); places of missing ones by how likely a cell is there.
-OURS = {"image": "uncertain-novel", "region": "uncertain-novel", "cell": "uncertain-novel"}
+OURS = {"image": "uncertainty", "region": "uncertain-representative", "cell": "uncertain-novel"}
 COMPARED = (
     ("image", "random"),
     ("image", "uncertainty"),
     ("image", "uncertain-novel"),
     ("region", "random"),
-    ("region", "uncertain-novel"),
+    ("region", "uncertain-representative"),
     ("cell", "uncertain-novel"),
 )
 SEEDS = 5
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--typed", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument("--no-synthetic", action="store_true", help="only the given folders")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
     parser.add_argument("--budget", type=int, default=MOST, help="cells that a run may ask for")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument(
@@ -112,7 +113,7 @@ def _jobs(given: argparse.Namespace, place: Path) -> tuple[list[Job], dict[str, 
     ends = round_ends(START, given.budget, given.rounds)
     plans = [
         Plan(asking, strategy, seed, ends, budget)
-        for seed in range(given.seeds)
+        for seed in range(given.first_seed, given.first_seed + given.seeds)
         for asking, strategy in _compared(given.compare)
     ]
     return [job for folder in sets.values() for job in jobs_of(folder, plans)], metrics

@@ -16,6 +16,8 @@ from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy
 Floats = NDArray[np.floating]
 NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
 _NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
+_NEAR, _LEAST = 50, 10  # one stands for a share of one in so many, but for so many at least
+_STOOD_FOR = 2000  # candidates that are to be stood for; of more, so many drawn at random
 MOST_KNOWN = 2000  # answers compared with, the newest
 
 
@@ -36,11 +38,30 @@ def value_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) 
     return farthest(candidates, answered, gain / max(gain.max(initial=0.0), 1e-9) + NO_DOUBT)
 
 
+def representative(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
+    """What stands for most others that nothing answered or chosen looks like."""
+    return covering(candidates, answered, np.ones(len(candidates)))
+
+
+def uncertain_representative(
+    candidates: Sequence[Candidate], answered: Sequence[Candidate]
+) -> list[int]:
+    """What stands for most others that nothing answered or chosen looks like, half of them counted
+    by how uncertain they are.
+    """
+    doubt = np.array([each.uncertainty or 0.0 for each in candidates])
+    return covering(
+        candidates, answered, doubt + max(float(doubt.mean()) if doubt.size else 0.0, NO_DOUBT)
+    )
+
+
 Novelty = Callable[[Sequence[Candidate], Sequence[Candidate]], list[int]]
 NOVELTY: dict[str, Novelty] = {
     "novel": novel,
     "uncertain-novel": uncertain_novel,
     "value-novel": value_novel,
+    "representative": representative,
+    "uncertain-representative": uncertain_representative,
 }
 
 
@@ -73,6 +94,60 @@ def farthest(
     chosen = set(order)
     rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
     return order + rest
+
+
+def covering(
+    candidates: Sequence[Candidate], answered: Sequence[Candidate], weight: Floats
+) -> list[int]:
+    """Rows of the candidates in the order of a greedy choice by facility location (e.g. Wei, Iyer &
+    Bilmes 2015): each candidate counts by ``weight`` times how like it is to the nearest answer or
+    choice, and what adds most to that sum is next.
+
+    Two are alike by exp(-d² / s²), s the distance within which usually a fiftieth of all lies.
+    """
+    looks = _features([*candidates, *answered[-MOST_KNOWN:]])
+    count = len(candidates)
+    if looks is None or not count:
+        return [int(row) for row in np.argsort(-weight, kind="stable")]
+    looks = np.nan_to_num(looks)  # what has no look is as usual as can be
+    stood_for = _some(count)
+    alike = _alikeness(looks[stood_for], max(_LEAST, len(stood_for) // _NEAR))
+    covered = alike(looks[count:]).max(axis=0, initial=0.0)
+    likeness, mass = alike(looks[:count]), weight[stood_for].astype(np.float32)
+    order: list[int] = []
+    for _ in range(min(GREEDY, count)):
+        gain = np.maximum(likeness - covered, 0.0) @ mass
+        gain[order] = -1.0
+        best = int(gain.argmax())
+        order.append(best)
+        covered = np.maximum(covered, likeness[best])
+    chosen = set(order)
+    rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
+    return order + rest
+
+
+def _some(count: int) -> NDArray[np.intp]:
+    """Up to ``_STOOD_FOR`` of so many rows, always the same ones."""
+    if count <= _STOOD_FOR:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, _STOOD_FOR, replace=False))
+
+
+def _alikeness(some: Floats, nth: int) -> Callable[[Floats], Floats]:
+    """How like rows (k, d) are to those of ``some`` (m, d): a function that gives (k, m), 0 … 1.
+
+    The scale is the median, over ``some``, of the distance to the nth nearest of ``some``.
+    """
+    apart = _squared_distances(some, some)
+    nth = min(len(some) - 1, nth)
+    scale = max(float(np.median(np.partition(apart, nth, axis=1)[:, nth])), 1e-9)
+    return lambda rows: np.exp(-_squared_distances(rows, some) / scale).astype(np.float32)
+
+
+def _squared_distances(one: Floats, other: Floats) -> Floats:
+    """(n, m) of rows (n, d) and (m, d)."""
+    lengths = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)
+    return np.asarray(np.maximum(lengths - 2 * one @ other.T, 0.0))
 
 
 def _features(candidates: Sequence[Candidate]) -> Floats | None:

@@ -267,12 +267,15 @@ class _Answering:
                 continue  # somebody answered for other cells of the image: on top of theirs
             except Conflict as error:
                 self._refuse(questions, error.message)
+                # Else they would be asked about again at once, as cells held already.
+                _rows(questions).update(annotator=None, leased_until=None)
                 return
             self.came_to.revisions += [revision] if revision else []
             there = [each for each in questions if each.cell.label in places]
             self._close(there)
             gone = [each for each in questions if each.cell.label not in places]
             self._refuse(gone, "Somebody has changed it in the meantime.")
+            _rows(gone).update(answered_at=timezone.now())  # nobody is asked about it again
             return
         self._refuse(
             questions, f"{prediction.image.name} is being changed by others; answer once more."
@@ -306,6 +309,10 @@ class _Answering:
                 seconds_spent=self.seconds,
             )
             self.came_to.done.append(question.cell_id)
+
+
+def _rows(questions: Sequence[CellQuestion]) -> QuerySet[CellQuestion]:
+    return CellQuestion.objects.filter(pk__in=[question.pk for question in questions])
 
 
 def whose(question: CellQuestion | PlaceQuestion) -> str:

@@ -261,6 +261,7 @@ class Answers(Asking):
         done = self.answer({question.cell_id: REJECT})
         self.assertIn("as a whole", done.refused[question.cell_id])
         self.assertEqual(prediction.image.revisions.count(), 1)
+        self.assertEqual(self.ask(), [])  # nor is anybody asked again
 
     def test_a_cell_that_was_deleted_in_the_editor_meanwhile_is_told_of(self) -> None:
         prediction = self.predicted()
@@ -276,6 +277,8 @@ class Answers(Asking):
         )
         done = self.answer({asked[2]: REJECT, asked[3]: ACCEPT})
         self.assertEqual((done.done, list(done.refused)), ([asked[3]], [asked[2]]))
+        again = [question.cell_id for question in [*self.ask(), *self.ask(self.eve)]]
+        self.assertNotIn(asked[2], again)
 
     def test_after_a_promotion_answers_stand_on_those_from_before(self) -> None:
         old = self.predicted()

@@ -7,11 +7,23 @@ import unittest
 import numpy as np
 
 from inference.acquisition import Candidate
-from inference.strategies_novelty import NOVELTY, novel, uncertain_novel, value_novel
+from inference.strategies_novelty import (
+    NOVELTY,
+    novel,
+    representative,
+    uncertain_novel,
+    uncertain_representative,
+    value_novel,
+)
 
 
 def at(x: float, y: float = 0.0, **fields) -> Candidate:
     return Candidate(0, features=np.array([x, y], np.float32), **fields)
+
+
+def crowd(count: int, x: float, **fields) -> list[Candidate]:
+    """Alike but for a little."""
+    return [at(x + 0.01 * n, **fields) for n in range(count)]
 
 
 class NoveltyTests(unittest.TestCase):
@@ -42,3 +54,25 @@ class NoveltyTests(unittest.TestCase):
         for choose in NOVELTY.values():
             self.assertEqual(choose([], []), [])
             self.assertEqual(sorted(choose([at(1.0), at(1.0), at(1.0)], [])), [0, 1, 2])
+
+
+class RepresentativeTests(unittest.TestCase):
+    def test_one_of_the_largest_crowd_comes_before_a_strange_one(self):
+        """The farthest would be the stray one; one of many alike tells more of the others."""
+        candidates = [at(40.0), *crowd(16, 0.0), *crowd(12, 9.0)]
+        first, second = representative(candidates, [])[:2]
+        self.assertIn(first, range(1, 17))
+        self.assertIn(second, range(17, 29))
+
+    def test_a_crowd_that_was_answered_for_waits(self):
+        candidates = [*crowd(16, 0.0), *crowd(12, 9.0)]
+        self.assertIn(representative(candidates, [at(0.08)])[0], range(16, 28))
+
+    def test_of_two_crowds_the_less_sure_is_asked_about(self):
+        candidates = [*crowd(16, 0.0, uncertainty=0.05), *crowd(12, 9.0, uncertainty=0.6)]
+        self.assertIn(uncertain_representative(candidates, [])[0], range(16, 28))
+        self.assertIn(representative(candidates, [])[0], range(16))
+
+    def test_where_nothing_looks_different_doubt_decides(self):
+        candidates = [Candidate(n, uncertainty=doubt) for n, doubt in enumerate((0.1, 0.9, 0.5))]
+        self.assertEqual(uncertain_representative(candidates, []), [1, 2, 0])
