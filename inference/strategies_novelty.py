@@ -6,7 +6,8 @@ greedy core-set (Sener & Savarese 2018) whose centres are the answers there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers,
 _NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
 _NEAR, _LEAST = 50, 10  # one stands for a share of one in so many, but for so many at least
 _STOOD_FOR = 2000  # candidates that are to be stood for; of more, so many drawn at random
+_ROUNDING = 1e-5  # by which the same sum in another order may differ
 MOST_KNOWN = 2000  # answers compared with, the newest
 
 
@@ -112,18 +114,34 @@ def covering(
     looks = np.nan_to_num(looks)  # what has no look is as usual as can be
     stood_for = _some(count)
     alike = _alikeness(looks[stood_for], max(_LEAST, len(stood_for) // _NEAR))
-    covered = alike(looks[count:]).max(axis=0, initial=0.0)
-    likeness, mass = alike(looks[:count]), weight[stood_for].astype(np.float32)
+    mass = weight[stood_for].astype(np.float32)
+    covered = np.zeros(len(stood_for), np.float32)
+    for rows in _parts(looks[count:]):
+        covered = np.maximum(covered, alike(rows).max(axis=0))
+    parts = [np.maximum(alike(rows) - covered, 0.0) @ mass for rows in _parts(looks[:count])]
+    # What a candidate adds never grows with what is chosen: only the seemingly best is looked at
+    # anew (Minoux 1978).
+    waiting = [(-gain, row) for row, gain in enumerate(np.concatenate(parts).tolist())]
+    heapq.heapify(waiting)
     order: list[int] = []
-    for _ in range(min(GREEDY, count)):
-        gain = np.maximum(likeness - covered, 0.0) @ mass
-        gain[order] = -1.0
-        best = int(gain.argmax())
-        order.append(best)
-        covered = np.maximum(covered, likeness[best])
+    while waiting and len(order) < GREEDY:
+        _, row = heapq.heappop(waiting)
+        likeness = alike(looks[row : row + 1])[0]
+        gain = float(np.maximum(likeness - covered, 0.0) @ mass)
+        if waiting and -gain > waiting[0][0] + _ROUNDING:
+            heapq.heappush(waiting, (-gain, row))
+            continue
+        order.append(row)
+        covered = np.maximum(covered, likeness)
     chosen = set(order)
     rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
     return order + rest
+
+
+def _parts(rows: Floats) -> Iterator[Floats]:
+    """So many at a time that what is made of them takes little memory."""
+    for start in range(0, len(rows), 1000):
+        yield rows[start : start + 1000]
 
 
 def _some(count: int) -> NDArray[np.intp]:
