@@ -41,15 +41,16 @@ def value_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) 
 
 
 def representative(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
-    """What stands for most others that nothing answered or chosen looks like."""
+    """What stands for most others that look like nothing answered or chosen."""
     return covering(candidates, answered, np.ones(len(candidates)))
 
 
 def uncertain_representative(
     candidates: Sequence[Candidate], answered: Sequence[Candidate]
 ) -> list[int]:
-    """What stands for most others that nothing answered or chosen looks like, half of them counted
-    by how uncertain they are.
+    """What stands for most uncertain others that look like nothing answered or chosen.
+
+    Of what an other counts, half on average is its uncertainty; the rest is the same for all.
     """
     doubt = np.array([each.uncertainty or 0.0 for each in candidates])
     return covering(
@@ -81,7 +82,7 @@ def farthest(
     looks = _features([*candidates, *answered[-MOST_KNOWN:]])
     count = len(candidates)
     if looks is None or not count:
-        return [int(row) for row in np.argsort(-weight, kind="stable")]
+        return _completed([], weight)
     mine, known = looks[:count], looks[count:]
     nearest = np.full(count, np.inf)
     for each in known:
@@ -93,9 +94,7 @@ def farthest(
         best = int(gain.argmax())
         order.append(best)
         nearest = np.minimum(nearest, np.square(mine - mine[best]).sum(axis=1))
-    chosen = set(order)
-    rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
-    return order + rest
+    return _completed(order, weight)
 
 
 def covering(
@@ -110,7 +109,7 @@ def covering(
     looks = _features([*candidates, *answered[-MOST_KNOWN:]])
     count = len(candidates)
     if looks is None or not count:
-        return [int(row) for row in np.argsort(-weight, kind="stable")]
+        return _completed([], weight)
     looks = np.nan_to_num(looks)  # what has no look is as usual as can be
     stood_for = _some(count)
     alike = _alikeness(looks[stood_for], max(_LEAST, len(stood_for) // _NEAR))
@@ -133,9 +132,13 @@ def covering(
             continue
         order.append(row)
         covered = np.maximum(covered, likeness)
+    return _completed(order, weight)
+
+
+def _completed(order: list[int], weight: Floats) -> list[int]:
+    """``order`` with the rows that are not in it, by their weight."""
     chosen = set(order)
-    rest = [int(row) for row in np.argsort(-weight, kind="stable") if int(row) not in chosen]
-    return order + rest
+    return order + [row for row in np.argsort(-weight, kind="stable").tolist() if row not in chosen]
 
 
 def _parts(rows: Floats) -> Iterator[Floats]:

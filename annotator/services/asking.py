@@ -39,6 +39,8 @@ _WHY = {
     "novel": "looks unlike all that was annotated",
     "uncertain-novel": "uncertain, and unlike what was annotated",
     "value-novel": "many cells to put right per minute, unlike what was annotated",
+    "representative": "stands for many others unlike what was annotated",
+    "uncertain-representative": "stands for many uncertain others unlike what was annotated",
 }
 _REGION_REASON = "a window of about {minutes} min, with {wrong} of {cells} cells likely wrong"
 _AT_ONCE = 200  # predictions whose cells are in memory

@@ -24,6 +24,8 @@ const NAMES: Readonly<Record<string, string>> = {
   novel: "Unlike what was annotated",
   "uncertain-novel": "Uncertain, unlike what was annotated",
   "value-novel": "Worth the time, unlike what was annotated",
+  representative: "Stands for many others",
+  "uncertain-representative": "Stands for many uncertain others",
   balanced: "Rare types and batches",
   "mixed-quota": "Mixed in turn",
   random: "At random",
