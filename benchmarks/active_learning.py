@@ -110,13 +110,18 @@ def _jobs(given: argparse.Namespace, place: Path) -> tuple[list[Job], dict[str, 
             said = f"{typed} {files_said(folder)}"
             sets[folder.name] = kept_set(place, folder.name, said, make, budget.diameter)
             metrics[folder.name] = "typed_ap50" if typed else "ap50"
+    wanted = plans(given, budget)
+    return [job for folder in sets.values() for job in jobs_of(folder, wanted)], metrics
+
+
+def plans(given: argparse.Namespace, budget: Budget) -> list[Plan]:
+    """What each set is put through, seed by seed."""
     ends = round_ends(START, given.budget, given.rounds)
-    plans = [
+    return [
         Plan(asking, strategy, seed, ends, budget)
         for seed in range(given.first_seed, given.first_seed + given.seeds)
         for asking, strategy in _compared(given.compare)
     ]
-    return [job for folder in sets.values() for job in jobs_of(folder, plans)], metrics
 
 
 def _compared(said: str | None) -> list[tuple[str, str]]:

@@ -7,15 +7,17 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import tifffile
 
-from benchmarks.active_learning import OURS, headline, panels, table
+from benchmarks.active_learning import OURS, headline, panels, plans, table
 from benchmarks.active_learning_sets import kept_set, of_folder, stains_of, synthetic
 from benchmarks.curves_svg import write_curves
 from training.study_curves import Run, summary
 from training.study_images import open_set
+from training.study_model import Budget
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -39,6 +41,16 @@ def write_pair(folder: Path, name: str, pixels: np.ndarray, labels: np.ndarray) 
     folder.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(folder / f"{name}.tif", pixels)
     tifffile.imwrite(folder / f"{name}_masks.tif", labels)
+
+
+class PlansTests(unittest.TestCase):
+    def test_other_seeds_confirm_a_choice_beside_the_baseline(self):
+        given = SimpleNamespace(
+            seeds=2, first_seed=5, budget=400, rounds=3, compare="region:uncertain-representative"
+        )
+        found = [(each.seed, each.asking, each.strategy) for each in plans(given, Budget())]
+        ways = [("image", "random"), ("region", "uncertain-representative")]
+        self.assertEqual(found, [(seed, *way) for seed in (5, 6) for way in ways])
 
 
 class FiguresTests(unittest.TestCase):
