@@ -198,9 +198,13 @@ def _farthest(candidates: Candidates, weight: Scores) -> list[int]:
         best = int(gain.argmax())
         order.append(best)
         nearest = np.minimum(nearest, np.square(looks - looks[best]).sum(axis=1))
+    return completed(order, weight)
+
+
+def completed(order: list[int], weight: Scores) -> list[int]:
+    """``order`` and after it the rows that are not in it, by their weight."""
     chosen = set(order)
-    rest = [row for row in np.argsort(-weight, kind="stable").tolist() if row not in chosen]
-    return order + rest
+    return order + [row for row in np.argsort(-weight, kind="stable").tolist() if row not in chosen]
 
 
 def _in_turns(candidates: Candidates, worth: Scores, groups: Sequence[str]) -> list[int]:

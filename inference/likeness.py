@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.facility_location import squared_distances
 from inference.strategies_novelty import NO_DOUBT, standardised
 
 Vectors = NDArray[np.float32]
@@ -137,9 +138,7 @@ def _nearest(looks: Numbers, known: Numbers) -> Numbers:
     rows = np.flatnonzero(np.isfinite(looks).all(axis=1))
     if not len(known) or not len(rows):
         return found
-    mine = looks[rows]
-    apart = (mine**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * mine @ known.T
-    found[rows] = np.maximum(apart.min(axis=1), 0.0)
+    found[rows] = squared_distances(looks[rows], known).min(axis=1)
     return found
 
 

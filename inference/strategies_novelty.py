@@ -1,25 +1,23 @@
 """Strategies that also know what was answered before: what to ask is what no answer looks like.
 
 ``inference.acquisition`` spreads what is asked at one time. These spread it over all rounds: a
-greedy core-set (Sener & Savarese 2018) whose centres are the answers there are. Numpy only.
+greedy core-set (Sener & Savarese 2018) whose centres are the answers there are, or what stands for
+most others that these do not (``facility_location``). Numpy only.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy
+from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy, completed
+from inference.facility_location import standing_for
 
 Floats = NDArray[np.floating]
 NO_DOUBT = 0.02  # weight of what seems to be right: looking unlike all answers, it may not be
 _NOISE = 0.1  # of the largest spread of a feature, below which others are not enlarged
-_NEAR, _LEAST = 50, 10  # one stands for a share of one in so many, but for so many at least
-_STOOD_FOR = 2000  # candidates that are to be stood for; of more, so many drawn at random
-_ROUNDING = 1e-5  # by which the same sum in another order may differ
 MOST_KNOWN = 2000  # answers compared with, the newest
 
 
@@ -41,16 +39,16 @@ def value_novel(candidates: Sequence[Candidate], answered: Sequence[Candidate]) 
 
 
 def representative(candidates: Sequence[Candidate], answered: Sequence[Candidate]) -> list[int]:
-    """What stands for most others that look like nothing answered or chosen."""
+    """What stands for many others that look like nothing answered or chosen."""
     return covering(candidates, answered, np.ones(len(candidates)))
 
 
 def uncertain_representative(
     candidates: Sequence[Candidate], answered: Sequence[Candidate]
 ) -> list[int]:
-    """What stands for most uncertain others that look like nothing answered or chosen.
+    """What stands for many others that are uncertain and look like nothing answered or chosen.
 
-    Of what an other counts, half on average is its uncertainty; the rest is the same for all.
+    Of what another counts, half on average is its uncertainty; the rest is the same for all.
     """
     doubt = np.array([each.uncertainty or 0.0 for each in candidates])
     return covering(
@@ -82,7 +80,7 @@ def farthest(
     looks = _features([*candidates, *answered[-MOST_KNOWN:]])
     count = len(candidates)
     if looks is None or not count:
-        return _completed([], weight)
+        return completed([], weight)
     mine, known = looks[:count], looks[count:]
     nearest = np.full(count, np.inf)
     for each in known:
@@ -92,83 +90,27 @@ def farthest(
         gain = weight * np.where(np.isinf(nearest), 1.0, nearest)
         gain[order] = -1.0
         best = int(gain.argmax())
+        if gain[best] <= 0:
+            break  # all that is left looks exactly like what was answered
         order.append(best)
         nearest = np.minimum(nearest, np.square(mine - mine[best]).sum(axis=1))
-    return _completed(order, weight)
+    return completed(order, weight)
 
 
 def covering(
     candidates: Sequence[Candidate], answered: Sequence[Candidate], weight: Floats
 ) -> list[int]:
-    """Rows of the candidates in the order of a greedy choice by facility location (e.g. Wei, Iyer &
-    Bilmes 2015): each candidate counts by ``weight`` times how like it is to the nearest answer or
-    choice, and what adds most to that sum is next.
-
-    Two are alike by exp(-d² / s²), s the distance within which usually a fiftieth of all lies.
+    """Rows of the candidates, first those that stand for most others that no answer looks like
+    (``facility_location``), then the rest by ``weight``; by weight alone where nothing has
+    features.
     """
     looks = _features([*candidates, *answered[-MOST_KNOWN:]])
     count = len(candidates)
     if looks is None or not count:
-        return _completed([], weight)
-    looks = np.nan_to_num(looks)  # what has no look is as usual as can be
-    stood_for = _some(count)
-    alike = _alikeness(looks[stood_for], max(_LEAST, len(stood_for) // _NEAR))
-    mass = weight[stood_for].astype(np.float32)
-    covered = np.zeros(len(stood_for), np.float32)
-    for rows in _parts(looks[count:]):
-        covered = np.maximum(covered, alike(rows).max(axis=0))
-    parts = [np.maximum(alike(rows) - covered, 0.0) @ mass for rows in _parts(looks[:count])]
-    # What a candidate adds never grows with what is chosen: only the seemingly best is looked at
-    # anew (Minoux 1978).
-    waiting = [(-gain, row) for row, gain in enumerate(np.concatenate(parts).tolist())]
-    heapq.heapify(waiting)
-    order: list[int] = []
-    while waiting and len(order) < GREEDY:
-        _, row = heapq.heappop(waiting)
-        likeness = alike(looks[row : row + 1])[0]
-        gain = float(np.maximum(likeness - covered, 0.0) @ mass)
-        if waiting and -gain > waiting[0][0] + _ROUNDING:
-            heapq.heappush(waiting, (-gain, row))
-            continue
-        order.append(row)
-        covered = np.maximum(covered, likeness)
-    return _completed(order, weight)
-
-
-def _completed(order: list[int], weight: Floats) -> list[int]:
-    """``order`` with the rows that are not in it, by their weight."""
-    chosen = set(order)
-    return order + [row for row in np.argsort(-weight, kind="stable").tolist() if row not in chosen]
-
-
-def _parts(rows: Floats) -> Iterator[Floats]:
-    """So many at a time that what is made of them takes little memory."""
-    for start in range(0, len(rows), 1000):
-        yield rows[start : start + 1000]
-
-
-def _some(count: int) -> NDArray[np.intp]:
-    """Up to ``_STOOD_FOR`` of so many rows, always the same ones."""
-    if count <= _STOOD_FOR:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, _STOOD_FOR, replace=False))
-
-
-def _alikeness(some: Floats, nth: int) -> Callable[[Floats], Floats]:
-    """How like rows (k, d) are to those of ``some`` (m, d): a function that gives (k, m), 0 … 1.
-
-    The scale is the median, over ``some``, of the distance to the nth nearest of ``some``.
-    """
-    apart = _squared_distances(some, some)
-    nth = min(len(some) - 1, nth)
-    scale = max(float(np.median(np.partition(apart, nth, axis=1)[:, nth])), 1e-9)
-    return lambda rows: np.exp(-_squared_distances(rows, some) / scale).astype(np.float32)
-
-
-def _squared_distances(one: Floats, other: Floats) -> Floats:
-    """(n, m) of rows (n, d) and (m, d)."""
-    lengths = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)
-    return np.asarray(np.maximum(lengths - 2 * one @ other.T, 0.0))
+        return completed([], weight)
+    known = looks[count:][np.isfinite(looks[count:]).all(axis=1)]
+    mine = np.nan_to_num(looks[:count])  # what has no look is as usual as can be
+    return completed(standing_for(mine, known, weight, GREEDY), weight)
 
 
 def _features(candidates: Sequence[Candidate]) -> Floats | None:

@@ -73,6 +73,30 @@ class RepresentativeTests(unittest.TestCase):
         self.assertIn(uncertain_representative(candidates, [])[0], range(16, 28))
         self.assertIn(representative(candidates, [])[0], range(16))
 
-    def test_where_nothing_looks_different_doubt_decides(self):
+    def test_without_features_doubt_decides(self):
         candidates = [Candidate(n, uncertainty=doubt) for n, doubt in enumerate((0.1, 0.9, 0.5))]
         self.assertEqual(uncertain_representative(candidates, []), [1, 2, 0])
+
+    def test_of_equal_looks_the_less_sure_comes_first(self):
+        candidates = [at(3.0, uncertainty=doubt) for doubt in (0.1, 0.9, 0.5)]
+        self.assertEqual(uncertain_representative(candidates, []), [1, 2, 0])
+
+    def test_where_all_was_answered_for_doubt_decides(self):
+        places, doubts = (0.0, 2.0, 4.0, 6.0, 8.0), (0.1, 0.9, 0.5, 0.2, 0.8)
+        candidates = [at(x, uncertainty=doubt) for x, doubt in zip(places, doubts, strict=True)]
+        answered = [at(x) for x in places]
+        for choose in (uncertain_representative, uncertain_novel):
+            self.assertEqual(choose(candidates, answered), [1, 4, 2, 3, 0])
+
+    def test_many_twins_do_not_make_all_others_strange(self):
+        """Sixty empty wells, a crowd, and one stray."""
+        candidates = [*(at(0.0) for _ in range(60)), *crowd(30, 9.0), at(40.0)]
+        first, second = representative(candidates, [])[:2]
+        self.assertLess(first, 60)
+        self.assertIn(second, range(60, 90))
+
+    def test_a_look_that_is_not_known_is_a_usual_one_and_of_an_answer_none(self):
+        candidates = [*crowd(16, 0.0), *crowd(12, 9.0), at(np.nan)]
+        order = representative(candidates, [at(np.nan)])
+        self.assertEqual(sorted(order), list(range(29)))
+        self.assertIn(order[0], range(16))
