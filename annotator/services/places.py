@@ -36,7 +36,13 @@ from annotator.selectors.queue import is_free
 from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.cells import Answer, check_not_held, check_types, with_part
 from annotator.services.offers import Piece, offers, painted_spans
-from annotator.services.questions import PER_IMAGE, askable_predictions, state_for, whose
+from annotator.services.questions import (
+    PER_IMAGE,
+    askable_predictions,
+    given_back,
+    state_for,
+    whose,
+)
 from annotator.services.shown import State
 from inference.rectangles import Rectangle
 
@@ -78,7 +84,8 @@ def places_next(
     PlaceQuestion.objects.filter(pk__in=pks, annotator=annotator, answered_at=None).update(
         leased_until=until
     )
-    got = list(_places(dataset).filter(pk__in=pks).exclude(pk__in=holding)[:count])
+    asked = _places(dataset).filter(pk__in=pks, prediction__in=askable_predictions(dataset))
+    got = list(asked.exclude(pk__in=holding)[:count])
     unreadable: set[int] = set()
     for _ in range(_LOOKS):
         chosen = _chosen(dataset, count, got, unreadable)
@@ -196,9 +203,8 @@ def _question(prediction: Prediction, place: int, piece: Piece | None) -> PlaceQ
 
 def places_release(*, dataset: Dataset, annotator: User, places: Sequence[int]) -> int:
     """Give places back for others to be asked about; how many were ``annotator``'s."""
-    return PlaceQuestion.objects.filter(
-        pk__in=places, prediction__image__dataset=dataset, annotator=annotator, answered_at=None
-    ).update(annotator=None, leased_until=None)
+    asked = PlaceQuestion.objects.filter(pk__in=places, prediction__image__dataset=dataset)
+    return given_back(asked, annotator)
 
 
 def places_reopen(*, annotator: User, places: Sequence[int], images: Sequence[int]) -> None:
@@ -282,8 +288,8 @@ def _put(work: _Work, dataset: Dataset, pks: Sequence[int]) -> None:
         except Conflict as error:
             work.came_to.refused |= {each.pk: error.message for each in questions}
             # Else they would be asked about again at once, as places held already.
-            given_back = PlaceQuestion.objects.filter(pk__in=[each.pk for each in questions])
-            given_back.update(annotator=None, leased_until=None)
+            asked = PlaceQuestion.objects.filter(pk__in=[each.pk for each in questions])
+            given_back(asked, work.annotator)
             return
         _close(done, work)
         _settle(refused, work)

@@ -54,6 +54,8 @@ _AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
+CHANGED = "Somebody has changed it in the meantime."
+
 _IMAGE = "prediction__image"
 _COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", "prediction", _IMAGE)
 
@@ -96,7 +98,9 @@ def questions_next(
     CellQuestion.objects.filter(pk__in=pks, annotator=annotator, answered_at=None).update(
         leased_until=until
     )
-    got = list(_questions().filter(pk__in=pks).exclude(cell__in=holding)[:count])
+    # Who has an image in the editor by now answers there; one that is complete needs no answer.
+    asked = _questions().filter(pk__in=pks, cell__prediction__in=askable_predictions(dataset))
+    got = list(asked.exclude(cell__in=holding)[:count])
     for _ in range(_LOOKS):
         chosen = _chosen(dataset, count - len(got))
         leased = _leased(chosen, annotator, until)
@@ -199,12 +203,14 @@ def _is_answered(row: Row, regions: Sequence[Sequence[int]] | None) -> bool:
 
 def questions_release(*, dataset: Dataset, annotator: User, cells: Sequence[int]) -> int:
     """Give cells back for others to be asked about; how many were ``annotator``'s."""
-    return CellQuestion.objects.filter(
-        cell__in=cells,
-        cell__prediction__image__dataset=dataset,
-        annotator=annotator,
-        answered_at=None,
-    ).update(annotator=None, leased_until=None)
+    asked = CellQuestion.objects.filter(cell__in=cells, cell__prediction__image__dataset=dataset)
+    return given_back(asked, annotator)
+
+
+def given_back(asked: QuerySet[Any], annotator: User) -> int:
+    """End the leases that ``annotator`` has of questions about cells or places; how many."""
+    open_ones = asked.filter(annotator=annotator, answered_at=None)
+    return open_ones.update(annotator=None, leased_until=None)
 
 
 def questions_answer(
@@ -268,14 +274,15 @@ class _Answering:
             except Conflict as error:
                 self._refuse(questions, error.message)
                 # Else they would be asked about again at once, as cells held already.
-                _rows(questions).update(annotator=None, leased_until=None)
+                given_back(_rows(questions), self.annotator)
                 return
             self.came_to.revisions += [revision] if revision else []
             there = [each for each in questions if each.cell.label in places]
             self._close(there)
             gone = [each for each in questions if each.cell.label not in places]
-            self._refuse(gone, "Somebody has changed it in the meantime.")
-            _rows(gone).update(answered_at=timezone.now())  # nobody is asked about it again
+            self._refuse(gone, CHANGED)
+            # Nobody is asked about them again, though what has changed them be undone.
+            _rows(gone).filter(answered_at=None).update(answered_at=timezone.now())
             return
         self._refuse(
             questions, f"{prediction.image.name} is being changed by others; answer once more."
@@ -317,6 +324,8 @@ def _rows(questions: Sequence[CellQuestion]) -> QuerySet[CellQuestion]:
 
 def whose(question: CellQuestion | PlaceQuestion) -> str:
     """Why a person who is not asked about it cannot answer."""
+    if question.answered_at is not None and not question.verdict:
+        return CHANGED
     if question.answered_at is not None:
         return f"{question.annotator or 'Somebody else'} has answered already."
     if question.annotator is None:
