@@ -7,7 +7,7 @@ other, each in view of those before, give 1 for the first down to 0. Numpy only.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -163,7 +163,8 @@ def near_duplicates(ordered: Candidates) -> NDArray[np.bool_]:
     if looks is None or len(looks) < 3:
         return found
     apart = np.linalg.norm(looks[:, None] - looks[None], axis=2)
-    near = ALIKE * np.median(apart[np.triu_indices(len(looks), 1)])
+    pairs = apart[np.triu_indices(len(looks), 1)]
+    near = ALIKE * np.median(pairs[np.isfinite(pairs)]) if np.isfinite(pairs).any() else 0.0
     for row in range(1, len(looks)):
         found[row] = bool((apart[row, :row][~found[:row]] < near).any())
     return found
@@ -173,16 +174,32 @@ def _doubt(candidate: Candidate) -> float:
     return candidate.uncertainty if candidate.uncertainty is not None else 0.0
 
 
-def _features(candidates: Candidates) -> NDArray[np.float32] | None:
-    """(n, d), columns of like spread; None unless all have features of one size."""
-    looks = [each.features for each in candidates if each.features is not None]
-    if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
+def features_of(candidates: Candidates) -> NDArray[np.float32] | None:
+    """(n, d), NaN in the rows of those without features, or with features of another size than
+    most: a model of an older release has seen them. None where nobody has any.
+    """
+    sizes = Counter(each.features.size for each in candidates if each.features is not None)
+    if not sizes:
         return None
-    table = np.stack(looks).astype(np.float32)
-    spread = table.std(axis=0)
+    size = sizes.most_common(1)[0][0]
+    nothing = np.full(size, np.nan, np.float32)
+    looks = (
+        nothing if each.features is None or each.features.size != size else each.features
+        for each in candidates
+    )
+    return np.stack([np.asarray(look, np.float32) for look in looks])
+
+
+def _features(candidates: Candidates) -> NDArray[np.float32] | None:
+    """``features_of``, columns of like spread."""
+    table = features_of(candidates)
+    if table is None or not np.isfinite(table).all(axis=1).any():
+        return None
+    known = table[np.isfinite(table).all(axis=1)]
+    spread = known.std(axis=0)
     # What hardly varies is noise, and would count as much as what does.
     floor = max(_NOISE * float(spread.max(initial=0)), 1e-6)
-    return (table - table.mean(axis=0)) / np.maximum(spread, floor)
+    return (table - known.mean(axis=0)) / np.maximum(spread, floor)
 
 
 def _farthest(candidates: Candidates, weight: Scores) -> list[int]:
@@ -190,6 +207,7 @@ def _farthest(candidates: Candidates, weight: Scores) -> list[int]:
     looks = _features(candidates)
     if looks is None:
         return np.argsort(-weight, kind="stable").tolist()
+    looks = np.nan_to_num(looks)  # what has no look is as usual as can be
     order = [int(weight.argmax())]
     nearest = np.square(looks - looks[order[0]]).sum(axis=1)
     for _ in range(min(GREEDY, len(candidates)) - 1):

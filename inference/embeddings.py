@@ -32,6 +32,11 @@ def unpack(raw: Raw) -> Vectors:
     return np.frombuffer(raw, _STORED).astype(np.float32)
 
 
+def unpacked(raw: Raw | None) -> Vectors | None:
+    """``unpack``; None of nothing, and of what no ``pack`` made."""
+    return None if not raw or len(raw) % _STORED.itemsize else unpack(raw)
+
+
 def unpack_many(raw: Sequence[Raw]) -> Vectors:
     """(n, d) of rows that ``pack`` made, all of one size; (0, ``SIZE``) of none.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy, completed
+from inference.acquisition import GREEDY, STRATEGIES, Candidate, Strategy, completed, features_of
 from inference.facility_location import standing_for
 
 Floats = NDArray[np.floating]
@@ -81,7 +81,7 @@ def farthest(
     count = len(candidates)
     if looks is None or not count:
         return completed([], weight)
-    mine, known = looks[:count], looks[count:]
+    mine, known = _told_apart(looks, count)
     nearest = np.full(count, np.inf)
     for each in known:
         nearest = np.minimum(nearest, np.square(mine - each).sum(axis=1))
@@ -108,17 +108,22 @@ def covering(
     count = len(candidates)
     if looks is None or not count:
         return completed([], weight)
-    known = looks[count:][np.isfinite(looks[count:]).all(axis=1)]
-    mine = np.nan_to_num(looks[:count])  # what has no look is as usual as can be
+    mine, known = _told_apart(looks, count)
     return completed(standing_for(mine, known, weight, GREEDY), weight)
 
 
+def _told_apart(looks: Floats, count: int) -> tuple[Floats, Floats]:
+    """Looks of so many candidates, and of the answers after them. A candidate without one is as
+    usual as can be; an answer without one does not count.
+    """
+    answers = looks[count:]
+    return np.nan_to_num(looks[:count]), answers[np.isfinite(answers).all(axis=1)]
+
+
 def _features(candidates: Sequence[Candidate]) -> Floats | None:
-    """(n, d), columns of like spread; None unless all have features of one size."""
-    looks = [each.features for each in candidates if each.features is not None]
-    if len(looks) < len(candidates) or len({look.shape for look in looks}) != 1:
-        return None
-    return standardised(np.stack(looks))
+    """(n, d), columns of like spread, NaN without a look; None where nobody has one."""
+    table = features_of(candidates)
+    return None if table is None else standardised(table)
 
 
 def standardised(table: Floats) -> NDArray[np.float64]:

@@ -37,10 +37,11 @@ def looks_of(rows: Sequence[Row]) -> NDArray[np.float32]:
 
 def _styles(predictions: Iterable[int]) -> dict[int, NDArray[np.float32]]:
     kept = Prediction.objects.filter(pk__in=list(predictions), style__isnull=False)
+    found = {pk: embeddings.unpacked(raw) for pk, raw in kept.values_list("pk", "style")}
     return {
-        pk: embeddings.projected(embeddings.unit(embeddings.unpack(bytes(raw))[None]), STYLE)[0]
-        for pk, raw in kept.values_list("pk", "style")
-        if raw
+        pk: embeddings.projected(embeddings.unit(style[None]), STYLE)[0]
+        for pk, style in found.items()
+        if style is not None
     }
 
 

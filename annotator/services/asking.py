@@ -164,9 +164,7 @@ def _answered(dataset: Dataset, prospects: Sequence[Prospect]) -> list[Candidate
     seen = Prediction.objects.filter(segmenter=segmenter, image__in=told, style__isnull=False)
     rows = seen.order_by("-image").values_list("pk", "style")[:MOST_KNOWN]
     return [
-        Candidate(pk, features=embeddings.unpack(style))
-        for pk, style in reversed(list(rows))
-        if style is not None
+        Candidate(pk, features=embeddings.unpacked(style)) for pk, style in reversed(list(rows))
     ]
 
 
@@ -185,7 +183,7 @@ def _candidates(prospects: Sequence[Prospect]) -> list[Candidate]:
                 minutes=region.minutes,
                 committee=summary.get("committee", 0.0),
                 views=summary.get("views", 0.0),
-                features=embeddings.unpack(prediction.style) if prediction.style else None,
+                features=embeddings.unpacked(prediction.style),
                 types=summary.get("types", {}),
                 batch=prediction.image.batch,
                 mixed=prediction.image.culture_type_id is None,

@@ -88,6 +88,8 @@ def cells_change(*, author: User, wanted: Sequence[Wanted], seconds: float | Non
         BadInput: a label or type that is not there.
         Unavailable: object storage failed; images before it are changed.
     """
+    for each in wanted:
+        check_types(each.image.dataset, each.answers)
     done = Changed()
     cells = sum(len(each.answers) for each in wanted)
     for each in wanted:
@@ -308,6 +310,7 @@ def _taken_back(revision: Revision, author: User) -> Revision:
         raise Conflict(f"Revision {revision.number} of {image.name} is no change of yours.")
     if revision.number not in (head.number, _number_of(head)):
         raise Conflict(f"{image.name} was changed again since; it stays as it is.")
+    check_not_held(image, author)
     if revision.parent is not None:
         before = revised_state(revision.parent)
     elif revision.prediction is not None:

@@ -37,6 +37,7 @@ from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.cells import Answer, check_not_held, check_types, with_part
 from annotator.services.offers import Piece, offers, painted_spans
 from annotator.services.questions import (
+    NOT_READ,
     PER_IMAGE,
     askable_predictions,
     given_back,
@@ -237,8 +238,16 @@ def places_answer(
             images[known[pk].prediction_id].append(pk)
         else:
             work.came_to.refused[pk] = _GONE
+    unread: list[tuple[list[int], Unavailable]] = []
     for pks in images.values():
-        _put(work, dataset, pks)
+        try:
+            _put(work, dataset, pks)
+        except Unavailable as error:  # of one image: the others' answers are not held up
+            unread.append((pks, error))
+    for pks, error in unread:
+        if not work.came_to.done:
+            raise error
+        _give_back(work, pks, NOT_READ.format(why=error.message))
     return work.came_to
 
 
@@ -286,15 +295,18 @@ def _put(work: _Work, dataset: Dataset, pks: Sequence[int]) -> None:
             pks = [each.pk for each in questions]
             continue  # somebody answered for other cells of the image: on top of theirs
         except Conflict as error:
-            work.came_to.refused |= {each.pk: error.message for each in questions}
-            # Else they would be asked about again at once, as places held already.
-            asked = PlaceQuestion.objects.filter(pk__in=[each.pk for each in questions])
-            given_back(asked, work.annotator)
+            _give_back(work, [each.pk for each in questions], error.message)
             return
         _close(done, work)
         _settle(refused, work)
         return
     work.came_to.refused |= dict.fromkeys(pks, "Others are changing the image; answer once more.")
+
+
+def _give_back(work: _Work, pks: Sequence[int], why: str) -> None:
+    """Else they would be asked about again at once, as places held already."""
+    work.came_to.refused |= dict.fromkeys(pks, why)
+    given_back(PlaceQuestion.objects.filter(pk__in=pks), work.annotator)
 
 
 def _answered(
@@ -366,6 +378,7 @@ def _close(questions: Sequence[PlaceQuestion], work: _Work) -> None:
     for question in questions:
         answer = work.answers[question.pk]
         PlaceQuestion.objects.filter(pk=question.pk).update(
+            annotator=work.annotator,  # somebody may have been asked in this very moment
             answered_at=timezone.now(),
             verdict=answer.verdict,
             type=answer.type or "",

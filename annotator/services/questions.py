@@ -18,7 +18,7 @@ from django.db import IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotator.exceptions import Conflict, NotReady, StaleRevision
+from annotator.exceptions import Conflict, NotReady, StaleRevision, Unavailable
 from annotator.models import (
     CellQuestion,
     Dataset,
@@ -38,7 +38,7 @@ from annotator.selectors.looks import answered_looks, looks_of
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
-from annotator.services.cells import Answer, answers_put
+from annotator.services.cells import Answer, answers_put, check_types
 from annotator.services.shown import (
     State,
     begun_with,
@@ -54,6 +54,7 @@ _AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
+NOT_READ = "{why} Nothing was stored; it will be asked again."
 CHANGED = "Somebody has changed it in the meantime."
 
 _IMAGE = "prediction__image"
@@ -224,6 +225,7 @@ def questions_answer(
     Raises BadInput for an unknown type and Unavailable when storage fails.
     """
     asked = _questions().filter(cell__in=list(answers), cell__prediction__image__dataset=dataset)
+    check_types(dataset, answers)
     known = {question.cell_id: question for question in asked}
     share = None if seconds is None else seconds / max(1, len(answers))
     answering = _Answering(annotator, answers, share)
@@ -236,8 +238,16 @@ def questions_answer(
             )
         elif not answering.settles(question):
             images[question.cell.prediction_id].append(question)
+    unread: list[tuple[list[CellQuestion], Unavailable]] = []
     for questions in images.values():
-        answering.put(questions)
+        try:
+            answering.put(questions)
+        except Unavailable as error:  # of one image: the others' answers are not held up
+            unread.append((questions, error))
+    for questions, error in unread:
+        if not answering.came_to.done:
+            raise error
+        answering.give_back(questions, NOT_READ.format(why=error.message))
     return answering.came_to
 
 
@@ -272,9 +282,7 @@ class _Answering:
             except StaleRevision:
                 continue  # somebody answered for other cells of the image: on top of theirs
             except Conflict as error:
-                self._refuse(questions, error.message)
-                # Else they would be asked about again at once, as cells held already.
-                given_back(_rows(questions), self.annotator)
+                self.give_back(questions, error.message)
                 return
             self.came_to.revisions += [revision] if revision else []
             there = [each for each in questions if each.cell.label in places]
@@ -305,12 +313,18 @@ class _Answering:
             image=image, author=self.annotator, state=state, answers=by_label, seconds=seconds
         )
 
+    def give_back(self, questions: Sequence[CellQuestion], why: str) -> None:
+        """Else they would be asked about again at once, as cells held already."""
+        self._refuse(questions, why)
+        given_back(_rows(questions), self.annotator)
+
     def _refuse(self, questions: Sequence[CellQuestion], why: str) -> None:
         self.came_to.refused |= {question.cell_id: why for question in questions}
 
     def _close(self, questions: Sequence[CellQuestion]) -> None:
         for question in questions:
             CellQuestion.objects.filter(pk=question.pk).update(
+                annotator=self.annotator,  # somebody may have been asked in this very moment
                 answered_at=timezone.now(),
                 verdict=self.answers[question.cell_id].verdict,
                 seconds_spent=self.seconds,

@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from django.utils import timezone
 
-from annotator.models import CellQuestion, Prediction, QueueItem, Verdict
+from annotator import storage
+from annotator.exceptions import BadInput, Unavailable
+from annotator.models import CellQuestion, Prediction, QueueItem, Revision, Verdict
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.questions import questions_reopen
-from tests.annotator.factories import make_revision, square_labels
+from tests.annotator.factories import (
+    make_cells,
+    make_image,
+    make_prediction,
+    make_revision,
+    square_labels,
+)
 from tests.annotator.test_questions_service import ACCEPT, REJECT, Asking
 
 N2A = Answer(Verdict.RETYPED, "N2a")
@@ -55,6 +64,39 @@ class RefusedTest(Asking):
         cells_undo(author=self.bob, revisions=done.revisions)
         questions_reopen(annotator=self.bob, cells=[one.cell_id], images=[prediction.image_id])
         self.assertIn(one.cell_id, [each.cell_id for each in self.ask()])
+
+    def test_one_image_that_cannot_be_read_holds_up_no_other_answers(self) -> None:
+        lost = self.predicted()
+        image = make_image(self.dataset, split="train")
+        other = make_prediction(image, self.version, np.roll(square_labels(3), 3, axis=0))
+        make_cells(other, type="HEK")
+        asked = {each.cell_id: each for each in self.ask()}
+        mine, theirs = (
+            next(cell for cell, each in asked.items() if each.cell.prediction == prediction)
+            for prediction in (lost, other)
+        )
+        storage.delete(lost.labels_key)
+        with self.assertRaises(Unavailable):  # nothing came of it: the same may be sent again
+            self.answer({mine: REJECT})
+        done = self.answer({mine: REJECT, theirs: REJECT})
+        self.assertEqual((done.done, list(done.refused)), ([theirs], [mine]))
+        self.assertIn("asked again", done.refused[mine])
+
+    def test_an_unknown_type_stores_none_of_the_answers(self) -> None:
+        self.predicted()
+        one, two, _ = self.ask()
+        with self.assertRaises(BadInput):
+            self.answer({one.cell_id: REJECT, two.cell_id: Answer(Verdict.RETYPED, "Foo")})
+        self.assertFalse(Revision.objects.exists())
+
+    def test_what_is_in_the_editor_is_not_undone_behind_it(self) -> None:
+        prediction = self.predicted()
+        one, *_ = self.ask()
+        done = self.answer({one.cell_id: REJECT})
+        self.in_the_editor(prediction)
+        came_to = cells_undo(author=self.bob, revisions=done.revisions)
+        self.assertIn("editor", came_to.moved[0].message)
+        self.assertEqual(Revision.objects.count(), 1)
 
     def test_of_a_cell_that_is_gone_nobody_is_said_to_have_answered(self) -> None:
         prediction = self.predicted()

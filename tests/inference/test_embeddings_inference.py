@@ -24,6 +24,9 @@ class EmbeddingsTest(unittest.TestCase):
         self.assertEqual(embeddings.unpack_many([]).shape, (0, 64))
         with self.assertRaisesRegex(ValueError, "differ in size"):
             embeddings.unpack_many([bytes(8), bytes(6)])
+        for damaged in (None, b"", b"odd"):
+            self.assertIsNone(embeddings.unpacked(damaged))
+        self.assertEqual(embeddings.unpacked(memoryview(bytes(8))).shape, (4,))
         wild = np.array([[np.nan, np.inf, -1e9, 0.5]])
         back = embeddings.unpack(embeddings.pack(wild)[0])
         np.testing.assert_allclose(back, [0, 65504, -65504, 0.5])

@@ -95,6 +95,14 @@ class RepresentativeTests(unittest.TestCase):
         self.assertLess(first, 60)
         self.assertIn(second, range(60, 90))
 
+    def test_one_without_a_look_or_with_one_of_another_size_switches_nothing_off(self):
+        """Predictions of an older release have none, those of another model another size."""
+        odd = [Candidate(90), Candidate(91, features=np.zeros(7, np.float32))]
+        candidates = [*odd, at(40.0), *crowd(16, 0.0), *crowd(12, 9.0)]
+        self.assertIn(representative(candidates, odd)[0], range(3, 19))
+        self.assertEqual(novel([*odd, at(0.1), at(9.0), at(0.2)], [*odd, at(0.0)])[0], 3)
+        self.assertEqual(sorted(representative(candidates, odd)), list(range(31)))
+
     def test_a_look_that_is_not_known_is_a_usual_one_and_of_an_answer_none(self):
         candidates = [*crowd(16, 0.0), *crowd(12, 9.0), at(np.nan)]
         order = representative(candidates, [at(np.nan)])
