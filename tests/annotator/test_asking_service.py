@@ -51,21 +51,19 @@ class StrategyTest(TestCase):
         self.assertEqual(item.reasons[0]["code"], "value")
         self.assertGreater(item.minutes or 0, 0)
 
-    def test_representatives_are_asked_for_beside_images_without_a_look(self) -> None:
-        """A damaged style, and one of an older model, which had none."""
-        dataset = make_dataset(strategy="representative")
+    def test_looks_count_beside_images_that_have_none(self) -> None:
+        """A damaged style, and none of a model of an older release."""
+        dataset = make_dataset(strategy="novel")
         make_version(dataset)
         predicted(dataset, "damaged.tif", style=b"odd", uncertainty=0.9)
         predicted(dataset, "older.tif", style=None, uncertainty=0.9)
-        stray, crowd = np.eye(2, 16, dtype=np.float32)
-        for number in range(12):
-            rng = np.random.default_rng(number)
-            look = embeddings.pack((crowd + 0.01 * rng.normal(size=16))[None])[0]
-            predicted(dataset, f"crowd{number}.tif", style=look, uncertainty=0.1)
-        predicted(dataset, "stray.tif", style=embeddings.pack(stray[None])[0], uncertainty=0.5)
+        known, unlike = embeddings.pack(np.eye(2, 64) * 5)
+        for number in range(5):
+            predicted(dataset, f"alike{number}.tif", style=known, uncertainty=0.9)
+        make_revision(predicted(dataset, "annotated.tif", style=known).image)
+        predicted(dataset, "unlike.tif", style=unlike, uncertainty=0.1)
         order = order_of(dataset)
-        self.assertTrue(order[0].startswith("crowd"))
-        self.assertEqual(len(order), 15)
+        self.assertEqual((order[0], len(order)), ("unlike.tif", 8))
 
     def test_a_rare_type_comes_first_when_types_are_to_be_balanced(self) -> None:
         dataset = make_dataset(strategy="balanced")
