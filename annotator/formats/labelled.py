@@ -28,7 +28,7 @@ class LabelledImage:
     id: int
     name: str
     stem: str
-    facts: dict[str, str]  # split, culture, batch, well, field, source: columns of the tables
+    facts: dict[str, str]  # ``tables.FACTS``: columns of the tables
     pixel_size_um: float | None
     labels: NDArray[Any]  # (H, W) uint16 or uint32
     cells: tuple[LabelledCell, ...]

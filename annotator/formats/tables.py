@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from annotator.formats.labelled import LabelledCell, LabelledImage
 from inference.labels import cell_geometry
 
-FACTS = ("split", "culture", "batch", "well", "field", "source")
+FACTS = ("split", "culture", "batch", "well", "field", "source", "complete")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from annotator.models import (
     TypeSource,
 )
 from annotator.selectors.annotations import head_revision
+from annotator.selectors.answered import is_answered
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import newest_prediction, newest_predictions
 from inference import embeddings, rectangles
@@ -38,7 +39,6 @@ SEEN_BY = ("", "both", "segmenter", "detector")  # what the column says by numbe
 SAME_BOX_IOU = 0.5  # from which a predicted cell is the revised one in its place
 # Of a cell's area what must be complete for somebody to have answered for it. Not all of it: a new
 # prediction draws it a little larger.
-ANSWERED_SHARE = 0.5
 UNTYPED = -1
 _KEYS_AT_ONCE = 500  # in one query: databases take no list of thousands of numbers
 
@@ -264,15 +264,6 @@ class Reader:
                 inside = is_answered(found["boxes"][cells], found["area"][cells], regions)
                 complete[cells] |= inside
         return complete
-
-
-def is_answered(boxes: Column, areas: Column, regions: Sequence[Sequence[int]]) -> Column:
-    """Whether somebody has answered for cells in boxes (n, 4) with areas (n,): complete there.
-
-    Told without the label image: the regions around an answered cell hold all of it, those around
-    its neighbours a little of its box.
-    """
-    return rectangles.covered(boxes, regions) >= ANSWERED_SHARE * np.maximum(areas, 1)
 
 
 def _columns(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, QuerySet
@@ -16,6 +16,7 @@ from annotator.models import (
     PredictedCell,
     Revision,
 )
+from annotator.selectors.answered import answered_cells
 from annotator.selectors.predictions import newest_predictions
 from training.metrics import wilson_interval
 
@@ -77,19 +78,28 @@ def _counts_per_image(
             .annotate(cells=Count("pk"))
         )
     else:
-        heads = head_revisions(dataset, split).filter(**among)
+        heads = head_revisions(dataset, split).filter(**among).exclude(complete_regions=[])
+        whole = heads.filter(complete_regions__isnull=True)
         ids = heads.values_list("image_id", flat=True)
-        rows = (
-            Cell.objects.filter(revision__in=heads.values("pk"))
+        rows = [
+            *Cell.objects.filter(revision__in=whole.values("pk"))
             .order_by()
             .values_list("revision__image", "type")
-            .annotate(cells=Count("pk"))
-        )
+            .annotate(cells=Count("pk")),
+            *_answered_in_parts(heads.filter(complete_regions__isnull=False)),
+        ]
     counts: dict[int, dict[int | None, int]] = {image: {} for image in ids}
     for image, type_id, cells in rows:
         if image in counts:  # else it was predicted or revised between the two queries
             counts[image][type_id] = cells
     return counts
+
+
+def _answered_in_parts(heads: Iterable[Revision]) -> Iterator[tuple[int, int | None, int]]:
+    """(image, type, cells) of the cells that people vouch for: the others are the models'."""
+    for head in heads:
+        types = Counter(answered_cells(head).values_list("type", flat=True))
+        yield from ((head.image_id, kind, cells) for kind, cells in types.items())
 
 
 def _share(kind: CellType, cells: int, typed: int) -> dict[str, Any]:

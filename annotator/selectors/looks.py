@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.models import Dataset, PredictedCell, Prediction, Split
-from annotator.selectors.cells import is_answered, vectors_of
+from annotator.selectors.answered import is_answered
+from annotator.selectors.cells import vectors_of
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.versions import current_pair

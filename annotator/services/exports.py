@@ -4,16 +4,19 @@ workers that pack them (``annotator.work.exporting``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from annotator import storage
 from annotator.dispatch import Job, enqueue
@@ -34,6 +37,7 @@ from annotator.models import (
     TypeSource,
 )
 from annotator.readers import model_channels
+from annotator.selectors.answered import answered_cells
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.exports import waiting_exports
 from annotator.selectors.predictions import newest_predictions
@@ -138,7 +142,8 @@ class _Counted:
 
 def _rows(request: ExportRequest):  # type: ignore[no-untyped-def]
     if request.source == REVISIONS:
-        return head_revisions(request.dataset, request.split)
+        # Where nothing is complete, all cells are the models'.
+        return head_revisions(request.dataset, request.split).exclude(complete_regions=[])
     return newest_predictions(request.dataset, request.split)
 
 
@@ -149,6 +154,7 @@ def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
     for row in _in_chunks(rows):
         image: Image = row.image
         revised = isinstance(row, Revision)
+        cells = _revised_cells(row) if revised else _predicted_cells(row, image.culture_type)
         yield LabelledImage(
             id=image.pk,
             name=image.name,
@@ -160,10 +166,11 @@ def _labelled(request: ExportRequest) -> Iterator[LabelledImage]:
                 "well": image.well,
                 "field": image.field,
                 "source": f"revision {row.number}" if revised else _pair_name(row),
+                "complete": _complete(row) if revised else "no",
             },
             pixel_size_um=image.pixel_size_um,
-            labels=storage.labels_get(row.labels_key),
-            cells=_revised_cells(row) if revised else _predicted_cells(row, image.culture_type),
+            labels=_labels_of(row, cells),
+            cells=cells,
             channels=channels,
             pixels=lambda image=image: image_array(image),  # type: ignore[misc]
         )
@@ -183,14 +190,28 @@ def _pair_name(prediction: Prediction) -> str:
     return " + ".join(str(version) for version in versions if version)
 
 
+def _complete(revision: Revision) -> str:
+    return "yes" if revision.complete_regions is None else "in parts"
+
+
+def _labels_of(row: Revision | Prediction, cells: Sequence[LabelledCell]) -> NDArray[Any]:
+    """The label image; of one that is complete in parts, with those ``cells`` alone."""
+    labels = storage.labels_get(row.labels_key)
+    if isinstance(row, Prediction) or row.complete_regions is None:
+        return labels
+    kept = np.isin(labels, [cell.label for cell in cells])
+    return np.where(kept, labels, np.zeros((), labels.dtype))
+
+
 def _revised_cells(revision: Revision) -> tuple[LabelledCell, ...]:
+    """Those that a person vouches for."""
     return tuple(
         LabelledCell(
             label=cell.label,
             type=cell.type.name if cell.type else "",
             type_source=cell.type_source,
         )
-        for cell in revision.cells.select_related("type")
+        for cell in answered_cells(revision).select_related("type")
     )
 
 

@@ -31,8 +31,9 @@ from annotator.models import (
     Split,
     Verdict,
 )
+from annotator.selectors.answered import is_answered
 from annotator.selectors.asking import complete_regions
-from annotator.selectors.cells import SAME_BOX_IOU, is_answered, vectors_of
+from annotator.selectors.cells import SAME_BOX_IOU, vectors_of
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.looks import answered_looks, looks_of
 from annotator.selectors.predictions import of_pair
