@@ -12,7 +12,16 @@ import numpy as np
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from annotator.models import Asking, Dataset, Image, PredictedCell, Prediction, Split
+from annotator.models import (
+    GALLERY,
+    Asking,
+    Dataset,
+    Image,
+    PredictedCell,
+    Prediction,
+    Revision,
+    Split,
+)
 from annotator.selectors.asking import complete_regions, effort_of
 from annotator.selectors.runs import telling_revisions
 from inference import acquisition, embeddings
@@ -42,7 +51,7 @@ _WHY = {
     "representative": "stands for many others unlike what was annotated",
     "uncertain-representative": "stands for many uncertain others unlike what was annotated",
 }
-_REGION_REASON = "a window of about {minutes} min, with {wrong} of {cells} cells likely wrong"
+_REGION_REASON = "a window of about {time}, with {wrong} of {cells} cells likely wrong"
 _AT_ONCE = 200  # predictions whose cells are in memory
 
 Reason = dict[str, Any]
@@ -156,12 +165,16 @@ def _scores(dataset: Dataset, prospects: Sequence[Prospect]) -> list[float]:
 
 
 def _answered(dataset: Dataset, prospects: Sequence[Prospect]) -> list[Candidate]:
-    """Training images of which something is complete, the newest last, as the same model sees
-    them: styles of different ones cannot be compared.
+    """Training images that were corrected, as a whole or a region, the newest last, as the same
+    model sees them: styles of different ones cannot be compared. A cell or two answered for in the
+    gallery do not tell what an image looks like.
     """
     segmenter = prospects[0].prediction.segmenter_id
     told = telling_revisions(dataset, Split.TRAIN).order_by().values("image")
-    seen = Prediction.objects.filter(segmenter=segmenter, image__in=told, style__isnull=False)
+    edited = Revision.objects.filter(image__dataset=dataset).exclude(source=GALLERY)
+    seen = Prediction.objects.filter(
+        segmenter=segmenter, image__in=told, style__isnull=False
+    ).filter(image__in=edited.values("image"))
     rows = seen.order_by("-image").values_list("pk", "style")[:MOST_KNOWN]
     return [
         Candidate(pk, features=embeddings.unpacked(style)) for pk, style in reversed(list(rows))
@@ -197,12 +210,16 @@ def _reasons(dataset: Dataset, prospect: Prospect) -> list[Reason]:
     found: list[Reason] = []
     if region.box is not None:
         text = _REGION_REASON.format(
-            minutes=max(1, round(region.minutes)), wrong=round(region.wrong), cells=region.cells
+            time=_time(region.minutes), wrong=round(region.wrong), cells=region.cells
         )
         found.append({"code": "region", "text": text, "value": round(region.wrong)})
     if dataset.strategy in _WHY:
         found.append({"code": dataset.strategy, "text": _WHY[dataset.strategy], "value": None})
     return found + (prediction.reasons or [_little_doubt(prediction)])
+
+
+def _time(minutes: float) -> str:
+    return f"{round(minutes)} min" if minutes >= 1 else f"{max(10, round(6 * minutes) * 10)} s"
 
 
 def _little_doubt(prediction: Prediction) -> Reason:

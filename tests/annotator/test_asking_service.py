@@ -88,6 +88,18 @@ class StrategyTest(TestCase):
         self.assertEqual(reasons[0]["code"], "novel")
         self.assertEqual(annotated.segmenter, segmenter)
 
+    def test_a_cell_answered_for_in_the_gallery_does_not_send_its_image_to_the_end(self) -> None:
+        dataset = make_dataset(strategy="novel")
+        make_version(dataset)
+        known, unlike = embeddings.pack(np.eye(2, 64) * 5)
+        make_revision(predicted(dataset, "annotated.tif", style=known).image)
+        begun = predicted(dataset, "begun.tif", style=unlike)
+        make_revision(
+            begun.image, complete_regions=[[0, 0, 9, 9]], prediction=begun, source=GALLERY
+        )
+        predicted(dataset, "alike.tif", style=known)
+        self.assertEqual(order_of(dataset)[0], "begun.tif")
+
     def test_an_image_that_looks_like_a_better_one_waits(self) -> None:
         dataset = make_dataset()
         make_version(dataset)
