@@ -62,7 +62,7 @@ class TwiceTest(TransactionTestCase):
     def test_a_stopped_worker_that_goes_on_spoils_nothing_of_its_successor(self) -> None:
         with Worker(self.first) as stopped:
             stopped.wait_for(lambda: self.row().epoch >= 2)
-            stopped.send(signal.SIGSTOP)
+            stopped.stand_still()
             stood = self.row()
             with Worker(self.second) as other:
                 other.wait_for(lambda: self.row().epoch > stood.epoch)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -76,6 +78,18 @@ class Worker:
         assert self._process is not None
         os.killpg(self._process.pid, number)
 
+    def stand_still(self) -> None:
+        """Stop it and all of its processes, at a moment when they hold no lock of the database: on
+        SQLite everybody would wait until they go on.
+        """
+        for _ in range(100):
+            self.send(signal.SIGSTOP)
+            if _is_free():
+                return
+            self.send(signal.SIGCONT)
+            time.sleep(0.1)
+        raise AssertionError("it was writing whenever it was stopped")
+
     def wait_for(self, what: Callable[[], bool], seconds: float = 60) -> None:
         """Return when ``what`` holds; fail with the worker's log when it does not in time."""
         end = time.monotonic() + seconds
@@ -87,6 +101,19 @@ class Worker:
     def tail(self) -> str:
         """The last of what the worker logged."""
         return self.log.read_text(errors="replace")[-6000:]
+
+
+def _is_free() -> bool:
+    """Whether the test's database can be written to now; Postgres always can."""
+    if connection.vendor != "sqlite":
+        return True
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0.2)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.rollback()
+    return True
 
 
 def database_url() -> str:
