@@ -244,10 +244,10 @@ def places_answer(
             _put(work, dataset, pks)
         except Unavailable as error:  # of one image: the others' answers are not held up
             unread.append((pks, error))
-    for pks, error in unread:
+    for pks, failure in unread:
         if not work.came_to.done:
-            raise error
-        _give_back(work, pks, NOT_READ.format(why=error.message))
+            raise failure
+        _give_back(work, pks, NOT_READ.format(why=failure.message))
     return work.came_to
 
 

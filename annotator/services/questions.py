@@ -245,10 +245,10 @@ def questions_answer(
             answering.put(questions)
         except Unavailable as error:  # of one image: the others' answers are not held up
             unread.append((questions, error))
-    for questions, error in unread:
+    for questions, failure in unread:
         if not answering.came_to.done:
-            raise error
-        answering.give_back(questions, NOT_READ.format(why=error.message))
+            raise failure
+        answering.give_back(questions, NOT_READ.format(why=failure.message))
     return answering.came_to
 
 

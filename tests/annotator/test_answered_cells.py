@@ -22,7 +22,7 @@ class AnsweredCellsTest(TestCase):
 
     def setUp(self) -> None:
         self.dataset = make_dataset()
-        types = {1: "HEK", 2: "N2a", 3: ""}
+        types: dict[int, str | None] = {1: "HEK", 2: "N2a", 3: None}
         self.whole = make_image(self.dataset, "whole.tif")
         make_revision(self.whole, types=types)
         self.part = make_image(self.dataset, "part.tif")
