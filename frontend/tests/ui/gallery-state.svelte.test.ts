@@ -94,6 +94,28 @@ describe("another list", () => {
     });
     expect(state.selection).toEqual({ chosen: new Set(), focus: 0, anchor: 0 });
   });
+
+  it("keeps what is selected while it is waited for, as far as it is there", async () => {
+    const state = await shown();
+    const arrive = async (list: Gallery, sort: "type" | "image", pressed: number): Promise<void> => {
+      let answer: (list: Gallery) => void = () => undefined;
+      listed = () => new Promise((resolve) => (answer = resolve));
+      const before = lists();
+      state.ask({ sort });
+      await vi.waitFor(() => {
+        expect(lists()).toBe(before + 1);
+      });
+      state.selection = { chosen: new Set([pressed]), focus: pressed, anchor: pressed };
+      answer(list);
+      await vi.waitFor(() => {
+        expect(state.stale).toBe(false);
+      });
+    };
+    await arrive(reversed(), "type", 1);
+    expect(state.selection).toEqual({ chosen: new Set([2]), focus: 2, anchor: 2 });
+    await arrive(gallery(1, 3), "image", 0);
+    expect(state.selection).toEqual({ chosen: new Set(), focus: 0, anchor: 0 });
+  });
 });
 
 describe("the list that is read again", () => {

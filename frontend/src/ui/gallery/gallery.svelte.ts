@@ -130,13 +130,17 @@ export class GalleryState {
     this.loading = false;
   }
 
-  /** The same cells, wherever they are in a list that was read again; none in another list. */
+  /**
+   * The same cells, wherever they are in the list that was read. Another list begins at its first
+   * cell, unless cells were selected while it was waited for (`ask` has cleared what was before).
+   */
   private selectedIn(rows: CellRows, query: GalleryQuery): Selection {
     const { listed, selection } = this;
-    if (listed?.query !== query) return NOTHING;
+    if (listed === null) return NOTHING;
     const { chosen, focus, anchor } = selection;
     const places = rows.placesOf(listed.rows, [...chosen, focus, anchor]);
-    return carried(selection, places, rows.count);
+    const same = carried(selection, places, rows.count);
+    return listed.query === query || same.chosen.size > 0 ? same : NOTHING;
   }
 
   stop(): void {
