@@ -18,6 +18,8 @@ Vectors = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+# Cells asked about together: one worth an answer, and its nearest neighbours.
+TOGETHER = 2
 # Nearer than this share of the usual distance two cells are nearly the same picture.
 SAME = 0.2
 _PAIRS = 2000  # drawn to know the usual distance
@@ -74,6 +76,33 @@ class Askable:
     vectors: Vectors
     looks: Vectors | None = None  # (n, e) of each cell and of its image
     answered: Vectors | None = None  # (m, e) of cells that were answered for
+
+
+def neighbours(places: Numbers, at: Numbers, reach: float, most: int) -> Indices:
+    """Up to ``most`` rows of ``places`` (n, 2), x, y px, within ``reach`` px of ``at`` (2,), the
+    nearest first.
+    """
+    apart = np.hypot(places[:, 0] - at[0], places[:, 1] - at[1])
+    order = np.argsort(apart, kind="stable")[:most]
+    return order[apart[order] <= reach]
+
+
+class NoTwins:
+    """Takes vectors (d,) one by one, but none that is nearly the same picture as one taken."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        """``vectors`` (n, d) tell how far apart two usually are."""
+        self._least = SAME * _usual_distance(vectors)
+        self._taken: list[Vectors] = []
+
+    def take(self, vector: Vectors) -> bool:
+        """Whether it was taken. What has no vector is like nothing."""
+        if self._least > 0 and self._taken:
+            apart = np.linalg.norm(np.array(self._taken) - vector, axis=1)
+            if (apart < self._least).any():
+                return False
+        self._taken.append(vector)
+        return True
 
 
 def choose(cells: Askable, count: int, per_image: int) -> list[int]:

@@ -24,11 +24,12 @@ from training.errors import TrainingError
 from training.known import share_of_crop
 from training.losses import flow_loss
 from training.metrics import match_counts
+from training.packing import is_sparse, packed
 from training.parallel import ALONE, Share
 from training.prepared import store_for
 from training.progress import Counter
 from training.samples import Sample, prepare
-from training.transforms import Crop, View, cut, jitter, random_view
+from training.transforms import Crop, View, cut, jitter, random_crop, random_view
 
 _VALIDATION_CROPS = 24
 _MOMENTUM = 0.05  # of the running statistics, as in cellpose
@@ -191,8 +192,9 @@ class SegmenterLearner:
     def _random_crop(self, sample: Sample, rng: np.random.Generator) -> Crop:
         low, high = np.log(self.config.scale_low), np.log(self.config.scale_high)
         zoom = self.network_diameter / sample.diameter * float(np.exp(rng.uniform(low, high)))
-        view = random_view(sample.area(rng), zoom, self.config.crop, rng)
-        crop = cut(sample, view, self.config.crop)
+        crop = random_crop(sample, zoom, self.config.crop, rng)
+        if is_sparse(crop):
+            crop = packed(sample, zoom, self.config.crop, self.network_diameter, rng)
         return replace(crop, planes=jitter(crop.planes, rng))
 
     def _validation_views(self, samples: Sequence[Sample]) -> list[Crop]:

@@ -27,7 +27,7 @@ from training.simulate import Plan, Start, full_data, simulated, start_of
 from training.study_curves import Run, summary
 from training.study_images import StudySet, open_set
 
-FORMAT = 5  # raised when the same settings would now give another result
+FORMAT = 6  # raised when the same settings would now give another result
 FULL = "full"
 
 Row = dict[str, Any]

@@ -13,6 +13,7 @@ from inference import embeddings
 from inference.acquisition import Candidate, rank
 from inference.doubt import DoubtRule, Spot
 from inference.effort import USUAL
+from inference.likeness import TOGETHER, neighbours
 from inference.strategies_novelty import EVERY, NOVELTY
 from inference.uncertainty import image_uncertainty
 from training.errors import TrainingError
@@ -23,6 +24,7 @@ from training.study_model import Look, Looks
 ASKING = ("image", "region", "cell")
 _DIAMETERS = 5  # cell diameters on the side of a window
 _KNOWN_SHARE = 0.25  # of a window that may be known already
+_REACH = 3.0  # cell diameters within which another cell is a neighbour
 _STYLE = 24  # numbers of an image's style in its features
 
 
@@ -182,7 +184,36 @@ def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question
         else:
             numbered = [replace(each, id=row) for row, each in enumerate(candidates)]
             order = [row for row, _ in rank(strategy, numbered, seed)]
-    return list(_spread([fresh[row] for row in order], _BATCHES[asking]))
+    asked = [fresh[row] for row in order]
+    if asking == "cell":
+        asked = _with_neighbours(asked, view)
+    return list(_spread(asked, _BATCHES[asking]))
+
+
+def _with_neighbours(questions: Sequence[Question], view: View) -> list[Question]:
+    """Each followed by those about its nearest neighbours, as annotators get them."""
+    at = np.array([_place(each, view.looks) for each in questions]).reshape(-1, 2)
+    rows: dict[int, list[int]] = {}
+    for row, question in enumerate(questions):
+        rows.setdefault(question.image, []).append(row)
+    left = np.ones(len(questions), bool)
+    found: list[Question] = []
+    for row, question in enumerate(questions):
+        if not left[row]:
+            continue
+        here = np.array([other for other in rows[question.image] if left[other]], np.intp)
+        group = here[neighbours(at[here], at[row], _REACH * view.diameter, TOGETHER)]
+        left[group] = False
+        found += [questions[other] for other in group.tolist()]
+    return found
+
+
+def _place(question: Question, looks: Looks) -> tuple[float, float]:
+    """x, y px of what a question about a cell or a spot is about."""
+    if question.point is not None:
+        return question.point
+    x, y = looks[question.image].geometry.centroids[question.label - 1].tolist()
+    return x, y
 
 
 def _blindly(asking: str, view: View, rng: np.random.Generator) -> list[Question]:

@@ -55,6 +55,11 @@ def random_view(
     return View(zoom, float(rng.uniform(0, 2 * np.pi)), bool(rng.random() < 0.5), (x, y))
 
 
+def random_crop(sample: Sample, zoom: float, side: int, rng: np.random.Generator) -> Crop:
+    """A crop of ``side`` px at ``zoom`` of what is known of ``sample``, turned and mirrored."""
+    return cut(sample, random_view(sample.area(rng), zoom, side, rng), side)
+
+
 def cut(sample: Sample, view: View, side: int) -> Crop:
     """The crop of ``sample`` seen through ``view``; flow vectors turn with the picture.
 

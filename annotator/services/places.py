@@ -31,6 +31,7 @@ from annotator.models import (
     TypeSource,
     Verdict,
 )
+from annotator.selectors.askable import PER_IMAGE, askable_predictions
 from annotator.selectors.asking import complete_regions
 from annotator.selectors.queue import is_free
 from annotator.services.annotations import RevisionDetails, revision_submit
@@ -38,8 +39,6 @@ from annotator.services.cells import Answer, check_not_held, check_types, with_p
 from annotator.services.offers import Piece, offers, painted_spans
 from annotator.services.questions import (
     NOT_READ,
-    PER_IMAGE,
-    askable_predictions,
     given_back,
     state_for,
     whose,

@@ -7,7 +7,7 @@ asked about the same cell at the same time, on SQLite and on Postgres alike.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from django.contrib.auth.models import User
 from django.db import IntegrityError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotator.exceptions import Conflict, NotReady, StaleRevision, Unavailable
@@ -24,19 +24,12 @@ from annotator.models import (
     Dataset,
     Image,
     PlaceQuestion,
-    PredictedCell,
     Prediction,
-    QueueItem,
     Revision,
-    Split,
     Verdict,
 )
-from annotator.selectors.answered import is_answered
-from annotator.selectors.asking import complete_regions
-from annotator.selectors.cells import SAME_BOX_IOU, vectors_of
-from annotator.selectors.composition import head_revisions
-from annotator.selectors.looks import answered_looks, looks_of
-from annotator.selectors.predictions import of_pair
+from annotator.selectors.askable import askable_predictions, cells_to_ask
+from annotator.selectors.cells import SAME_BOX_IOU
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
 from annotator.services.cells import Answer, answers_put, check_types
@@ -47,21 +40,13 @@ from annotator.services.shown import (
     renewed,
     revised_state,
 )
-from inference.likeness import Askable, choose
 from inference.rectangles import matched
 
-PER_IMAGE = 4  # cells of one image in one batch
-_AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
 NOT_READ = "{why} Nothing was stored; it will be asked again."
 CHANGED = "Somebody has changed it in the meantime."
-
-_IMAGE = "prediction__image"
-_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", "prediction", _IMAGE)
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -104,7 +89,7 @@ def questions_next(
     asked = _questions().filter(pk__in=pks, cell__prediction__in=askable_predictions(dataset))
     got = list(asked.exclude(cell__in=holding)[:count])
     for _ in range(_LOOKS):
-        chosen = _chosen(dataset, count - len(got))
+        chosen = cells_to_ask(dataset, count - len(got))
         leased = _leased(chosen, annotator, until)
         got += leased
         if len(leased) == len(chosen):
@@ -135,72 +120,6 @@ def _leased(cells: Sequence[int], annotator: User, until: datetime) -> list[Cell
     ]
     found = {question.cell_id: question for question in _questions().filter(cell__in=taken)}
     return [found[cell] for cell in taken if cell in found]
-
-
-def _chosen(dataset: Dataset, count: int) -> list[int]:
-    """Ids of cells to ask about, the most worth it first."""
-    rows: list[Row] = []
-    chosen: list[int] = []
-    if count < 1:
-        return chosen
-    answered = answered_looks(dataset)
-    for page in _pages(dataset):
-        regions = complete_regions({row[_IMAGE] for row in page})
-        rows += [row for row in page if not _is_answered(row, regions.get(row[_IMAGE]))]
-        cells = Askable(
-            scores=np.array([row["uncertainty"] for row in rows], np.float64),
-            images=np.array([row[_IMAGE] for row in rows], np.int64),
-            types=np.array([row["type"] or 0 for row in rows], np.int64),
-            vectors=vectors_of([row["embedding"] for row in rows]),
-            looks=looks_of(rows),
-            answered=answered,
-        )
-        chosen = [rows[row]["pk"] for row in choose(cells, count, PER_IMAGE)]
-        if len(chosen) >= count:
-            break
-    return chosen
-
-
-def askable_predictions(dataset: Dataset) -> QuerySet[Prediction]:
-    """The newest ones of training images of which not everything is known, and that nobody has in
-    the editor.
-    """
-    pair = current_pair(dataset)
-    if pair is None:
-        return Prediction.objects.none()
-    whole = head_revisions(dataset, Split.TRAIN).filter(complete_regions__isnull=True)
-    # Who has the image in the editor, be it oneself, would have to merge the answers with the work.
-    held = QueueItem.objects.filter(
-        image=OuterRef("image"), closed_at__isnull=True, leased_until__gt=timezone.now()
-    )
-    return Prediction.objects.filter(
-        of_pair(pair), ~Exists(held), image__dataset=dataset, image__split=Split.TRAIN
-    ).exclude(image__in=whole.values("image"))
-
-
-def _pages(dataset: Dataset) -> Iterator[list[Row]]:
-    """Cells that nobody answered for by name nor holds, the most uncertain first."""
-    predictions = askable_predictions(dataset)
-    taken = CellQuestion.objects.filter(
-        Q(answered_at__isnull=False) | Q(leased_until__gt=timezone.now()), cell=OuterRef("pk")
-    )
-    found = (
-        PredictedCell.objects.filter(~Exists(taken), prediction__in=predictions.values("pk"))
-        .order_by("-uncertainty", "pk")
-        .values(*_COLUMNS)
-    )
-    for start in range(0, _LOOKS * _AT_A_TIME, _AT_A_TIME):
-        page = list(found[start : start + _AT_A_TIME])
-        yield page
-        if len(page) < _AT_A_TIME:
-            return
-
-
-def _is_answered(row: Row, regions: Sequence[Sequence[int]] | None) -> bool:
-    """Whether somebody answered for the place, of this prediction or of one before."""
-    if not regions:
-        return False
-    return bool(is_answered(np.array([row["bbox"]]), np.array([row["area"]]), regions)[0])
 
 
 def questions_release(*, dataset: Dataset, annotator: User, cells: Sequence[int]) -> int:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from annotator import storage
 from annotator.exceptions import BadInput
 from annotator.models import Image, PlaceQuestion, Prediction, QueueItem, Revision, Verdict
+from annotator.selectors.askable import PER_IMAGE
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.places import (
     AnsweredPlaces,
@@ -25,7 +26,7 @@ from annotator.services.places import (
     places_reopen,
 )
 from annotator.services.predictions import predictions_prune
-from annotator.services.questions import PER_IMAGE, questions_answer, questions_next
+from annotator.services.questions import questions_answer, questions_next
 from inference.rectangles import painted
 from tests.annotator.factories import (
     make_cells,

@@ -16,10 +16,10 @@ from django.utils import timezone
 from annotator import storage
 from annotator.exceptions import NotReady
 from annotator.models import CellQuestion, Dataset, Prediction, Revision, Verdict
+from annotator.selectors.askable import PER_IMAGE
 from annotator.services.cells import Answer, cells_undo
 from annotator.services.predictions import predictions_prune
 from annotator.services.questions import (
-    PER_IMAGE,
     Answered,
     questions_answer,
     questions_next,

@@ -1,0 +1,109 @@
+"""Crops of images of which single cells are known show several of them at once."""
+
+from __future__ import annotations
+
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.rectangles import rectangles
+from tests.training.snapshots import disks, write_snapshot
+from training.config import TrainConfig
+from training.dataset import open_snapshot
+from training.packing import is_sparse, packed
+from training.segmenter_learner import SegmenterLearner
+from training.transforms import random_crop
+
+DIAMETER = 18.0  # px at the network's scale, and of the drawn cells
+ZOOM = 1.0
+
+
+def field() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of nine fields of cells side by side, the labels of the middle one."""
+    pixels, labels = disks(0)
+    apart = np.zeros((9, *labels.shape), labels.dtype)
+    apart[:] = labels + np.where(labels > 0, 1000 * np.arange(9)[:, None, None], 0)
+    apart[[0, 4]] = apart[[4, 0]]
+    rows = [np.concatenate(list(apart[start : start + 3]), axis=1) for start in (0, 3, 6)]
+    return np.tile(pixels, (1, 3, 3)), np.concatenate(rows)
+
+
+class Packing(unittest.TestCase):
+    def setUp(self) -> None:
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.folder = Path(place.name)
+
+    def learner(self, known: np.ndarray | None, **settings: Any) -> SegmenterLearner:
+        """Of an image of which ``known`` (h, w) is complete, None: all of it."""
+        pixels, labels = field()
+        entry: dict[str, Any] = {"pixels": pixels, "labels": labels}
+        if known is not None:
+            entry["complete_regions"] = rectangles(known, labels.size)
+        name = "whole" if known is None else f"part-{int(known.sum())}"
+        folder = write_snapshot(self.folder / name, [entry, dict(entry)], family="segmenter")
+        said = {"width": 4, "crop": 96, "batch_size": 4, "crops_per_epoch": 40, "holdout": 0.0}
+        said |= {"diameter": DIAMETER, "precision": "float32"} | settings
+        config = TrainConfig.for_family("segmenter", said)
+        cpu = torch.device("cpu")
+        return SegmenterLearner(config, open_snapshot(folder), folder / "run", None, cpu)
+
+    def told(self, *cells: int) -> np.ndarray:
+        return np.isin(field()[1], cells)
+
+    def test_a_batch_shows_several_times_what_one_view_of_a_cell_shows(self) -> None:
+        learner = self.learner(self.told(6))
+        (sample, _) = learner.samples
+        rng = np.random.default_rng(0)
+        zoom = DIAMETER / sample.diameter
+        single = [random_crop(sample, zoom, 96, rng).weight.mean() for _ in range(20)]
+        shown = [float(batch.weight.mean()) for batch in learner.batches(1)]
+        self.assertGreater(np.mean(shown), 2.5 * np.mean(single))
+        self.assertLessEqual(np.max(shown), 1.0)
+
+    def test_what_is_known_in_a_packed_crop_is_the_cell_with_its_flows(self) -> None:
+        learner = self.learner(self.told(6, 7))
+        crop = packed(learner.samples[0], ZOOM, 90, DIAMETER, np.random.default_rng(1))
+        known = crop.weight > 0
+        self.assertEqual(set(np.unique(crop.labels[known])) - {0}, {6, 7})
+        # Nothing else is known, but for a rim where the turned picture is resampled.
+        self.assertGreater(crop.inside[known].mean(), 0.9)
+        length = np.hypot(*crop.flows)[known & (crop.inside > 0)]
+        self.assertGreater(np.median(length), 0.9)
+        for field in (crop.planes, crop.flows, crop.inside, crop.weight, crop.labels):
+            self.assertEqual(field.shape[-2:], (90, 90))
+
+    def test_several_cells_of_the_image_are_in_one_crop(self) -> None:
+        learner = self.learner(self.told(1, 6, 12))
+        rng = np.random.default_rng(2)
+        many = 0
+        for _ in range(10):
+            crop = packed(learner.samples[0], ZOOM, 96, DIAMETER, rng)
+            many += np.unique(crop.labels[(crop.weight > 0) & (crop.labels > 0)]).size >= 2
+        self.assertGreaterEqual(many, 5)
+
+    def test_a_crop_hardly_larger_than_a_piece_is_one_view(self) -> None:
+        (sample, _) = self.learner(self.told(6)).samples
+        one, other = (np.random.default_rng(3) for _ in range(2))
+        whole = packed(sample, ZOOM, 48, DIAMETER, one)
+        np.testing.assert_array_equal(whole.planes, random_crop(sample, ZOOM, 48, other).planes)
+
+    def test_an_image_that_is_known_as_a_whole_is_shown_as_it_is(self) -> None:
+        whole = self.learner(None).samples[0]
+        half = np.zeros(field()[1].shape, bool)
+        half[:, :80] = True
+        window = self.learner(half).samples[0]
+        rng = np.random.default_rng(4)
+        for _ in range(20):
+            self.assertFalse(is_sparse(random_crop(whole, ZOOM, 64, rng)))
+            self.assertFalse(is_sparse(random_crop(window, ZOOM, 64, rng)))
+        single = self.learner(self.told(6)).samples[0]
+        self.assertTrue(is_sparse(random_crop(single, ZOOM, 96, rng)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,45 @@
+"""Crops of images of which single cells are known: small pieces side by side instead of one view.
+
+Around one cell that was answered for, nearly all of a crop teaches nothing, and in the same number
+of steps a segmenter sees a tenth of the known cells that it sees in complete windows. Pieces, each
+about another known place of the image, are put together like the images of a mosaic (Bochkovskiy
+et al. 2020, arXiv 2004.10934); what is unknown in them still teaches nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.samples import Sample
+from training.transforms import Crop, random_crop
+
+_SPARSE = 0.25  # share of a crop that is known, below which pieces show more
+_PIECE = 2.4  # cell diameters on a piece's side: a cell and most of its neighbours
+_FIELDS = ("planes", "flows", "inside", "weight", "labels")
+
+
+def is_sparse(crop: Crop) -> bool:
+    """Whether hardly anything of it is known."""
+    return float(crop.weight.mean()) < _SPARSE
+
+
+def packed(
+    sample: Sample, zoom: float, side: int, diameter: float, rng: np.random.Generator
+) -> Crop:
+    """A crop of ``side`` px made of random pieces of ``sample``, where cells measure ``diameter``
+    px at ``zoom``; one piece where the crop is hardly larger than that. Its ``labels`` may have the
+    same cell several times.
+
+    Pieces of one image: what its light and style say of it is true of the whole crop.
+    """
+    count = max(1, round(side / (_PIECE * diameter)))
+    small = -(-side // count)
+    rows = [[random_crop(sample, zoom, small, rng) for _ in range(count)] for _ in range(count)]
+    return Crop(
+        **{
+            name: np.block([[getattr(piece, name) for piece in row] for row in rows])[
+                ..., :side, :side
+            ]
+            for name in _FIELDS
+        }
+    )
