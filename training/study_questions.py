@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,9 @@ from training.errors import TrainingError
 from training.oracle import Rectangle
 from training.study_images import Known, StudyImage, StudySet
 from training.study_model import Look, Looks
+from training.study_windows import lies_in, overlap, window_side, windows
 
 ASKING = ("image", "region", "cell")
-_DIAMETERS = 5  # cell diameters on the side of a window
 _KNOWN_SHARE = 0.25  # of a window that may be known already
 _REACH = 3.0  # cell diameters within which another cell is a neighbour
 _STYLE = 24  # numbers of an image's style in its features
@@ -234,7 +233,7 @@ def _open_windows(
     image: StudyImage, area: NDArray[np.bool_], side: int, rng: np.random.Generator
 ) -> Iterator[Rectangle]:
     """Windows that are mostly not in ``area`` (h, w), what is known."""
-    for box in _windows(image.shape, side, rng.integers(0, side // 2, 2)):
+    for box in windows(image.shape, side, rng.integers(0, side // 2, 2)):
         x0, y0, x1, y1 = box
         if area[y0:y1, x0:x1].mean() <= _KNOWN_SHARE:
             yield box
@@ -273,7 +272,7 @@ def _spread(questions: Sequence[Question], batch: Batch) -> Iterator[Question]:
                 continue
             mine = boxes.setdefault(question.image, [])
             if question.region:
-                if any(_overlap(question.region, box) for box in mine):
+                if any(overlap(question.region, box) for box in mine):
                     continue
                 mine.append(question.region)
             count[question.image] = count.get(question.image, 0) + 1
@@ -282,45 +281,18 @@ def _spread(questions: Sequence[Question], batch: Batch) -> Iterator[Question]:
         left = later
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return max(one[0], other[0]) < min(one[2], other[2]) and max(one[1], other[1]) < min(
-        one[3], other[3]
-    )
-
-
 def random_windows(pool: Sequence[StudyImage], diameter: float, seed: int) -> Iterator[Question]:
     """A window of each image, in random order: what everyone begins with."""
     rng = np.random.default_rng([seed, 11])
     side = window_side(diameter)
     for index in rng.permutation(len(pool)).tolist():
-        boxes = list(_windows(pool[index].shape, side, rng.integers(0, side // 2, 2)))
+        boxes = list(windows(pool[index].shape, side, rng.integers(0, side // 2, 2)))
         box = boxes[int(rng.integers(len(boxes)))]
         yield Question(index, Candidate(index), region=box)
 
 
-def window_side(diameter: float) -> int:
-    """Px of a window where cells measure ``diameter`` px."""
-    return round(_DIAMETERS * diameter)
-
-
-def _windows(shape: tuple[int, int], side: int, offset: NDArray[np.integer]) -> Iterator[Rectangle]:
-    """Windows of ``side`` px half of one apart, the grid displaced by ``offset`` px."""
-    spans = []
-    for length, away in zip(shape, offset.tolist(), strict=True):
-        last = max(0, length - side)
-        starts = {min(last, start) for start in range(-away, length - side // 2, side // 2)}
-        spans.append(sorted({max(0, start) for start in starts}) or [0])
-    for y, x in product(*spans):
-        yield x, y, min(shape[1], x + side), min(shape[0], y + side)
-
-
 def _window_question(seen: Seen, box: Rectangle) -> Question:
     return Question(seen.index, _candidate(seen, box), region=box)
-
-
-def _inside(middles: NDArray[np.float64], box: Rectangle) -> NDArray[np.bool_]:
-    x, y = middles[:, 0], middles[:, 1]
-    return np.asarray((x >= box[0]) & (x < box[2]) & (y >= box[1]) & (y < box[3]))
 
 
 def _is_known(seen: Seen, x: float, y: float) -> bool:
@@ -332,7 +304,7 @@ def _candidate(seen: Seen, box: Rectangle | None) -> Candidate:
     """Of a window, or of the whole image: what is likely wrong in it, and how it looks."""
     count = len(seen.wrong)
     middles = seen.middles
-    inside = np.ones(len(middles), bool) if box is None else _inside(middles, box)
+    inside = np.ones(len(middles), bool) if box is None else lies_in(middles, box)
     if seen.known.regions:
         inside &= ~np.array([_is_known(seen, x, y) for x, y in middles], bool)
     cells, spots = inside[:count], inside[count:]

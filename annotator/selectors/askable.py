@@ -27,7 +27,8 @@ _PAGES = 5  # of so many cells, before a batch stays short
 _REACH = 3.0  # cell diameters within which another cell is a neighbour
 
 _IMAGE = "prediction__image"
-_COLUMNS = ("pk", "type", "uncertainty", "bbox", "area", "embedding", "prediction", _IMAGE)
+_OF_A_CELL = ("pk", "type", "uncertainty", "bbox", "area", "centroid", "embedding")
+_COLUMNS = (*_OF_A_CELL, "prediction", _IMAGE)
 
 Row = dict[str, Any]
 
@@ -113,15 +114,10 @@ class _Batch:
             self._open[prediction] = _open(list(every.values(*_COLUMNS)))
         others = [row for row in self._open[prediction] if row["pk"] not in self.chosen]
         others = [row for row in others if row["pk"] != cell["pk"]]
-        places = np.array([_middle(row) for row in others]).reshape(-1, 2)
+        places = np.array([row["centroid"] for row in others], np.float64).reshape(-1, 2)
         reach = _REACH * 2 * math.sqrt(cell["area"] / math.pi)
-        near = neighbours(places, np.array(_middle(cell)), reach, TOGETHER - 1)
+        near = neighbours(places, np.array(cell["centroid"]), reach, TOGETHER - 1)
         return [others[row] for row in near.tolist()]
-
-
-def _middle(row: Row) -> tuple[float, float]:
-    x0, y0, x1, y1 = row["bbox"]
-    return (x0 + x1) / 2, (y0 + y1) / 2
 
 
 def _free(dataset: Dataset) -> QuerySet[PredictedCell]:

@@ -38,7 +38,7 @@ class Packing(unittest.TestCase):
         self.addCleanup(place.cleanup)
         self.folder = Path(place.name)
 
-    def learner(self, known: np.ndarray | None, **settings: Any) -> SegmenterLearner:
+    def learner(self, known: np.ndarray | None) -> SegmenterLearner:
         """Of an image of which ``known`` (h, w) is complete, None: all of it."""
         pixels, labels = field()
         entry: dict[str, Any] = {"pixels": pixels, "labels": labels}
@@ -46,9 +46,18 @@ class Packing(unittest.TestCase):
             entry["complete_regions"] = rectangles(known, labels.size)
         name = "whole" if known is None else f"part-{int(known.sum())}"
         folder = write_snapshot(self.folder / name, [entry, dict(entry)], family="segmenter")
-        said = {"width": 4, "crop": 96, "batch_size": 4, "crops_per_epoch": 40, "holdout": 0.0}
-        said |= {"diameter": DIAMETER, "precision": "float32"} | settings
-        config = TrainConfig.for_family("segmenter", said)
+        config = TrainConfig.for_family(
+            "segmenter",
+            {
+                "width": 4,
+                "crop": 96,
+                "batch_size": 4,
+                "crops_per_epoch": 40,
+                "holdout": 0.0,
+                "diameter": DIAMETER,
+                "precision": "float32",
+            },
+        )
         cpu = torch.device("cpu")
         return SegmenterLearner(config, open_snapshot(folder), folder / "run", None, cpu)
 

@@ -36,6 +36,7 @@ from training.study_questions import (
     Question,
     View,
     _spread,
+    _with_neighbours,
     cell_questions,
     in_order,
     random_windows,
@@ -201,6 +202,13 @@ class LoopTests(unittest.TestCase):
         boxes = [(0, 0, 4, 4), (2, 2, 6, 6), (4, 4, 8, 8)]
         windows = [Question(0, None, region=box) for box in boxes]
         self.assertEqual([q.region for q in _spread(windows, Batch(8, 1))], boxes[::2])
+
+    def test_a_cell_is_asked_about_with_its_nearest_neighbour(self):
+        places = [(0, (50, 50)), (1, (50, 50)), (0, (90, 90)), (0, (50, 60)), (0, (50, 59))]
+        questions = [Question(image, None, point=at) for image, at in places]
+        view = View(self.study, {}, [], USUAL, diameter=10.0)
+        found = [questions.index(each) for each in _with_neighbours(questions, view)]
+        self.assertEqual(found, [0, 4, 1, 2, 3])
 
     def test_single_cells_are_asked_about_where_the_model_draws_none(self):
         image = self.study.pool[0]

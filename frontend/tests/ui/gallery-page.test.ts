@@ -1,8 +1,8 @@
 // @vitest-environment jsdom
 /** The gallery's page: what keys and the pointer do, and whose keys they are. */
-import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Gallery, Place } from "../../src/api/types";
+import type { Gallery, Place, Question } from "../../src/api/types";
 import { navigation } from "../../src/ui/navigation.svelte";
 import GalleryPage from "../../src/ui/pages/GalleryPage.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
@@ -14,6 +14,7 @@ import { dataset } from "./rows";
 let calls: Call[] = [];
 let listed: () => Gallery | Promise<Gallery>;
 let asked: Place[] = [];
+let terms: Question["terms"] = {};
 
 class NoResize {
   observe = (): void => undefined;
@@ -30,6 +31,7 @@ beforeEach(() => {
   vi.spyOn(Element.prototype, "clientHeight", "get").mockReturnValue(300);
   listed = () => gallery(1, 4);
   asked = [];
+  terms = { border: 0.6 };
   toasts.length = 0;
   navigation.go("/datasets/1/gallery", { replace: true });
   calls = stubFetch(({ address, method }) => {
@@ -39,7 +41,10 @@ beforeEach(() => {
       return json({ revisions: [{ id: 8, image: 1, revision: 1 }], answered: [5], refused: [] });
     }
     if (address.endsWith("/next/")) {
-      return json({ questions: [1, 2, 3].map((cell) => question(cell)), lease_minutes: 30 });
+      return json({
+        questions: [1, 2, 3].map((cell) => question(cell, { terms })),
+        lease_minutes: 30,
+      });
     }
     if (address.endsWith("/answers/")) {
       return json({ revisions: [{ id: 9, image: 1, revision: 1 }], answered: [1], refused: [] });
@@ -213,6 +218,16 @@ describe("a cell one is asked about", () => {
         expect.objectContaining({ answers: [{ place: 5, verdict: "retyped", type: "HEK" }] }),
       ]);
     });
+  });
+
+  it("comes with its reasons, or with why it is asked about where the models are sure", async () => {
+    const { textContent } = await ask();
+    expect(textContent).toContain("the models disagree on the border");
+    cleanup();
+    terms = { border: 0.1 };
+    const card = await ask();
+    expect(card.textContent).toContain("it lies beside a cell in question");
+    expect(card.textContent).not.toContain("disagree");
   });
 
   it("is not skipped by Ctrl and S, nor left for another by the browser's way back", async () => {

@@ -97,7 +97,11 @@ describe("another list", () => {
 
   it("keeps what is selected while it is waited for, as far as it is there", async () => {
     const state = await shown();
-    const arrive = async (list: Gallery, sort: "type" | "image", pressed: number): Promise<void> => {
+    const arrive = async (
+      list: Gallery,
+      sort: "type" | "image",
+      pressed: number,
+    ): Promise<void> => {
       let answer: (list: Gallery) => void = () => undefined;
       listed = () => new Promise((resolve) => (answer = resolve));
       const before = lists();
