@@ -20,6 +20,7 @@ Indices = NDArray[np.intp]
 
 # Cells asked about together: one worth an answer, and its nearest neighbours.
 TOGETHER = 2
+REACH = 3.0  # cell diameters within which another cell is a neighbour
 # Nearer than this share of the usual distance two cells are nearly the same picture.
 SAME = 0.2
 _PAIRS = 2000  # drawn to know the usual distance

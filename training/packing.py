@@ -9,6 +9,7 @@ et al. 2020, arXiv 2004.10934); what is unknown in them still teaches nothing.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.samples import Sample
 from training.transforms import Crop, random_crop
@@ -19,27 +20,25 @@ _FIELDS = ("planes", "flows", "inside", "weight", "labels")
 
 
 def is_sparse(crop: Crop) -> bool:
-    """Whether hardly anything of it is known."""
-    return float(crop.weight.mean()) < _SPARSE
+    """Whether hardly anything of what it shows is known."""
+    return crop.known < _SPARSE
 
 
-def packed(
-    sample: Sample, zoom: float, side: int, diameter: float, rng: np.random.Generator
-) -> Crop:
-    """A crop of ``side`` px made of random pieces of ``sample``, where cells measure ``diameter``
-    px at ``zoom``; one piece where the crop is hardly larger than that. Its ``labels`` may have the
-    same cell several times.
+def packed(sample: Sample, zoom: float, side: int, rng: np.random.Generator) -> Crop:
+    """A crop of ``side`` px made of random pieces of ``sample`` at ``zoom``; one piece where the
+    crop is hardly larger than that. Its ``labels`` may have the same cell several times.
 
     Pieces of one image: what its light and style say of it is true of the whole crop.
     """
-    count = max(1, round(side / (_PIECE * diameter)))
+    count = max(1, round(side / (_PIECE * zoom * sample.diameter)))
     small = -(-side // count)
     rows = [[random_crop(sample, zoom, small, rng) for _ in range(count)] for _ in range(count)]
-    return Crop(
-        **{
-            name: np.block([[getattr(piece, name) for piece in row] for row in rows])[
-                ..., :side, :side
-            ]
-            for name in _FIELDS
-        }
-    )
+
+    def joined(name: str) -> NDArray[np.float32]:
+        return np.block([[getattr(piece, name) for piece in row] for row in rows])[
+            ..., :side, :side
+        ]
+
+    known = float(np.mean([piece.known for row in rows for piece in row]))
+    planes, flows, inside, weight, labels = (joined(name) for name in _FIELDS)
+    return Crop(planes, flows, inside, weight, labels, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,22 @@ class Sample:
     def area(self, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Where to look: a complete region (large ones more often), or the whole image."""
         height, width = self.shape
-        if not self.regions:
+        if not self.regions or not self._shares.any():
             return 0, 0, width, height
-        sizes = np.array([max(0, x1 - x0) * max(0, y1 - y0) for x0, y0, x1, y1 in self.regions])
-        if not sizes.sum():
-            return 0, 0, width, height
-        x0, y0, x1, y1 = self.regions[rng.choice(len(sizes), p=sizes / sizes.sum())]
+        x0, y0, x1, y1 = self.regions[rng.choice(len(self._shares), p=self._shares)]
         return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+
+    @cached_property
+    def _boxes(self) -> NDArray[np.int64]:
+        """The regions (n, 4): where single cells are known there may be thousands."""
+        return np.array(self.regions or (), np.int64).reshape(-1, 4)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Of each region in the area of all (n,); zeros where they have none."""
+        sides = np.maximum(0, self._boxes[:, 2:] - self._boxes[:, :2])
+        sizes = sides.prod(axis=1).astype(np.float64)
+        return sizes / max(sizes.sum(), 1.0)
 
     def window(self, top: int, left: int, bottom: int, right: int) -> Window:
         """Rows top … bottom and columns left … right, which must lie inside the image."""
@@ -61,7 +71,9 @@ class Sample:
         trusted = None
         if self.regions is not None:
             trusted = np.zeros((bottom - top, right - left), np.float32)
-            for x0, y0, x1, y1 in self.regions:
+            x0, y0, x1, y1 = self._boxes.T
+            seen = (x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top)
+            for x0, y0, x1, y1 in self._boxes[seen].tolist():
                 rows = slice(max(0, y0 - top), max(0, y1 - top))
                 trusted[rows, max(0, x0 - left) : max(0, x1 - left)] = 1.0
         return Window(

@@ -194,7 +194,7 @@ class SegmenterLearner:
         zoom = self.network_diameter / sample.diameter * float(np.exp(rng.uniform(low, high)))
         crop = random_crop(sample, zoom, self.config.crop, rng)
         if is_sparse(crop):
-            crop = packed(sample, zoom, self.config.crop, self.network_diameter, rng)
+            crop = packed(sample, zoom, self.config.crop, rng)
         return replace(crop, planes=jitter(crop.planes, rng))
 
     def _validation_views(self, samples: Sequence[Sample]) -> list[Crop]:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -134,6 +135,15 @@ def _alone_on_a_core(counter: Any) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     logging.disable(logging.WARNING)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Work for a study that was killed would go on for minutes, and slow the next one down."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def work_on(job: Job) -> list[Row]:

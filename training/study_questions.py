@@ -12,7 +12,7 @@ from inference import embeddings
 from inference.acquisition import Candidate, rank
 from inference.doubt import DoubtRule, Spot
 from inference.effort import USUAL
-from inference.likeness import TOGETHER, neighbours
+from inference.likeness import REACH, TOGETHER, neighbours
 from inference.strategies_novelty import EVERY, NOVELTY
 from inference.uncertainty import image_uncertainty
 from training.errors import TrainingError
@@ -23,7 +23,6 @@ from training.study_windows import lies_in, overlap, window_side, windows
 
 ASKING = ("image", "region", "cell")
 _KNOWN_SHARE = 0.25  # of a window that may be known already
-_REACH = 3.0  # cell diameters within which another cell is a neighbour
 _STYLE = 24  # numbers of an image's style in its features
 
 
@@ -190,7 +189,9 @@ def in_order(asking: str, strategy: str, view: View, seed: int) -> list[Question
 
 
 def _with_neighbours(questions: Sequence[Question], view: View) -> list[Question]:
-    """Each followed by those about its nearest neighbours, as annotators get them."""
+    """Each followed by those about its nearest neighbours, as annotators get them; those have no
+    two that look the same in a batch, and spots by themselves.
+    """
     at = np.array([_place(each, view.looks) for each in questions]).reshape(-1, 2)
     rows: dict[int, list[int]] = {}
     for row, question in enumerate(questions):
@@ -201,7 +202,7 @@ def _with_neighbours(questions: Sequence[Question], view: View) -> list[Question
         if not left[row]:
             continue
         here = np.array([other for other in rows[question.image] if left[other]], np.intp)
-        group = here[neighbours(at[here], at[row], _REACH * view.diameter, TOGETHER)]
+        group = here[neighbours(at[here], at[row], REACH * view.diameter, TOGETHER)]
         left[group] = False
         found += [questions[other] for other in group.tolist()]
     return found

@@ -22,6 +22,7 @@ class Crop:
     inside: NDArray[np.float32]  # (s, s) 1 in cells
     weight: NDArray[np.float32]  # (s, s) 0 where labels are incomplete
     labels: NDArray[np.float32]  # (s, s) ids, for judging masks
+    known: float = 1.0  # share, of what it shows of the image, where labels are complete
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,14 @@ def cut(sample: Sample, view: View, side: int) -> Crop:
     dy, dx = (_warp(flow, matrix, side) for flow in window.flows)
     flows = np.stack([turn[1, 0] * dx + turn[1, 1] * dy, turn[0, 0] * dx + turn[0, 1] * dy])
     labels = _warp(window.labels, matrix, side, cv2.INTER_NEAREST)
-    weight = np.ones((side, side), np.float32)
+    weight, known = np.ones((side, side), np.float32), 1.0
     if window.trusted is not None:
-        weight = _warp(window.trusted, matrix, side, cv2.INTER_NEAREST, beyond=1.0)
+        trusted = _warp(window.trusted, matrix, side, cv2.INTER_NEAREST)
+        image = _warp(np.ones_like(window.trusted), matrix, side, cv2.INTER_NEAREST)
+        weight = np.where(image > 0, trusted, 1.0).astype(np.float32)
+        known = float(trusted.sum() / max(1.0, float(image.sum())))
     inside = (labels > 0).astype(np.float32)
-    return Crop(network_planes(planes), flows.astype(np.float32), inside, weight, labels)
+    return Crop(network_planes(planes), flows.astype(np.float32), inside, weight, labels, known)
 
 
 def jitter(planes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -120,7 +124,6 @@ def _warp(
     matrix: NDArray[np.float64],
     side: int,
     how: int = cv2.INTER_LINEAR,
-    beyond: float = 0.0,
 ) -> NDArray[np.float32]:
-    warped = cv2.warpAffine(plane, matrix, (side, side), flags=how, borderValue=beyond)
+    warped = cv2.warpAffine(plane, matrix, (side, side), flags=how, borderValue=0.0)
     return np.asarray(warped, np.float32)

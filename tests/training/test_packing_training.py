@@ -76,7 +76,7 @@ class Packing(unittest.TestCase):
 
     def test_what_is_known_in_a_packed_crop_is_the_cell_with_its_flows(self) -> None:
         learner = self.learner(self.told(6, 7))
-        crop = packed(learner.samples[0], ZOOM, 90, DIAMETER, np.random.default_rng(1))
+        crop = packed(learner.samples[0], ZOOM, 90, np.random.default_rng(1))
         known = crop.weight > 0
         self.assertEqual(set(np.unique(crop.labels[known])) - {0}, {6, 7})
         # Nothing else is known, but for a rim where the turned picture is resampled.
@@ -91,14 +91,14 @@ class Packing(unittest.TestCase):
         rng = np.random.default_rng(2)
         many = 0
         for _ in range(10):
-            crop = packed(learner.samples[0], ZOOM, 96, DIAMETER, rng)
+            crop = packed(learner.samples[0], ZOOM, 96, rng)
             many += np.unique(crop.labels[(crop.weight > 0) & (crop.labels > 0)]).size >= 2
         self.assertGreaterEqual(many, 5)
 
     def test_a_crop_hardly_larger_than_a_piece_is_one_view(self) -> None:
         (sample, _) = self.learner(self.told(6)).samples
         one, other = (np.random.default_rng(3) for _ in range(2))
-        whole = packed(sample, ZOOM, 48, DIAMETER, one)
+        whole = packed(sample, ZOOM, 48, one)
         np.testing.assert_array_equal(whole.planes, random_crop(sample, ZOOM, 48, other).planes)
 
     def test_an_image_that_is_known_as_a_whole_is_shown_as_it_is(self) -> None:

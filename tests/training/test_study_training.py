@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 import unittest
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +20,7 @@ from inference.doubt import USUAL
 from inference.labels import cell_geometry
 from inference.unseen import unseen_cells
 from tests.training.snapshots import disks
-from training.dataset import open_snapshot
+from training.dataset import MANIFEST, open_snapshot
 from training.errors import TrainingError
 from training.simulate import Loop, Plan, round_ends, simulated, start_folder, start_of
 from training.study import jobs_of, run_study, summarised
@@ -42,6 +47,7 @@ from training.study_questions import (
     random_windows,
 )
 
+ROOT = Path(__file__).parents[2]
 TINY = Budget(width=4, crop=48, batch=2, start_steps=4, steps=3, type_steps=3)
 
 
@@ -311,3 +317,48 @@ class ResumeTests(unittest.TestCase):
             other = jobs_of(folder, [replace(plan, ends=(4, 22)) for plan in plans])
             self.assertFalse({job.digest for job in other} & {job.digest for job in jobs})
             json.dumps(figures)
+
+    def test_workers_of_a_study_that_is_killed_end_with_it(self):
+        with TemporaryDirectory() as name:
+            folder = tiny_set(Path(name) / "disks")
+            script = Path(name) / "study.py"  # of hours
+            script.write_text(
+                "from pathlib import Path\n"
+                "from tests.training.test_study_training import *\n"
+                "if __name__ == '__main__':\n"
+                "    plan = Plan('image', 'random', 0, (4, 20), replace(TINY, start_steps=400_000))\n"
+                f"    jobs = jobs_of(Path({str(folder)!r}), [plan])\n"
+                f"    run_study(jobs, Path({name!r}) / 'results', processes=2)\n"
+            )
+            paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+            study = subprocess.Popen(
+                [sys.executable, str(script)], env=os.environ | {"PYTHONPATH": paths}
+            )
+            try:
+                patiently(lambda: any(folder.glob(f"runs-*/*/{MANIFEST}")), "training has begun")
+                workers = [pid for pid in children(study.pid) if "spawn_main" in command(pid)]
+                self.assertTrue(workers)
+            finally:
+                study.kill()
+                study.wait()
+            patiently(lambda: not any(command(pid) for pid in workers), "the workers have ended")
+
+
+def patiently(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 120
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError(f"Not in two minutes: {what}")
+        time.sleep(0.2)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> str:
+    """ "" where no such process lives."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
