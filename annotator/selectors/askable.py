@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from annotator.models import CellQuestion, Dataset, PredictedCell, Prediction, QueueItem, Split
 from annotator.selectors.answered import is_answered
@@ -19,16 +21,16 @@ from annotator.selectors.composition import head_revisions
 from annotator.selectors.looks import answered_looks, looks_of
 from annotator.selectors.predictions import of_pair
 from annotator.selectors.versions import current_pair
-from inference.likeness import TOGETHER, Askable, NoTwins, choose, neighbours
+from inference.likeness import REACH, TOGETHER, Askable, NoTwins, choose, neighbours
 
 PER_IMAGE = 4  # cells of one image in one batch
 _AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
 _PAGES = 5  # of so many cells, before a batch stays short
-_REACH = 3.0  # cell diameters within which another cell is a neighbour
+_TRIED = 6  # of the nearest, until one may be asked about
 
 _IMAGE = "prediction__image"
 _OF_A_CELL = ("pk", "type", "uncertainty", "bbox", "area", "centroid", "embedding")
-_COLUMNS = (*_OF_A_CELL, "prediction", _IMAGE)
+_COLUMNS = (*_OF_A_CELL, "prediction", "prediction__diameter", _IMAGE)
 
 Row = dict[str, Any]
 
@@ -61,6 +63,7 @@ def cells_to_ask(dataset: Dataset, count: int) -> list[int]:
     if count < 1:
         return []
     answered = answered_looks(dataset)
+    beside = _Neighbours(dataset)
     rows: list[Row] = []
     chosen: list[int] = []
     for page in _pages(dataset):
@@ -73,51 +76,68 @@ def cells_to_ask(dataset: Dataset, count: int) -> list[int]:
             looks=looks_of(rows),
             answered=answered,
         )
-        batch = _Batch(dataset, count, NoTwins(cells.vectors))
-        for row in choose(cells, count, PER_IMAGE):
-            batch.add(rows[row])
-        chosen = batch.chosen
+        best = [rows[row] for row in choose(cells, count, PER_IMAGE)]
+        chosen = _batch(best, beside, count, NoTwins(cells.vectors))
         if len(chosen) >= count:
             break
     return chosen
 
 
-@dataclass
-class _Batch:
-    """Cells chosen one group after the other."""
+def _batch(best: Sequence[Row], beside: _Neighbours, count: int, twins: NoTwins) -> list[int]:
+    """``best`` and their neighbours, group after group, as far as there is room."""
+    for cell in best:  # none of them gives way to somebody's neighbour
+        twins.take(_vector(cell))
+    wanted = {cell["pk"] for cell in best}
+    chosen: list[int] = []
+    of_image: Counter[int] = Counter()
 
-    dataset: Dataset
-    count: int
-    twins: NoTwins
-    chosen: list[int] = field(default_factory=list)
-    _of_image: dict[int, int] = field(default_factory=dict)
-    _open: dict[int, list[Row]] = field(default_factory=dict)  # by prediction
+    def has_room(image: int) -> bool:
+        return len(chosen) < count and of_image[image] < PER_IMAGE
 
-    def add(self, cell: Row) -> None:
-        """``cell`` and its neighbours, as far as they may be asked about and there is room."""
-        for row in [cell, *self._beside(cell)]:
-            image = row[_IMAGE]
-            some = self._of_image.get(image, 0)
-            full = len(self.chosen) >= self.count or some >= PER_IMAGE
-            if full or row["pk"] in self.chosen:
-                continue
-            if not self.twins.take(vectors_of([row["embedding"]])[0]):
-                continue
-            self.chosen.append(row["pk"])
-            self._of_image[image] = some + 1
+    for cell in best:
+        image = cell[_IMAGE]
+        if cell["pk"] in chosen or not has_room(image):
+            continue
+        chosen.append(cell["pk"])
+        of_image[image] += 1
+        fitting = (
+            other["pk"]
+            for other in (beside.of(cell) if has_room(image) else ())
+            if other["pk"] not in chosen and (other["pk"] in wanted or twins.take(_vector(other)))
+        )
+        for pk in islice(fitting, min(TOGETHER - 1, PER_IMAGE - of_image[image])):
+            if has_room(image):
+                chosen.append(pk)
+                of_image[image] += 1
+    return chosen
 
-    def _beside(self, cell: Row) -> list[Row]:
-        """Those nearest to it that nobody is asked about yet."""
-        prediction = cell["prediction"]
-        if prediction not in self._open:
-            every = _free(self.dataset).filter(prediction=prediction)
-            self._open[prediction] = _open(list(every.values(*_COLUMNS)))
-        others = [row for row in self._open[prediction] if row["pk"] not in self.chosen]
-        others = [row for row in others if row["pk"] != cell["pk"]]
-        places = np.array([row["centroid"] for row in others], np.float64).reshape(-1, 2)
-        reach = _REACH * 2 * math.sqrt(cell["area"] / math.pi)
-        near = neighbours(places, np.array(cell["centroid"]), reach, TOGETHER - 1)
-        return [others[row] for row in near.tolist()]
+
+def _vector(cell: Row) -> NDArray[np.float32]:
+    return np.asarray(vectors_of([cell["embedding"]])[0])
+
+
+class _Neighbours:
+    """Reads the cells beside others, of each image once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._free = _free(dataset)
+        self._places: dict[int, tuple[list[int], NDArray[np.float64]]] = {}
+
+    def of(self, cell: Row) -> list[Row]:
+        """Up to ``_TRIED`` that may be asked about, the nearest first."""
+        diameter = cell["prediction__diameter"] or 2 * math.sqrt(cell["area"] / math.pi)
+        pks, places = self._of_prediction(cell["prediction"])
+        at = np.array(cell["centroid"], np.float64)
+        near = [pks[row] for row in neighbours(places, at, REACH * diameter, _TRIED + 1)]
+        rows = {row["pk"]: row for row in self._free.filter(pk__in=near).values(*_COLUMNS)}
+        return _open([rows[pk] for pk in near if pk in rows and pk != cell["pk"]])
+
+    def _of_prediction(self, prediction: int) -> tuple[list[int], NDArray[np.float64]]:
+        if prediction not in self._places:
+            found = list(self._free.filter(prediction=prediction).values_list("pk", "centroid"))
+            places = np.array([at for _, at in found], np.float64).reshape(-1, 2)
+            self._places[prediction] = [pk for pk, _ in found], places
+        return self._places[prediction]
 
 
 def _free(dataset: Dataset) -> QuerySet[PredictedCell]:
@@ -142,11 +162,14 @@ def _pages(dataset: Dataset) -> Iterator[list[Row]]:
 
 def _open(rows: Sequence[Row]) -> list[Row]:
     """Those in places that nobody answered for, of this prediction or of one before."""
+    regions = complete_regions({row[_IMAGE] for row in rows})
+    by_image: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        if regions.get(row[_IMAGE]):
+            by_image[row[_IMAGE]].append(row)
     done: set[int] = set()
-    for image, regions in complete_regions({row[_IMAGE] for row in rows}).items():
-        mine = [row for row in rows if regions and row[_IMAGE] == image]
-        if mine:
-            boxes = np.array([row["bbox"] for row in mine])
-            known = is_answered(boxes, np.array([row["area"] for row in mine]), regions)
-            done |= {row["pk"] for row, told in zip(mine, known.tolist(), strict=True) if told}
+    for image, mine in by_image.items():
+        boxes, areas = (np.array([row[name] for row in mine]) for name in ("bbox", "area"))
+        known = is_answered(boxes, areas, regions[image])
+        done |= {row["pk"] for row, told in zip(mine, known.tolist(), strict=True) if told}
     return [row for row in rows if row["pk"] not in done]

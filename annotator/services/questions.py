@@ -66,7 +66,8 @@ def asks_type(image: Image) -> bool:
 def questions_next(
     *, dataset: Dataset, annotator: User, count: int, holding: Sequence[int] = ()
 ) -> list[CellQuestion]:
-    """Lease up to ``count`` cells to ``annotator``, the most worth an answer first.
+    """Lease up to ``count`` cells to ``annotator``, the most worth an answer first, each with its
+    nearest neighbour.
 
     Cells that they hold already come before others, but for those of ``holding`` (cell ids), which
     they have at hand: their leases are renewed. Only training images are asked about: a test image
@@ -100,7 +101,7 @@ def questions_next(
 def _questions() -> QuerySet[CellQuestion]:
     return CellQuestion.objects.select_related(
         "annotator", "cell__type", "cell__prediction__image__dataset"
-    ).order_by("-cell__uncertainty", "cell")
+    ).order_by("pk")  # as they were first asked about: neighbours stay together
 
 
 def _leased(cells: Sequence[int], annotator: User, until: datetime) -> list[CellQuestion]:

@@ -6,7 +6,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from django.db import connection
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from annotator.models import Prediction
 from annotator.selectors import askable
@@ -89,6 +91,24 @@ class Askable(TestCase):
         self.assertIn((one.pk, 5), chosen)
         self.assertNotIn((one.pk, 4), chosen)
         self.assertEqual(len(set(chosen)), 4)
+
+    def test_a_doubtful_cell_does_not_give_way_to_the_neighbour_of_another(self) -> None:
+        one = self.predicted({5: 0.9}, more={4: {"embedding": look(1)}})
+        other = self.predicted({8: 0.8}, more={8: {"embedding": look(1)}})
+        # The neighbour is the next nearest: 4 looks like what is asked about anyhow.
+        expected = [(one.pk, 5), (one.pk, 6), (other.pk, 8), (other.pk, 2)]
+        self.assertEqual(self.asked(4), expected)
+
+    def test_a_full_batch_asks_the_database_no_more(self) -> None:
+        for number in range(8):
+            self.predicted({5: 0.9 - number / 100})
+        with CaptureQueriesContext(connection) as two:
+            self.assertEqual(len(self.asked(2)), 2)
+        with CaptureQueriesContext(connection) as four:
+            self.assertEqual(len(self.asked(4)), 4)
+        # Of another image: where its cells lie, the nearest of them, and what is known there;
+        # ``asked`` itself reads two cells.
+        self.assertLessEqual(len(four) - len(two), 3 + 2)
 
     def test_few_of_one_image(self) -> None:
         one = self.predicted(dict.fromkeys(range(1, 13), 0.9))

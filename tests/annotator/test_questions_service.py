@@ -134,7 +134,7 @@ class Next(Asking):
             self.predicted()
         first = self.ask(count=4)
         again = self.ask(count=4)
-        self.assertEqual({q.cell_id for q in again}, {q.cell_id for q in first})
+        self.assertEqual([q.cell_id for q in again], [q.cell_id for q in first])
         more = self.ask(count=4, holding=[q.cell_id for q in first])
         self.assertFalse({q.cell_id for q in more} & {q.cell_id for q in first})
         self.assertEqual(len(more), 4)

@@ -210,11 +210,15 @@ class LoopTests(unittest.TestCase):
         self.assertEqual([q.region for q in _spread(windows, Batch(8, 1))], boxes[::2])
 
     def test_a_cell_is_asked_about_with_its_nearest_neighbour(self):
-        places = [(0, (50, 50)), (1, (50, 50)), (0, (90, 90)), (0, (50, 60)), (0, (50, 59))]
+        places = [(0, (50, 50)), (1, (50, 50)), (0, (90, 90)), (2, (9, 9)), (0, (50, 59))]
         questions = [Question(image, None, point=at) for image, at in places]
         view = View(self.study, {}, [], USUAL, diameter=10.0)
         found = [questions.index(each) for each in _with_neighbours(questions, view)]
         self.assertEqual(found, [0, 4, 1, 2, 3])
+        alone = [Question(0, None, point=at) for at in ((5, 5), (5, 36), (5, 40), (5, 50))]
+        order = [alone[row] for row in (0, 3, 1, 2)]
+        found = [alone.index(each) for each in _with_neighbours(order, view)]
+        self.assertEqual(found, [0, 3, 2, 1])
 
     def test_single_cells_are_asked_about_where_the_model_draws_none(self):
         image = self.study.pool[0]
@@ -326,7 +330,8 @@ class ResumeTests(unittest.TestCase):
                 "from pathlib import Path\n"
                 "from tests.training.test_study_training import *\n"
                 "if __name__ == '__main__':\n"
-                "    plan = Plan('image', 'random', 0, (4, 20), replace(TINY, start_steps=400_000))\n"
+                "    long = replace(TINY, start_steps=400_000)\n"
+                "    plan = Plan('image', 'random', 0, (4, 20), long)\n"
                 f"    jobs = jobs_of(Path({str(folder)!r}), [plan])\n"
                 f"    run_study(jobs, Path({name!r}) / 'results', processes=2)\n"
             )

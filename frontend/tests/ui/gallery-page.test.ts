@@ -155,6 +155,26 @@ describe("the list of cells", () => {
     expect(await press("ArrowRight")).toBe(false);
   });
 
+  it("shows what was selected while it was waited for, wherever that is now", async () => {
+    listed = () => gallery(4, 100);
+    const list = await show();
+    let answer: (list: Gallery) => void = () => undefined;
+    listed = () => new Promise((resolve) => (answer = resolve));
+    const order = screen.getByLabelText<HTMLSelectElement>("Order");
+    await fireEvent.change(order, { target: { value: "type" } });
+    await fireEvent.pointerDown(list, { button: 0, clientX: 60, clientY: 10 });
+    await fireEvent.pointerUp(list, { clientX: 60, clientY: 10 });
+    const first = gallery(4, 100);
+    answer({ ...first, image: first.image.toReversed(), label: first.label.toReversed() });
+    await screen.findByText("1 cell selected");
+    await waitFor(() => {
+      expect(list.scrollTop).toBeGreaterThan(100 * 102);
+    });
+    await fireEvent.scroll(list);
+    const chosen = within(list).getByRole("option", { selected: true });
+    expect(chosen.getAttribute("aria-posinset")).toBe("400");
+  });
+
   it("says that others are read, and takes no key for those that go", async () => {
     await show();
     let answer: (list: Gallery) => void = () => undefined;

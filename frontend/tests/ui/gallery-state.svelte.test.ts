@@ -100,7 +100,7 @@ describe("another list", () => {
     const arrive = async (
       list: Gallery,
       sort: "type" | "image",
-      pressed: number,
+      pressed: number[],
     ): Promise<void> => {
       let answer: (list: Gallery) => void = () => undefined;
       listed = () => new Promise((resolve) => (answer = resolve));
@@ -109,15 +109,19 @@ describe("another list", () => {
       await vi.waitFor(() => {
         expect(lists()).toBe(before + 1);
       });
-      state.selection = { chosen: new Set([pressed]), focus: pressed, anchor: pressed };
+      const last = pressed.at(-1) ?? 0;
+      state.selection = { chosen: new Set(pressed), focus: last, anchor: last };
       answer(list);
       await vi.waitFor(() => {
         expect(state.stale).toBe(false);
       });
     };
-    await arrive(reversed(), "type", 1);
+    await arrive(reversed(), "type", [1]);
     expect(state.selection).toEqual({ chosen: new Set([2]), focus: 2, anchor: 2 });
-    await arrive(gallery(1, 3), "image", 0);
+    // The fourth cell, the first in the list, is gone.
+    await arrive(gallery(1, 3), "image", [2, 0]);
+    expect(state.selection).toEqual({ chosen: new Set([1]), focus: 1, anchor: 1 });
+    await arrive(gallery(1, 1), "type", [1]);
     expect(state.selection).toEqual({ chosen: new Set(), focus: 0, anchor: 0 });
   });
 });

@@ -140,7 +140,11 @@ export class GalleryState {
     const { chosen, focus, anchor } = selection;
     const places = rows.placesOf(listed.rows, [...chosen, focus, anchor]);
     const same = carried(selection, places, rows.count);
-    return listed.query === query || same.chosen.size > 0 ? same : NOTHING;
+    if (listed.query === query) return same;
+    if (same.chosen.size === 0) return NOTHING;
+    // No place of the old list means anything in this one.
+    const first = Math.min(...same.chosen);
+    return { ...same, focus: places.get(focus) ?? first, anchor: places.get(anchor) ?? first };
   }
 
   stop(): void {
