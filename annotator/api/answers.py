@@ -285,7 +285,8 @@ class CellsNext(APIView):
 
     @extend_schema(request=NextInput, responses=QuestionsOutput)
     def post(self, request: Request, pk: int) -> Response:
-        """Lease the cells most worth an answer and their neighbours; those held already come before others.
+        """Lease the cells most worth an answer, each with its nearest neighbour; those held
+        already come before others.
 
         409 while there is no model.
         """

@@ -178,7 +178,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Lease the cells most worth an answer; those held already come before others.
+         * @description Lease the cells most worth an answer, each with its nearest neighbour; those held
+         *     already come before others.
          *
          *     409 while there is no model.
          */
