@@ -37,8 +37,9 @@ from training.study import Job, jobs_of, run_study, summarised
 from training.study_model import Budget
 
 # What is compared with random whole images. Data sets have it as a strategy for images and regions;
-# cells are always chosen by the same measure, among the most uncertain and with no two alike
-# (``inference.likeness``); places of missing ones by how likely a cell is there.
+# cells are always chosen by the same measure, among the most uncertain, with no two alike and each
+# with its nearest neighbour (``inference.likeness``); places of missing ones by how likely a cell
+# is there.
 OURS = {"image": "uncertainty", "region": "uncertain-representative", "cell": "uncertain-novel"}
 COMPARED = (
     ("image", "random"),
