@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from queue import Empty
+from time import monotonic
 from typing import Any
+from uuid import uuid4
 
+from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
+from kombu.utils.json import dumps
 
 
 class Channel(filesystem.Channel):
@@ -18,8 +22,21 @@ class Channel(filesystem.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> Any:
         try:
             return super()._get(queue)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a message that was cut short
             raise Empty from error
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """A message is there as a whole or not at all: kombu's is an empty file at first, which a
+        worker that looks in that moment takes, and ends.
+        """
+        name = f"{round(monotonic() * 1000)}_{uuid4()}.{queue}.msg"  # read in this order
+        try:
+            folder = Path(self.data_folder_out)
+            fresh = folder / f".{name}.part"
+            fresh.write_text(dumps(message))
+            fresh.replace(folder / name)
+        except OSError as error:
+            raise ChannelError(f"Cannot add a message to {queue}: {error}") from error
 
     def _size(self, queue: str) -> int:
         try:
