@@ -25,7 +25,8 @@ class Channel(filesystem.Channel):
         except (OSError, ValueError) as error:  # ValueError: a message that was cut short
             raise Empty from error
 
-    def _put(self, queue: str, message: Any, **options: Any) -> None:
+    # kombu's two classes above name the message differently.
+    def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]
         """A message is there as a whole or not at all: kombu's is an empty file at first, which a
         worker that looks in that moment takes, and ends.
         """
@@ -33,7 +34,7 @@ class Channel(filesystem.Channel):
         try:
             folder = Path(self.data_folder_out)
             fresh = folder / f".{name}.part"
-            fresh.write_text(dumps(message))
+            fresh.write_text(dumps(payload))
             fresh.replace(folder / name)
         except OSError as error:
             raise ChannelError(f"Cannot add a message to {queue}: {error}") from error
