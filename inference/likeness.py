@@ -120,7 +120,10 @@ def choose(cells: Askable, count: int, per_image: int) -> list[int]:
     left = np.ones(len(weights), bool)
     chosen: list[int] = []
     while len(chosen) < count and left.any():
-        row = int(np.where(left, weights * novelty.squared, -np.inf).argmax())
+        worth = np.where(left, weights * novelty.squared, -np.inf)
+        row = int(worth.argmax())
+        if worth[row] == -np.inf:
+            break
         chosen.append(row)
         left[row] = False
         same_image = cells.images == cells.images[row]

@@ -150,7 +150,8 @@ def hold_out(
     """Split ``images`` into (train, validation) with about ``share`` of them to validate on.
 
     Deterministic, by a hash of each image's group, and never splitting a group: crops of one
-    well on both sides would flatter the validation. One group only: nothing is held out.
+    well on both sides would flatter the validation. One group only, or no known cell outside of
+    what would be held out: nothing is held out.
     """
     groups: dict[str, list[SnapshotImage]] = {}
     for image in images:
@@ -165,7 +166,10 @@ def hold_out(
         if not held or len(held) + len(groups[group]) <= max(1.0, 1.5 * wanted):
             held.extend(groups[group])
     ids = {image.id for image in held}
-    return tuple(i for i in images if i.id not in ids), tuple(held)
+    rest = tuple(i for i in images if i.id not in ids)
+    if not any(image.complete_cells(image.labels()).size for image in rest):
+        return tuple(images), ()
+    return rest, tuple(held)
 
 
 def _image(folder: Path, entry: dict[str, Any]) -> SnapshotImage:

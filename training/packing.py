@@ -16,6 +16,7 @@ from training.transforms import Crop, random_crop
 
 _SPARSE = 0.25  # share of a crop that is known, below which pieces show more
 _PIECE = 2.4  # cell diameters on a piece's side: a cell and most of its neighbours
+_MOST = 8  # pieces on a crop's side, however small the cells: each costs the reading of files
 _FIELDS = ("planes", "flows", "inside", "weight", "labels")
 
 
@@ -30,7 +31,7 @@ def packed(sample: Sample, zoom: float, side: int, rng: np.random.Generator) -> 
 
     Pieces of one image: what its light and style say of it is true of the whole crop.
     """
-    count = max(1, round(side / (_PIECE * zoom * sample.diameter)))
+    count = min(_MOST, max(1, round(side / (_PIECE * zoom * sample.diameter))))
     small = -(-side // count)
     rows = [[random_crop(sample, zoom, small, rng) for _ in range(count)] for _ in range(count)]
 

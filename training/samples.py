@@ -45,13 +45,17 @@ class Sample:
         height, width = self.shape
         if not self.regions or not self._shares.any():
             return 0, 0, width, height
-        x0, y0, x1, y1 = self.regions[rng.choice(len(self._shares), p=self._shares)]
-        return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+        x0, y0, x1, y1 = self._boxes[rng.choice(len(self._shares), p=self._shares)].tolist()
+        return x0, y0, x1, y1
 
     @cached_property
     def _boxes(self) -> NDArray[np.int64]:
-        """The regions (n, 4): where single cells are known there may be thousands."""
-        return np.array(self.regions or (), np.int64).reshape(-1, 4)
+        """The regions inside the image (n, 4): where single cells are known there may be
+        thousands.
+        """
+        height, width = self.shape
+        boxes = np.array(self.regions or (), np.int64).reshape(-1, 4)
+        return boxes.clip(0, [width, height, width, height])
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:

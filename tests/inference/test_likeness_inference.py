@@ -97,6 +97,9 @@ class Choosing(unittest.TestCase):
         cells = replace(askable([0.2, 0.9, 0.5]), looks=looks, answered=looks)
         self.assertEqual(choose(cells, 3, per_image=4), [1, 2, 0])
 
+    def test_what_is_worth_nothing_is_not_chosen(self) -> None:
+        self.assertEqual(choose(askable([-np.inf, 0.5, -np.inf]), 3, per_image=9), [1])
+
     def test_of_no_cell_none_is_chosen(self) -> None:
         self.assertEqual(choose(askable([], vectors=np.zeros((0, 8))), 5, per_image=4), [])
 

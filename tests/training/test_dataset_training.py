@@ -86,11 +86,15 @@ class SnapshotTest(unittest.TestCase):
 
 
 class HoldOutTest(unittest.TestCase):
-    def images(self, groups):
-        with tempfile.TemporaryDirectory() as folder:
-            pixels, labels = disks(0, (30, 30))
-            entries = [{"pixels": pixels, "labels": labels, "group": g} for g in groups]
-            return open_snapshot(write_snapshot(Path(folder) / "s", entries)).images
+    def images(self, groups, regions=None):
+        """One image of each group, of which as much is known as ``regions`` say."""
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        pixels, labels = disks(0, (30, 30))
+        entries = [
+            {"pixels": pixels, "labels": labels, "group": g, "complete_regions": r}
+            for g, r in zip(groups, regions or [None] * len(groups), strict=True)
+        ]
+        return open_snapshot(write_snapshot(folder / "s", entries)).images
 
     def test_about_a_tenth_is_held_out_and_always_the_same(self):
         images = self.images([f"g{k}" for k in range(30)])
@@ -103,6 +107,13 @@ class HoldOutTest(unittest.TestCase):
         train, held = hold_out(self.images(["a"] * 4 + ["b"] * 4 + ["c"] * 4), 0.3)
         self.assertTrue(held)
         self.assertFalse({i.group for i in train} & {i.group for i in held})
+
+    def test_the_only_image_with_a_known_cell_is_not_held_out(self):
+        nothing, cells = [[0, 0, 1, 1]], None
+        for regions in ([nothing, cells], [cells, nothing]):
+            train = hold_out(self.images(["a", "b"], regions), 0.1)[0]
+            self.assertTrue(any(image.complete_regions is None for image in train))
+        self.assertEqual(len(hold_out(self.images(["a", "b"]), 0.1)[1]), 1)
 
     def test_a_single_group_stays_in_training(self):
         train, held = hold_out(self.images(["a", "a", "a"]), 0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -113,6 +114,21 @@ class Packing(unittest.TestCase):
         one, other = (np.random.default_rng(3) for _ in range(2))
         whole = packed(sample, ZOOM, 48, one)
         np.testing.assert_array_equal(whole.planes, random_crop(sample, ZOOM, 48, other).planes)
+
+    def test_however_small_the_cells_a_crop_has_a_limited_number_of_pieces(self) -> None:
+        (sample, _) = self.learner(self.told(6)).samples
+        with mock.patch("training.packing.random_crop", side_effect=random_crop) as cutting:
+            crop = packed(replace(sample, diameter=0.5), ZOOM, 90, np.random.default_rng(6))
+        self.assertEqual(cutting.call_count, 64)
+        self.assertEqual(crop.labels.shape, (90, 90))
+
+    def test_regions_are_looked_at_as_far_as_they_lie_inside_the_image(self) -> None:
+        (sample, _) = self.learner(self.told(6)).samples
+        height, width = sample.shape
+        outside, corner = (width, height, 9 * width, 9 * height), (-900, -900, 40, 30)
+        sample = replace(sample, regions=(outside, corner))
+        rng = np.random.default_rng(7)
+        self.assertEqual({sample.area(rng) for _ in range(20)}, {(0, 0, 40, 30)})
 
     def test_an_image_that_is_known_as_a_whole_is_shown_as_it_is(self) -> None:
         whole = self.learner(None).samples[0]

@@ -49,6 +49,15 @@ config = TrainConfig.for_family("segmenter", json.loads(sys.argv[1]))
 told = lambda report: print(report.epoch, flush=True)
 train(config, Path(sys.argv[2]), Path(sys.argv[3]), on_epoch=told)
 """
+MEMBER = """
+import sys
+import time
+from pathlib import Path
+from training.parallel import ready
+while not Path(sys.argv[3]).exists():
+    time.sleep(0.05)
+ready(Path(sys.argv[1]), int(sys.argv[2]))
+"""
 
 
 def members(lead: int | None = None) -> list[int]:
@@ -113,34 +122,32 @@ class JoiningTest(unittest.TestCase):
     def setUp(self) -> None:
         self.meeting = Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def started(self, rank: int, seconds: float) -> subprocess.Popen[bytes]:
-        """A member that takes so long to read its images."""
-        code = (
-            "import sys, time; from pathlib import Path; from training.parallel import ready;"
-            "time.sleep(float(sys.argv[3])); ready(Path(sys.argv[1]), int(sys.argv[2]))"
-        )
+    def started(self, rank: int, until: Path) -> subprocess.Popen[bytes]:
+        """A member that has read its images once the file ``until`` is there."""
         (self.meeting / f"log-{rank}").touch()
         member = subprocess.Popen(
-            [sys.executable, "-c", code, str(self.meeting), str(rank), str(seconds)], cwd=ROOT
+            [sys.executable, "-c", MEMBER, str(self.meeting), str(rank), str(until)], cwd=ROOT
         )
         self.addCleanup(member.wait)
         self.addCleanup(member.kill)
         return member
 
     def test_nobody_joins_before_the_slowest_has_read_its_images(self) -> None:
-        quick, slow = self.started(1, 0.0), self.started(2, 1.5)
+        read = self.meeting / "read"
+        quick, slow = self.started(1, self.meeting), self.started(2, read)
         seen: list[tuple[bool, bool]] = []
 
         def check() -> None:
             if ready_file(self.meeting, 1).exists():
                 seen.append((ready_file(self.meeting, 2).exists(), quick.poll() is None))
+                read.touch()
 
         _wait_until_ready([quick, slow], self.meeting, check)
         self.assertIn((False, True), seen)  # ready, and waiting
         self.assertEqual([each.wait(20) for each in (quick, slow)], [0, 0])
 
     def test_one_that_ends_while_it_waits_for_others_is_noticed(self) -> None:
-        quick, slow = self.started(1, 0.0), self.started(2, 500.0)
+        quick, slow = self.started(1, self.meeting), self.started(2, self.meeting / "never")
 
         def kill() -> None:
             if ready_file(self.meeting, 1).exists():
