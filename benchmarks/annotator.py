@@ -104,29 +104,13 @@ def predicted(labels: np.ndarray, uncertainty: float) -> Any:
     from inference.flow_cache import pack
     from inference.flows import masks_to_flows
     from inference.labels import cell_geometry, median_diameter
-    from inference.predictor import CellPrediction, ImagePrediction
+    from inference.predictor import ImagePrediction
 
     depth = distance_transform_edt(labels > 0).astype(np.float32)
     cellprob = np.where(labels > 0, np.minimum(depth, CERTAIN), -CERTAIN).astype(np.float32)
     seen = np.where(labels % MISSING == 0, 0, labels)
     geometry = cell_geometry(seen)
-    cells = tuple(
-        CellPrediction(
-            label=int(label),
-            type=None,
-            score=0.9,
-            probabilities={},
-            uncertainty=uncertainty,
-            terms={"existence": uncertainty},
-            seen_by="segmenter",
-            bbox=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
-            area=int(area),
-            centroid=(float(centre[0]), float(centre[1])),
-        )
-        for label, box, area, centre in zip(
-            geometry.labels, geometry.boxes, geometry.areas, geometry.centroids, strict=True
-        )
-    )
+    cells = tuple(_cell(geometry, row, uncertainty) for row in range(len(geometry.labels)))
     return ImagePrediction(
         labels=seen,
         cells=cells,
@@ -135,6 +119,27 @@ def predicted(labels: np.ndarray, uncertainty: float) -> Any:
         diameter=median_diameter(labels),
         seconds=0.0,
         flows=pack(5 * masks_to_flows(labels), cellprob, 200),
+    )
+
+
+def _cell(geometry: Any, row: int, uncertainty: float) -> Any:
+    from inference.predictor import CellPrediction
+
+    x0, y0, x1, y1 = geometry.boxes[row].tolist()
+    middle_x, middle_y = geometry.centroids[row].tolist()
+    inner_x, inner_y = geometry.inner[row].tolist()
+    return CellPrediction(
+        label=int(geometry.labels[row]),
+        type=None,
+        score=0.9,
+        probabilities={},
+        uncertainty=uncertainty,
+        terms={"existence": uncertainty},
+        seen_by="segmenter",
+        bbox=(x0, y0, x1, y1),
+        area=int(geometry.areas[row]),
+        centroid=(middle_x, middle_y),
+        inner=(inner_x, inner_y),
     )
 
 

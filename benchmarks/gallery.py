@@ -126,6 +126,8 @@ def predict(image: Any, version: Any, labels: np.ndarray, seed: int) -> None:
             bbox=geometry.boxes[row].tolist(),
             area=int(geometry.areas[row]),
             centroid=geometry.centroids[row].tolist(),
+            inner_x=int(geometry.inner[row, 0]),
+            inner_y=int(geometry.inner[row, 1]),
         )
         for row, label in enumerate(geometry.labels)
     )

@@ -27,6 +27,8 @@ class CellGeometry:
     boxes: NDArray[np.int32]  # (n, 4) x0, y0, x1, y1, half-open
     areas: NDArray[np.int64]  # (n,)
     centroids: NDArray[np.float64]  # (n, 2) x, y of the mean pixel centre
+    # (n, 2) x, y of the pixel nearest to the centroid, which is none of a cell bent around it
+    inner: NDArray[np.int64]
 
 
 def validate(labels: Labels, shape: tuple[int, int]) -> None:
@@ -106,7 +108,24 @@ def cell_geometry(labels: Labels) -> CellGeometry:
     middles = ((x0 + x1 - 1) / 2, y)
     sums = [np.bincount(cell, weights=lengths * middle, minlength=n) for middle in middles]
     centroids = np.stack(sums, axis=1) / np.maximum(areas, 1)[:, None]
-    return CellGeometry(ids, boxes, areas.astype(np.int64), centroids)
+    inner = _nearest_pixels(centroids, cell, (y, x0, x1))
+    return CellGeometry(ids, boxes, areas.astype(np.int64), centroids, inner)
+
+
+def _nearest_pixels(
+    centroids: NDArray[np.float64], cell: NDArray[np.intp], runs: tuple[NDArray[np.intp], ...]
+) -> NDArray[np.int64]:
+    """(n, 2) x, y: each cell's pixel nearest to its centroid, of ``runs`` (rows, firsts, ends)."""
+    y, x0, x1 = runs
+    middle_x, middle_y = centroids[cell].T
+    x = np.clip(np.rint(middle_x).astype(np.intp), x0, x1 - 1)
+    away = (x - middle_x) ** 2 + (y - middle_y) ** 2
+    least = np.full(len(centroids), np.inf)
+    np.minimum.at(least, cell, away)
+    (nearest,) = np.nonzero(away == least[cell])
+    found = np.zeros((len(centroids), 2), np.int64)
+    found[cell[nearest]] = np.stack([x[nearest], y[nearest]], axis=1)
+    return found
 
 
 def _runs(*images: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

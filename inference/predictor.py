@@ -44,6 +44,7 @@ class CellPrediction:
     bbox: tuple[int, int, int, int]  # x0, y0, x1, y1 px, half-open
     area: int  # px²
     centroid: tuple[float, float]  # x, y px
+    inner: tuple[int, int]  # x, y of the mask's pixel nearest to it
     embedding: bytes = b""  # as ``embeddings.pack`` writes it
 
 
@@ -167,6 +168,7 @@ class Predictor:
             bbox=(x0, y0, x1, y1),
             area=int(geometry.areas[index]),
             centroid=(float(geometry.centroids[index, 0]), float(geometry.centroids[index, 1])),
+            inner=(int(geometry.inner[index, 0]), int(geometry.inner[index, 1])),
             embedding=cell.embedding,
         )
 

@@ -189,6 +189,7 @@ class _Growing:
         self._boxes: list[tuple[int, int, int, int]] = []
         self._areas: list[int] = []
         self._middles: list[tuple[float, float]] = []
+        self._inner: list[tuple[int, int]] = []
 
     def add(self, window: Window, fused: Fused) -> None:
         """Draw the cells that ``window`` answers for, where nobody has drawn them yet."""
@@ -223,6 +224,8 @@ class _Growing:
         self._boxes.append((int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1))
         self._areas.append(int(mask.sum()))
         self._middles.append((float(x.mean()), float(y.mean())))
+        nearest = np.argmin((x - x.mean()) ** 2 + (y - y.mean()) ** 2)
+        self._inner.append((int(x[nearest]), int(y[nearest])))
         self.cells.append(replace(cell, label=number))
 
     def rest(self) -> None:
@@ -238,4 +241,5 @@ class _Growing:
             np.array(self._boxes, np.int32).reshape(count, 4),
             np.array(self._areas, np.int64),
             np.array(self._middles, float).reshape(count, 2),
+            np.array(self._inner, np.int64).reshape(count, 2),
         )

@@ -166,10 +166,10 @@ def hold_out(
         if not held or len(held) + len(groups[group]) <= max(1.0, 1.5 * wanted):
             held.extend(groups[group])
     ids = {image.id for image in held}
-    rest = tuple(i for i in images if i.id not in ids)
-    if not any(image.complete_cells(image.labels()).size for image in rest):
+    kept = tuple(i for i in images if i.id not in ids)
+    if not any(image.complete_cells(image.labels()).size for image in kept):
         return tuple(images), ()
-    return rest, tuple(held)
+    return kept, tuple(held)
 
 
 def _image(folder: Path, entry: dict[str, Any]) -> SnapshotImage:

@@ -194,6 +194,14 @@ def checked(serializer: type[serializers.Serializer[Any]], request: Request) -> 
     return dict(sent.validated_data)
 
 
+def answers_by(key: str, sent: Sequence[dict[str, Any]]) -> dict[int, Answer]:
+    """Answers by what they are given to; BadInput where two are given to the same."""
+    found = {each[key]: Answer(Verdict(each["verdict"]), each.get("type")) for each in sent}
+    if len(found) < len(sent):
+        raise BadInput(f"Each {key} may be answered once in a request.")
+    return found
+
+
 class CellsChange(APIView):
     """Changing many cells."""
 
@@ -313,10 +321,7 @@ class CellsAnswer(APIView):
         done = questions_answer(
             dataset=dataset,
             annotator=user_of(request),
-            answers={
-                each["cell"]: Answer(Verdict(each["verdict"]), each.get("type"))
-                for each in sent["answers"]
-            },
+            answers=answers_by("cell", sent["answers"]),
             seconds=sent.get("seconds_spent"),
         )
         refused = [{"cell": cell, "message": why} for cell, why in done.refused.items()]

@@ -12,10 +12,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.access import LARGEST_ID, dataset_for, user_of
-from annotator.api.answers import MOST_ASKED, MOST_HELD, MadeRevision, checked, seconds_field
+from annotator.api.answers import (
+    MOST_ASKED,
+    MOST_HELD,
+    MadeRevision,
+    answers_by,
+    checked,
+    seconds_field,
+)
 from annotator.api.cells import PictureOutput
 from annotator.models import PlaceQuestion, Role, Verdict
-from annotator.services.cells import Answer
 from annotator.services.places import places_answer, places_next, places_release
 from annotator.services.questions import asks_type
 
@@ -134,10 +140,7 @@ class PlacesAnswer(APIView):
         done = places_answer(
             dataset=dataset,
             annotator=user_of(request),
-            answers={
-                each["place"]: Answer(Verdict(each["verdict"]), each.get("type"))
-                for each in sent["answers"]
-            },
+            answers=answers_by("place", sent["answers"]),
             seconds=sent.get("seconds_spent"),
         )
         refused = [{"place": place, "message": why} for place, why in done.refused.items()]

@@ -68,6 +68,9 @@ class PredictedCell(models.Model):
     bbox = models.JSONField()  # [x0, y0, x1, y1], px, half-open
     area = models.PositiveIntegerField()  # px²
     centroid = models.JSONField()  # [x, y], px
+    # The mask's pixel nearest to the centroid; null: stored before there was one.
+    inner_x = models.PositiveIntegerField(null=True)
+    inner_y = models.PositiveIntegerField(null=True)
 
     class Meta:
         ordering = ["label"]

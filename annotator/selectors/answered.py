@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from django.db.models import QuerySet
@@ -12,18 +12,32 @@ from annotator.models import Cell, Revision
 from inference import rectangles
 
 ANSWERED_SHARE = 0.5  # of a cell's area that complete regions hold of its box
+UNKNOWN = -1  # where no inner pixel is stored
 
 
 def is_answered(
-    boxes: NDArray[np.integer], areas: NDArray[np.integer], regions: Sequence[Sequence[int]]
+    boxes: NDArray[np.integer],
+    areas: NDArray[np.integer],
+    inner: NDArray[np.integer],
+    regions: Sequence[Sequence[int]],
 ) -> NDArray[np.bool_]:
-    """Whether somebody has answered for cells in boxes (n, 4) with areas (n,): complete there.
+    """Whether somebody has answered for cells in boxes (n, 4) with areas (n,) and a pixel of the
+    mask at ``inner`` (n, 2), ``UNKNOWN`` where there is none: complete there.
 
-    Told without the label image: the regions around an answered cell hold all of it, those around
-    its neighbours a little of its box.
+    Told without the label image. The regions around an answered cell hold all of it. Those around
+    its neighbours hold a little of its box, or much where it is long and lies aslant or around
+    them, but never a pixel of it.
     """
     held = rectangles.covered(boxes, regions) >= ANSWERED_SHARE * np.maximum(areas, 1)
-    return np.asarray(held, bool)
+    pixels = np.concatenate([inner, inner + 1], axis=1)
+    within = (rectangles.covered(pixels, regions) > 0) | (inner[:, 0] == UNKNOWN)
+    return np.asarray(held & within, bool)
+
+
+def inner_of(rows: Iterable[tuple[int | None, int | None]]) -> NDArray[np.int64]:
+    """(n, 2) of the stored ``inner_x`` and ``inner_y``."""
+    found = [(UNKNOWN, UNKNOWN) if x is None or y is None else (x, y) for x, y in rows]
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def answered_cells(revision: Revision) -> QuerySet[Cell]:
@@ -32,17 +46,13 @@ def answered_cells(revision: Revision) -> QuerySet[Cell]:
     The others are what models have drawn, and no correction.
     """
     cells = revision.cells.order_by("label")
-    if revision.complete_regions is None:
+    regions = revision.complete_regions
+    if regions is None:
         return cells
-    rows = list(cells.values_list("pk", "bbox", "area"))
-    return cells.filter(pk__in=list(_answered(rows, revision.complete_regions)))
-
-
-def _answered(
-    rows: Sequence[tuple[int, Sequence[int], int]], regions: Sequence[Sequence[int]]
-) -> Iterator[int]:
-    if not rows or not regions:
-        return
-    keys, boxes, areas = zip(*rows, strict=True)
-    held = is_answered(np.array(boxes), np.array(areas), regions)
-    yield from (key for key, answered in zip(keys, held.tolist(), strict=True) if answered)
+    rows = list(cells.values_list("pk", "bbox", "area", "inner_x", "inner_y")) if regions else []
+    if not rows:
+        return cells.none()
+    keys, boxes, areas, *inner = zip(*rows, strict=True)
+    at = inner_of(zip(*inner, strict=True))
+    held = is_answered(np.array(boxes), np.array(areas), at, regions)
+    return cells.filter(pk__in=np.array(keys)[held].tolist())

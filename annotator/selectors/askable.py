@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotator.models import CellQuestion, Dataset, PredictedCell, Prediction, QueueItem, Split
-from annotator.selectors.answered import is_answered
+from annotator.selectors.answered import inner_of, is_answered
 from annotator.selectors.asking import complete_regions
 from annotator.selectors.cells import vectors_of
 from annotator.selectors.composition import head_revisions
@@ -24,13 +24,14 @@ from annotator.selectors.versions import current_pair
 from inference.likeness import REACH, TOGETHER, Askable, NoTwins, choose, neighbours
 
 PER_IMAGE = 4  # cells of one image in one batch
-_AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at
-_PAGES = 5  # of so many cells, before a batch stays short
+_AT_A_TIME = 1200  # cells, the most uncertain first, that are looked at; then twice as many …
+_PAGES = 6  # … before a batch stays short: most may lie where an image is complete
+_COMPARED = 100  # cells of one image, which give its few
 _TRIED = 6  # of the nearest, until one may be asked about
 
 _IMAGE = "prediction__image"
-_OF_A_CELL = ("pk", "type", "uncertainty", "bbox", "area", "centroid", "embedding")
-_COLUMNS = (*_OF_A_CELL, "prediction", "prediction__diameter", _IMAGE)
+_OF_A_CELL = ("pk", "type", "uncertainty", "bbox", "area", "centroid", "inner_x", "inner_y")
+_COLUMNS = (*_OF_A_CELL, "embedding", "prediction", "prediction__diameter", _IMAGE)
 
 Row = dict[str, Any]
 
@@ -66,8 +67,12 @@ def cells_to_ask(dataset: Dataset, count: int) -> list[int]:
     beside = _Neighbours(dataset)
     rows: list[Row] = []
     chosen: list[int] = []
+    of_image: Counter[int] = Counter()
     for page in _pages(dataset):
-        rows += _open(page)
+        for row in _open(page):
+            of_image[row[_IMAGE]] += 1
+            if of_image[row[_IMAGE]] <= _COMPARED:
+                rows.append(row)
         cells = Askable(
             scores=np.array([row["uncertainty"] for row in rows], np.float64),
             images=np.array([row[_IMAGE] for row in rows], np.int64),
@@ -152,12 +157,19 @@ def _free(dataset: Dataset) -> QuerySet[PredictedCell]:
 
 def _pages(dataset: Dataset) -> Iterator[list[Row]]:
     """Free cells, the most uncertain first."""
-    found = _free(dataset).values(*_COLUMNS)
-    for start in range(0, _PAGES * _AT_A_TIME, _AT_A_TIME):
-        page = list(found[start : start + _AT_A_TIME])
+    found, start, size = _free(dataset).values(*_COLUMNS), 0, _AT_A_TIME
+    for _ in range(_PAGES):
+        page = list(found[start : start + size])
         yield page
-        if len(page) < _AT_A_TIME:
+        if len(page) < size:
             return
+        start, size = start + size, 2 * size
+
+
+def still_open(cells: Iterable[int]) -> list[int]:
+    """Those of ``cells`` (ids) that are in places that nobody answered for."""
+    rows = PredictedCell.objects.filter(pk__in=list(cells)).values(*_COLUMNS)
+    return [row["pk"] for row in _open(list(rows))]
 
 
 def _open(rows: Sequence[Row]) -> list[Row]:
@@ -170,6 +182,7 @@ def _open(rows: Sequence[Row]) -> list[Row]:
     done: set[int] = set()
     for image, mine in by_image.items():
         boxes, areas = (np.array([row[name] for row in mine]) for name in ("bbox", "area"))
-        known = is_answered(boxes, areas, regions[image])
+        inner = inner_of((row["inner_x"], row["inner_y"]) for row in mine)
+        known = is_answered(boxes, areas, inner, regions[image])
         done |= {row["pk"] for row, told in zip(mine, known.tolist(), strict=True) if told}
     return [row for row in rows if row["pk"] not in done]

@@ -28,7 +28,7 @@ from annotator.models import (
     TypeSource,
 )
 from annotator.selectors.annotations import head_revision
-from annotator.selectors.answered import is_answered
+from annotator.selectors.answered import inner_of, is_answered
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import newest_prediction, newest_predictions
 from inference import embeddings, rectangles
@@ -225,6 +225,7 @@ class Reader:
         """Of head revisions, with what the newest prediction says of a cell in the same place."""
         rows = {shown.revision: row for row, shown in enumerate(self.images) if shown.is_revised}
         names = ["revision_id", "label", "type_id", "type_source", "bbox", "area"]
+        names += ["inner_x", "inner_y"]
         read = _columns(Cell, "revision", rows, names)
         size = len(read["label"])
         found = {
@@ -234,8 +235,9 @@ class Reader:
             "area": _numbers(read["area"], np.int64, size),
             "boxes": _boxes(read["bbox"], size),
         }
+        inner = inner_of(zip(read["inner_x"], read["inner_y"], strict=True))
         by_hand = [source == TypeSource.HUMAN for source in read["type_source"]]
-        found["answered"] = np.array(by_hand, bool) | self._complete(found)
+        found["answered"] = np.array(by_hand, bool) | self._complete(found, inner)
         predicted = dict(self._revised_and_predicted())
         said = self._predictions(predicted, boxes=True)
         at = _same_places(found, said)
@@ -254,15 +256,15 @@ class Reader:
             if shown.is_revised and shown.prediction:
                 yield shown.prediction, row
 
-    def _complete(self, found: Mapping[str, Column]) -> Column:
+    def _complete(self, found: Mapping[str, Column], inner: Column) -> Column:
         """Whether each revised cell lies where its image is complete."""
         whole = np.array([shown.regions is None for shown in self.images], bool)
         complete: Column = whole[found["image"]] if len(whole) else np.zeros(0, bool)
         for row, cells in _by_image(found["image"]):
             regions = self.images[row].regions
             if regions:
-                inside = is_answered(found["boxes"][cells], found["area"][cells], regions)
-                complete[cells] |= inside
+                place = found["boxes"][cells], found["area"][cells], inner[cells]
+                complete[cells] |= is_answered(*place, regions)
         return complete
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.models import Dataset, PredictedCell, Prediction, Split
-from annotator.selectors.answered import is_answered
+from annotator.selectors.answered import inner_of, is_answered
 from annotator.selectors.cells import vectors_of
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.predictions import of_pair
@@ -20,7 +20,7 @@ STYLE = 24  # numbers of an image's style beside its cells'
 _HEADS = 60  # images answered for last that are looked at
 _OF_IMAGE = 5000  # cells of one that are
 MOST = 2000  # cells answered for that others are compared with
-_COLUMNS = ("embedding", "prediction", "bbox", "area")
+_COLUMNS = ("embedding", "prediction", "bbox", "area", "inner_x", "inner_y")
 
 Row = dict[str, Any]
 
@@ -71,5 +71,6 @@ def _known(prediction: int, regions: Sequence[Sequence[int]] | None) -> list[Row
     if regions is None or not rows:
         return rows
     boxes = np.array([row["bbox"] for row in rows])
-    known = is_answered(boxes, np.array([row["area"] for row in rows]), regions)
+    inner = inner_of((row["inner_x"], row["inner_y"]) for row in rows)
+    known = is_answered(boxes, np.array([row["area"] for row in rows]), inner, regions)
     return [row for row, answered in zip(rows, known.tolist(), strict=True) if answered]

@@ -75,6 +75,8 @@ class _Row(NamedTuple):
     bbox: list[int]
     area: int
     centroid: list[float]
+    inner_x: int
+    inner_y: int
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,11 @@ def _cells_insert(revision: Revision, cells: Sequence[_Row]) -> None:
     statement = f"INSERT INTO {quoted(Cell._meta.db_table)} ({names}) VALUES ({places})"
     as_json = connection.ops.adapt_json_value
     rows = [
-        (revision.pk, label, kind, source, as_json(bbox, None), area, as_json(centroid, None))
-        for label, kind, source, bbox, area, centroid in cells
+        (
+            *(revision.pk, label, kind, source),
+            *(as_json(bbox, None), area, as_json(centroid, None), *inner),
+        )
+        for label, kind, source, bbox, area, centroid, *inner in cells
     ]
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
@@ -299,13 +304,13 @@ def _cells(
     rows = []
     culture = image.culture_type
     boxes, areas = geometry.boxes.tolist(), geometry.areas.tolist()
-    centroids = geometry.centroids.round(2).tolist()
+    centroids, inner = geometry.centroids.round(2).tolist(), geometry.inner.tolist()
     for row, number in enumerate(geometry.labels.tolist()):
         kind, source = types[number], sources.get(number, TypeSource.HUMAN.value)
         if kind is None and culture is not None:
             kind, source = culture, TypeSource.FILE_NAME.value
         pk, source = (kind.pk, source) if kind else (None, "")
-        rows.append(_Row(number, pk, source, boxes[row], areas[row], centroids[row]))
+        rows.append(_Row(number, pk, source, boxes[row], areas[row], centroids[row], *inner[row]))
     return rows
 
 

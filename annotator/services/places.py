@@ -19,7 +19,13 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotator.exceptions import Conflict, StaleRevision, Unavailable, UnreadableImage
+from annotator.exceptions import (
+    Conflict,
+    StaleRevision,
+    Unavailable,
+    UnreadableImage,
+    UnusableLabels,
+)
 from annotator.models import (
     GALLERY,
     Dataset,
@@ -37,13 +43,8 @@ from annotator.selectors.queue import is_free
 from annotator.services.annotations import RevisionDetails, revision_submit
 from annotator.services.cells import Answer, check_not_held, check_types, with_part
 from annotator.services.offers import Piece, offers, painted_spans
-from annotator.services.questions import (
-    NOT_READ,
-    given_back,
-    state_for,
-    whose,
-)
-from annotator.services.shown import State
+from annotator.services.questions import NOT_READ, given_back, whose
+from annotator.services.shown import State, state_for
 from inference.rectangles import Rectangle
 
 log = logging.getLogger(__name__)
@@ -243,6 +244,8 @@ def places_answer(
             _put(work, dataset, pks)
         except Unavailable as error:  # of one image: the others' answers are not held up
             unread.append((pks, error))
+        except UnusableLabels as error:
+            _give_back(work, pks, error.message)
     for pks, failure in unread:
         if not work.came_to.done:
             raise failure

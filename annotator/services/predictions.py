@@ -168,6 +168,8 @@ def _store_cells(prediction: Prediction, result: ImagePrediction, renamed: dict[
                 bbox=[int(edge) for edge in cell.bbox],
                 area=int(cell.area),
                 centroid=[float(value) for value in cell.centroid],
+                inner_x=cell.inner[0],
+                inner_y=cell.inner[1],
             )
             for cell in result.cells
         ),

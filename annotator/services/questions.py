@@ -18,35 +18,22 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotator.exceptions import Conflict, NotReady, StaleRevision, Unavailable
-from annotator.models import (
-    CellQuestion,
-    Dataset,
-    Image,
-    PlaceQuestion,
-    Prediction,
-    Revision,
-    Verdict,
-)
-from annotator.selectors.askable import askable_predictions, cells_to_ask
-from annotator.selectors.cells import SAME_BOX_IOU
+from annotator.exceptions import Conflict, NotReady, StaleRevision, Unavailable, UnusableLabels
+from annotator.models import CellQuestion, Dataset, Image, PlaceQuestion, Revision, Verdict
+from annotator.selectors.answered import inner_of, is_answered
+from annotator.selectors.askable import askable_predictions, cells_to_ask, still_open
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
 from annotator.services.cells import Answer, answers_put, check_types
-from annotator.services.shown import (
-    State,
-    begun_with,
-    predicted_state,
-    renewed,
-    revised_state,
-)
-from inference.rectangles import matched
+from annotator.services.shown import State, state_for
 
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
 
 NOT_READ = "{why} Nothing was stored; it will be asked again."
 CHANGED = "Somebody has changed it in the meantime."
+DONE = "Somebody has answered for it in the meantime."
+NO_CELL = "You have said that it is no cell: undo that first."
 
 
 @dataclass
@@ -86,9 +73,10 @@ def questions_next(
     CellQuestion.objects.filter(pk__in=pks, annotator=annotator, answered_at=None).update(
         leased_until=until
     )
-    # Who has an image in the editor by now answers there; one that is complete needs no answer.
+    # Who has an image in the editor by now answers there; what is complete needs no answer.
     asked = _questions().filter(pk__in=pks, cell__prediction__in=askable_predictions(dataset))
-    got = list(asked.exclude(cell__in=holding)[:count])
+    needed = still_open(asked.exclude(cell__in=holding).values_list("cell", flat=True))
+    got = list(asked.filter(cell__in=needed)[:count])
     for _ in range(_LOOKS):
         chosen = cells_to_ask(dataset, count - len(got))
         leased = _leased(chosen, annotator, until)
@@ -165,6 +153,8 @@ def questions_answer(
             answering.put(questions)
         except Unavailable as error:  # of one image: the others' answers are not held up
             unread.append((questions, error))
+        except UnusableLabels as error:  # nor will it be another time
+            answering.give_up(questions, error.message)
     for questions, failure in unread:
         if not answering.came_to.done:
             raise failure
@@ -199,19 +189,21 @@ class _Answering:
         for _ in range(_TRIES):
             try:
                 state, places = state_for(prediction)
-                revision = self._append(prediction.image, state, places, questions)
+                late = self._late(questions, state, places)
+                asked = [each for each in questions if each not in late]
+                revision = self._append(prediction.image, state, places, asked)
             except StaleRevision:
                 continue  # somebody answered for other cells of the image: on top of theirs
             except Conflict as error:
                 self.give_back(questions, error.message)
                 return
             self.came_to.revisions += [revision] if revision else []
-            there = [each for each in questions if each.cell.label in places]
-            self._close(there)
-            gone = [each for each in questions if each.cell.label not in places]
-            self._refuse(gone, CHANGED)
-            # Nobody is asked about them again, though what has changed them be undone.
-            _rows(gone).filter(answered_at=None).update(answered_at=timezone.now())
+            self._close([each for each in asked if each.cell.label in places])
+            gone = [each for each in asked if each.cell.label not in places]
+            own = [each for each in gone if each.verdict == Verdict.REJECTED]
+            self.give_up(late, DONE)
+            self.give_up([each for each in gone if each not in own], CHANGED)
+            self._refuse(own, NO_CELL)
             return
         self._refuse(
             questions, f"{prediction.image.name} is being changed by others; answer once more."
@@ -233,6 +225,27 @@ class _Answering:
         return answers_put(
             image=image, author=self.annotator, state=state, answers=by_label, seconds=seconds
         )
+
+    def _late(
+        self, questions: Sequence[CellQuestion], state: State, places: Mapping[int, int]
+    ) -> list[CellQuestion]:
+        """Those not answered yet whose cells are complete: by other ways than this question."""
+        fresh = [each for each in questions if not each.verdict and each.cell.label in places]
+        if not fresh or not state.regions:
+            return []
+        cells = [each.cell for each in fresh]
+        known = is_answered(
+            np.array([cell.bbox for cell in cells]),
+            np.array([cell.area for cell in cells]),
+            inner_of((cell.inner_x, cell.inner_y) for cell in cells),
+            state.regions,
+        )
+        return [each for each, told in zip(fresh, known.tolist(), strict=True) if told]
+
+    def give_up(self, questions: Sequence[CellQuestion], why: str) -> None:
+        """Nobody is asked about them again, though what has changed them be undone."""
+        self._refuse(questions, why)
+        _rows(questions).filter(answered_at=None).update(answered_at=timezone.now())
 
     def give_back(self, questions: Sequence[CellQuestion], why: str) -> None:
         """Else they would be asked about again at once, as cells held already."""
@@ -269,43 +282,13 @@ def whose(question: CellQuestion | PlaceQuestion) -> str:
 
 
 def questions_reopen(*, annotator: User, cells: Sequence[int], images: Sequence[int]) -> None:
-    """Ask ``annotator`` again about ``cells`` of ``images`` whose answers were undone."""
+    """Ask ``annotator`` again about ``cells`` of ``images`` whose answers were undone: those that
+    are complete no longer.
+    """
     for question in _questions().filter(
-        cell__in=cells, annotator=annotator, cell__prediction__image__in=images
+        cell__in=still_open(cells), annotator=annotator, cell__prediction__image__in=images
     ):
         lease = timedelta(minutes=question.cell.prediction.image.dataset.lease_minutes)
         CellQuestion.objects.filter(pk=question.pk).update(
             answered_at=None, verdict="", leased_until=timezone.now() + lease
         )
-
-
-def state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
-    """What the image shows with the prediction's cells in it, and {label there: label here}.
-
-    Cells of the prediction that are not there any more have no place. Raises Conflict for an image
-    that is complete as a whole.
-    """
-    image = prediction.image
-    head = image.revisions.select_related("prediction").order_by("-number").first()
-    if head is None:
-        state = predicted_state(prediction)
-        return state, {label: label for label in state.types}
-    if head.complete_regions is None:
-        raise Conflict(f"{image.name} was corrected as a whole in the meantime.")
-    if begun_with(head) == prediction.pk:
-        return revised_state(head), _same_places(prediction, head)
-    return renewed(revised_state(head), predicted_state(prediction))
-
-
-def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
-    """{label in ``prediction``: label of the cell in its place in ``head``}."""
-    theirs, ours = (
-        list(rows.order_by("label").values_list("label", "bbox"))
-        for rows in (prediction.cells, head.cells)
-    )
-    match = matched(
-        np.array([box for _, box in theirs], np.int64).reshape(-1, 4),
-        np.array([box for _, box in ours], np.int64).reshape(-1, 4),
-        SAME_BOX_IOU,
-    )
-    return {theirs[row][0]: ours[at][0] for row, at in enumerate(match.tolist()) if at >= 0}

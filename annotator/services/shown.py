@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator import storage
-from annotator.exceptions import Conflict
+from annotator.exceptions import Conflict, UnusableLabels
 from annotator.models import Image, Prediction, Revision, TypeSource
-from inference.labels import mostly_in
-from inference.rectangles import Rectangle, painted
+from annotator.selectors.cells import SAME_BOX_IOU
+from inference.labels import LabelsError, mostly_in, validate
+from inference.rectangles import Rectangle, matched, overlaps, painted
 
 Labels = NDArray[Any]
 _SHORT = 2**16 - 1
@@ -51,7 +52,7 @@ def revised_state(revision: Revision) -> State:
     """The cells of a revision."""
     rows = list(revision.cells.values_list("label", "type__name", "type_source"))
     return State(
-        labels=storage.labels_get(revision.labels_key),
+        labels=_stored(revision.image, revision.labels_key),
         types={label: name for label, name, _ in rows},
         sources={label: source for label, _, source in rows if source},
         regions=revision.complete_regions,
@@ -69,13 +70,66 @@ def predicted_state(prediction: Prediction) -> State:
     if prediction.image.culture_type_id is not None:
         types = dict.fromkeys(types)
     return State(
-        labels=storage.labels_get(prediction.labels_key),
+        labels=_stored(prediction.image, prediction.labels_key),
         types=types,
         sources={label: TypeSource.MODEL.value for label, name in types.items() if name},
         regions=[],
         number=0,
         prediction=prediction,
     )
+
+
+def _stored(image: Image, key: str) -> Labels:
+    labels = storage.labels_get(key)
+    try:
+        validate(labels, (image.height, image.width))
+    except LabelsError as error:
+        raise UnusableLabels(f"The stored masks of {image.name} cannot be used: {error}") from error
+    return labels
+
+
+def state_for(prediction: Prediction) -> tuple[State, dict[int, int]]:
+    """What the image shows with the prediction's cells in it, and {label there: label here}.
+
+    Cells of the prediction that are not there any more have no place. Raises Conflict for an image
+    that is complete as a whole, UnusableLabels for stored labels that do not fit it.
+    """
+    image = prediction.image
+    head = image.revisions.select_related("prediction").order_by("-number").first()
+    if head is None:
+        state = predicted_state(prediction)
+        return state, {label: label for label in state.types}
+    if head.complete_regions is None:
+        raise Conflict(f"{image.name} was corrected as a whole in the meantime.")
+    begun = begun_with(head)
+    # An older prediction's cells are looked for, and do not take the newer one's place.
+    if begun is not None and begun >= prediction.pk:
+        return revised_state(head), _same_places(prediction, head)
+    return renewed(revised_state(head), predicted_state(prediction))
+
+
+def _same_places(prediction: Prediction, head: Revision) -> dict[int, int]:
+    """{label in ``prediction``: label of the cell in its place in ``head``}, none of them twice.
+
+    The cell of the same number, where that is in the same place, else the one most like it that is
+    no other one's.
+    """
+    theirs: dict[int, list[int]] = dict(prediction.cells.values_list("label", "bbox"))
+    ours: dict[int, list[int]] = dict(head.cells.values_list("label", "bbox"))
+    both = [label for label in theirs if label in ours]
+    same = overlaps(*(_boxes(cells, both) for cells in (theirs, ours))) >= SAME_BOX_IOU
+    found = {label: label for label, stayed in zip(both, same.tolist(), strict=True) if stayed}
+    left = [label for label in sorted(theirs) if label not in found]
+    free = [label for label in sorted(ours) if label not in found]
+    match = matched(_boxes(theirs, left), _boxes(ours, free), SAME_BOX_IOU).tolist()
+    for label, at in zip(left, match, strict=True):
+        if at >= 0 and free[at] not in found.values():
+            found[label] = free[at]
+    return found
+
+
+def _boxes(cells: Mapping[int, Sequence[int]], labels: Sequence[int]) -> NDArray[np.int64]:
+    return np.array([cells[label] for label in labels], np.int64).reshape(-1, 4)
 
 
 def begun_with(head: Revision) -> int | None:

@@ -165,6 +165,8 @@ def make_cells(
                 bbox=geometry.boxes[row].tolist(),
                 area=int(geometry.areas[row]),
                 centroid=geometry.centroids[row].tolist(),
+                inner_x=int(geometry.inner[row, 0]),
+                inner_y=int(geometry.inner[row, 1]),
                 **opinion,
             )
         )

@@ -118,6 +118,16 @@ class Answers(Base):
         ):
             self.assertEqual(self.post(path, body).status_code, 400, path)
 
+    def test_two_answers_to_one_cell_are_none(self) -> None:
+        self.predicted()
+        (question,) = self.post("next", {"count": 1}).json()["questions"]
+        verdicts = ("accepted", "rejected")
+        twice = [{"cell": question["cell"], "verdict": verdict} for verdict in verdicts]
+        answer = self.post("answers", {"answers": twice})
+        self.assertEqual(answer.status_code, 400)
+        self.assertIn("Each cell may be answered once", answer.json()["message"])
+        self.assertFalse(Revision.objects.exists())
+
     def test_a_malformed_change_is_refused(self) -> None:
         prediction = self.predicted()
         cells = self.body(prediction)["images"]

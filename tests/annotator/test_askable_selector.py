@@ -53,6 +53,31 @@ class Askable(TestCase):
         make_cells(prediction, each, type="HEK")
         return prediction
 
+    def test_cells_where_an_image_is_complete_do_not_use_up_what_is_looked_at(self) -> None:
+        doubtful = self.predicted(dict.fromkeys(range(1, 13), 0.9))
+        make_revision(
+            doubtful.image,
+            labels=square_labels(12),
+            complete_regions=[[0, 0, 64, 48]],
+            prediction=doubtful,
+        )
+        other = self.predicted({2: 0.3})
+        with mock.patch.object(askable, "_AT_A_TIME", 2):
+            self.assertEqual(self.asked(1), [(other.pk, 2)])
+
+    def test_few_cells_of_one_image_are_compared(self) -> None:
+        many, other = self.predicted(dict.fromkeys(range(1, 13), 0.9)), self.predicted({})
+        with (
+            mock.patch.object(askable, "_AT_A_TIME", 4),
+            mock.patch.object(askable, "_COMPARED", 5),
+            mock.patch.object(askable, "choose", side_effect=askable.choose) as compared,
+        ):
+            asked = self.asked(8)
+        self.assertEqual({prediction for prediction, _ in asked}, {many.pk, other.pk})
+        self.assertEqual(len(asked), 8)
+        last = compared.call_args.args[0]
+        self.assertLessEqual(max(np.bincount(last.images)), 5)
+
     def asked(self, count: int) -> list[tuple[int, int]]:
         """(prediction, label) of the cells."""
         found = []

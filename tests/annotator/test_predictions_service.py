@@ -47,6 +47,7 @@ def result(**fields: Any) -> ImagePrediction:
         bbox=(0, 0, 8, 8),
         area=64,
         centroid=(3.5, 3.5),
+        inner=(4, 4),
     )
     reason = {"code": "type", "text": "1 cell of uncertain type", "value": 1}
     defaults: dict[str, Any] = {

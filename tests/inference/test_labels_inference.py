@@ -72,10 +72,28 @@ class GeometryTest(unittest.TestCase):
         self.assertEqual(geometry.areas.tolist(), [18, 100])
         self.assertEqual(geometry.centroids.tolist(), [[4.5, 5.0], [24.5, 4.5]])
 
+    def test_the_inner_pixel_is_the_centroids_or_the_cells_nearest_to_it(self):
+        y, x = np.mgrid[:40, :50]
+        away = np.hypot(y - 18, x - 21)
+        labels = np.zeros((40, 50), np.uint16)
+        labels[away < 6] = 4
+        labels[(away > 9) & (away < 13) & (x > 15)] = 7  # bent around it
+        labels[0, 49] = 9
+        geometry = under_test.cell_geometry(labels)
+        self.assertEqual(geometry.inner[[0, 2]].tolist(), [[21, 18], [49, 0]])
+        for number, inner, centroid in zip(
+            geometry.labels, geometry.inner, geometry.centroids, strict=True
+        ):
+            self.assertEqual(labels[inner[1], inner[0]], number)
+            rows, columns = np.nonzero(labels == number)
+            nearest = np.hypot(columns - centroid[0], rows - centroid[1]).min()
+            self.assertAlmostEqual(float(np.hypot(*(inner - centroid))), nearest)
+
     def test_no_cells_give_empty_rows(self):
         geometry = under_test.cell_geometry(np.zeros((5, 5), np.uint16))
         self.assertEqual(geometry.boxes.shape, (0, 4))
         self.assertEqual(geometry.centroids.shape, (0, 2))
+        self.assertEqual(geometry.inner.shape, (0, 2))
 
     def test_the_diameter_is_that_of_the_circle_of_equal_area(self):
         y, x = np.mgrid[:101, :101]

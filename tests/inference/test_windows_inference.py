@@ -99,6 +99,12 @@ class WindowTests(unittest.TestCase):
         np.testing.assert_array_equal(seen.geometry.areas, measured.areas)
         np.testing.assert_allclose(seen.geometry.centroids, measured.centroids)
         self.assertEqual([cell.label for cell in seen.cells], measured.labels.tolist())
+        inner, whole = seen.geometry.inner, np.asarray(seen.labels)
+        np.testing.assert_array_equal(whole[inner[:, 1], inner[:, 0]], measured.labels)
+        near, nearest = (
+            np.hypot(*(each - measured.centroids).T) for each in (inner, measured.inner)
+        )
+        np.testing.assert_allclose(near, nearest)
 
     def test_places_that_look_like_cells_are_told_once_where_they_lie(self):
         image = scattered((301, 420), 160)
