@@ -199,11 +199,8 @@ def _cells_insert(revision: Revision, cells: Sequence[_Row]) -> None:
     statement = f"INSERT INTO {quoted(Cell._meta.db_table)} ({names}) VALUES ({places})"
     as_json = connection.ops.adapt_json_value
     rows = [
-        (
-            *(revision.pk, label, kind, source),
-            *(as_json(bbox, None), area, as_json(centroid, None), *inner),
-        )
-        for label, kind, source, bbox, area, centroid, *inner in cells
+        (revision.pk, label, kind, source, as_json(bbox, None), area, as_json(centroid, None), x, y)
+        for label, kind, source, bbox, area, centroid, x, y in cells
     ]
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)

@@ -74,8 +74,6 @@ class Late(Asking):
     def test_an_answer_for_a_cell_that_is_gone_is_not_its_neighbours(self) -> None:
         prediction = self.drawn(aslant())
         asked = self.by_label()
-        without = np.where(aslant() == 1, 0, aslant())
-        types = {2: "HEK", 3: "HEK"}
         left: dict[int, str | None] = {2: "HEK", 3: "HEK"}
         make_revision(
             prediction.image,
