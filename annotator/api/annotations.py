@@ -30,7 +30,7 @@ from annotator.api.labels import (
 )
 from annotator.api.uploads import LimitedUploads
 from annotator.exceptions import BadInput, NoBaseRevision, NotHere, TooLarge, UnusableLabels
-from annotator.models import Image, Revision, Role, TypeSource
+from annotator.models import GALLERY, Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.selectors.queue import held_check
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
@@ -113,6 +113,12 @@ class DocumentInput(serializers.Serializer[Any]):
     )
     note = serializers.CharField(required=False, allow_blank=True, max_length=300, default="")
     prediction = serializers.IntegerField(required=False, allow_null=True)
+    in_passing = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="only cells that one was asked about one by one: where the image is complete in "
+        "parts, it counts as such answers do and keeps its place in the queue",
+    )
 
 
 @dataclass(frozen=True)
@@ -161,13 +167,15 @@ def submission_of(request: Request, image: Image) -> Submission:
     if document.get("prediction") is not None:
         prediction = image.predictions.filter(pk=document["prediction"]).first()
     by_session = isinstance(request.successful_authenticator, SessionAuthentication)
+    in_passing = document["in_passing"] and document["complete_regions"] is not None
     details = RevisionDetails(
-        source="browser" if by_session else "rest",
+        source=GALLERY if in_passing else "browser" if by_session else "rest",
         type_sources=sources,
         complete_regions=document["complete_regions"],
         seconds_spent=document.get("seconds_spent"),
         note=document["note"],
         prediction=prediction,
+        keeps_place=in_passing,
     )
     return Submission(labels_of_bytes(part.read(), image, document["dtype"]), types, details)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -223,7 +224,7 @@ class QueueSubmit(LimitedUploads, APIView):
             labels=sent.labels,
             cell_types=sent.cell_types,
             base_number=number,
-            details=sent.details,
+            details=replace(sent.details, keeps_place=False),
         )
         item.refresh_from_db()
         return written_response(request, revision, item=item_bodies([item])[0])

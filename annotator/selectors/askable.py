@@ -13,7 +13,15 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from annotator.models import CellQuestion, Dataset, PredictedCell, Prediction, QueueItem, Split
+from annotator.models import (
+    CellQuestion,
+    Dataset,
+    PlaceQuestion,
+    PredictedCell,
+    Prediction,
+    QueueItem,
+    Split,
+)
 from annotator.selectors.answered import inner_of, is_answered
 from annotator.selectors.asking import complete_regions
 from annotator.selectors.cells import vectors_of
@@ -170,6 +178,22 @@ def still_open(cells: Iterable[int]) -> list[int]:
     """Those of ``cells`` (ids) that are in places that nobody answered for."""
     rows = PredictedCell.objects.filter(pk__in=list(cells)).values(*_COLUMNS)
     return [row["pk"] for row in _open(list(rows))]
+
+
+def places_still_open(asked: Iterable[PlaceQuestion]) -> list[PlaceQuestion]:
+    """Those that nobody has answered for otherwise, say by drawing the cell in the editor."""
+    questions = list(asked)
+    regions = complete_regions({each.prediction.image_id for each in questions})
+    return [
+        each
+        for each in questions
+        if not lies_in(regions.get(each.prediction.image_id, ()), each.x, each.y)
+    ]
+
+
+def lies_in(regions: Sequence[Sequence[int]], x: float, y: float) -> bool:
+    """Whether one of the regions holds a point."""
+    return any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in regions)
 
 
 def _open(rows: Sequence[Row]) -> list[Row]:

@@ -56,6 +56,7 @@ class RevisionDetails:
     # Some cells of a list were changed: the author's draft of the image and its place in the queue
     # stay as they are.
     keeps_work: bool = False
+    keeps_place: bool = False  # in the queue; the draft is done with
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def revision_submit(
         note=details.note[:300],
     )
     try:
-        appended = _append(revision, cells, details.keeps_work)
+        appended = _append(revision, cells, details.keeps_work or details.keeps_place)
     except IntegrityError:  # another submit took the number while ours was being stored
         head = image.revisions.order_by("-number").first()
         return _repeated(image, head, author, sent)
@@ -165,10 +166,10 @@ def checked_types(*, image: Image, labels: Labels, cell_types: CellTypes) -> dic
 
 
 @transaction.atomic
-def _append(revision: Revision, cells: Sequence[_Row], keeps_work: bool) -> Revision:
+def _append(revision: Revision, cells: Sequence[_Row], keeps_place: bool) -> Revision:
     revision.save(force_insert=True)
     _cells_insert(revision, cells)
-    if not keeps_work:
+    if not keeps_place:
         queue_item_close(image=revision.image, outcome=Outcome.SUBMITTED)
     return revision
 

@@ -37,7 +37,12 @@ from annotator.models import (
     TypeSource,
     Verdict,
 )
-from annotator.selectors.askable import PER_IMAGE, askable_predictions
+from annotator.selectors.askable import (
+    PER_IMAGE,
+    askable_predictions,
+    lies_in,
+    places_still_open,
+)
 from annotator.selectors.asking import complete_regions
 from annotator.selectors.queue import is_free
 from annotator.services.annotations import RevisionDetails, revision_submit
@@ -86,7 +91,7 @@ def places_next(
         leased_until=until
     )
     asked = _places(dataset).filter(pk__in=pks, prediction__in=askable_predictions(dataset))
-    got = list(asked.exclude(pk__in=holding)[:count])
+    got = places_still_open(asked.exclude(pk__in=holding))[:count]
     unreadable: set[int] = set()
     for _ in range(_LOOKS):
         chosen = _chosen(dataset, count, got, unreadable)
@@ -141,7 +146,7 @@ def _chosen(
         prediction = predictions[row]
         some = near[prediction.pk]
         x, y, _cells = prediction.missed_at[place]
-        if len(some) >= PER_IMAGE or _lies_in(regions.get(prediction.image_id, ()), x, y):
+        if len(some) >= PER_IMAGE or lies_in(regions.get(prediction.image_id, ()), x, y):
             continue
         if all(np.hypot(x - other[0], y - other[1]) > prediction.diameter for other in some):
             chosen[prediction].append(place)
@@ -153,10 +158,6 @@ def _taken(predictions: Sequence[Prediction]) -> set[tuple[int, int]]:
     asked = PlaceQuestion.objects.filter(prediction__in=predictions)
     free = asked.filter(is_free(timezone.now()), answered_at=None)
     return set(asked.exclude(pk__in=free.values("pk")).values_list("prediction", "place"))
-
-
-def _lies_in(regions: Sequence[Sequence[int]], x: float, y: float) -> bool:
-    return any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in regions)
 
 
 def _leased(

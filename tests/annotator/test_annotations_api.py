@@ -13,7 +13,8 @@ import tifffile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase
 
-from annotator.models import PredictedCell, Revision
+from annotator.models import PredictedCell, QueueItem, Revision
+from annotator.selectors.queue import images_without_model
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -216,6 +217,21 @@ class Annotations(TestCase):
             headers={"If-Match": '"1"'},
         )
         self.assertEqual(answer.json()["complete_regions"], [[0, 0, 32, 48]])
+
+    def test_cells_mended_in_passing_leave_the_image_in_the_queue(self) -> None:
+        item = QueueItem.objects.create(image=self.image, score=1)
+        part: dict[str, Any] = {"complete_regions": [[0, 0, 9, 9]], "in_passing": True}
+        self.assertEqual(self.put(**part).json()["source"], "gallery")
+        item.refresh_from_db()
+        self.assertIsNone(item.closed_at)
+        self.assertFalse(images_without_model(self.dataset).exists())  # it waits there
+        item.delete()
+        self.assertTrue(images_without_model(self.dataset).exists())
+        # Whoever says that the whole image is complete has looked at it.
+        item = QueueItem.objects.create(image=self.image, score=1)
+        whole = self.put(match='"1"', in_passing=True)
+        item.refresh_from_db()
+        self.assertEqual((whole.json()["source"], item.outcome), ("rest", "submitted"))
 
     def test_it_rejects_json_that_no_database_keeps(self) -> None:
         begin = '{"shape": [48, 64], "dtype": "uint16", "cells": [], '

@@ -110,6 +110,12 @@ class Next(Places):
         make_revision(part.image, self.eve, prediction=part, complete_regions=[[30, 20, 60, 48]])
         self.assertEqual(self.ask(), [])
 
+    def test_not_of_what_whoever_holds_it_drew_in_the_editor(self) -> None:
+        part = self.predicted()
+        self.assertEqual(len(self.ask()), 1)
+        make_revision(part.image, self.bob, prediction=part, complete_regions=[[30, 20, 60, 48]])
+        self.assertEqual(self.ask(), [])
+
     def test_what_is_offered_is_the_blob_in_the_pixels(self) -> None:
         self.predicted()
         (question,) = self.ask()

@@ -29,6 +29,8 @@ export interface Submission {
   readonly secondsSpent: number;
   /** The prediction the annotator began with. */
   readonly prediction: number | null;
+  /** Only cells that somebody was asked about one by one: the image stays in the queue. */
+  readonly inPassing?: boolean;
 }
 
 /** The cells of thousands need not come back. */
@@ -108,7 +110,7 @@ function writtenOf({ revision }: Numbered): Written {
 }
 
 function formOf(submission: Submission): FormData {
-  const { labels, shape, cells, completeRegions, secondsSpent, prediction } = submission;
+  const { labels, shape, cells, completeRegions, secondsSpent, prediction, inPassing } = submission;
   const written = {
     shape,
     dtype: labels.dtype,
@@ -116,6 +118,7 @@ function formOf(submission: Submission): FormData {
     complete_regions: completeRegions,
     seconds_spent: Math.round(secondsSpent),
     ...(prediction === null ? {} : { prediction }),
+    ...(inPassing === true ? { in_passing: true } : {}),
   };
   const form = new FormData();
   form.append("labels", new Blob([labels.bytes], { type: "application/gzip" }), "labels.bin.gz");

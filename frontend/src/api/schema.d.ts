@@ -1502,6 +1502,11 @@ export interface components {
             /** @default  */
             note: string;
             prediction?: number | null;
+            /**
+             * @description only cells that one was asked about one by one: where the image is complete in parts, it counts as such answers do and keeps its place in the queue
+             * @default false
+             */
+            in_passing: boolean;
         };
         /**
          * @description How well doubt predicts which fused cells are wrong: area under the ROC curve, also of each

@@ -28,6 +28,8 @@ export type OverlayShape =
   | { readonly kind: "cross"; readonly at: Point; readonly tone: Tone }
   /** A cell that was decided in a review: as large at any zoom. */
   | { readonly kind: "tick"; readonly at: Point; readonly tone: Tone }
+  /** The corners of a frame around what somebody was asked about: what it holds stays in sight. */
+  | { readonly kind: "corners"; readonly box: Box }
   /** All of an image but its complete regions, or the one asked about, is dimmed. */
   | {
       readonly kind: "dimmed";

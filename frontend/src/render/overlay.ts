@@ -15,6 +15,8 @@ const DIM = "rgb(4 8 10 / 58%)";
 /** Of a cross, in CSS pixels. */
 const CROSS = { radius: 8, arm: 3.5 };
 const TICK = 5;
+/** Of a frame's shorter side: how far its corners reach. */
+const ARM = 0.22;
 
 export interface OverlayFrame {
   readonly camera: Camera;
@@ -41,6 +43,7 @@ export function drawOverlay(canvas: HTMLCanvasElement, frame: OverlayFrame): voi
     if (shape.kind === "dimmed") drawDimmed(brush, shape, frame);
     else if (shape.kind === "seed") drawSeed(brush, toScreen(frame.camera, view, shape.at));
     else if (shape.kind === "area") drawArea(brush, shape, frame);
+    else if (shape.kind === "corners") drawCornersOf(brush, shape.box, frame);
     else drawShape(brush, shape, frame);
   }
 }
@@ -66,6 +69,32 @@ function drawDimmed(
   brush.lineWidth = 2.5;
   brush.strokeStyle = ASKED.frame;
   brush.strokeRect(...onScreen(asked));
+}
+
+/** In the colour of what is asked about, with a dark rim on bright images. */
+function drawCornersOf(
+  brush: CanvasRenderingContext2D,
+  box: Box,
+  { camera, view }: OverlayFrame,
+): void {
+  const a = toScreen(camera, view, { x: box.x0, y: box.y0 });
+  const b = toScreen(camera, view, { x: box.x1, y: box.y1 });
+  const arm = Math.min(b.x - a.x, b.y - a.y) * ARM;
+  const path = new Path2D();
+  for (const [x, along] of [
+    [a.x, arm],
+    [b.x, -arm],
+  ] as const) {
+    for (const [y, down] of [
+      [a.y, arm],
+      [b.y, -arm],
+    ] as const) {
+      path.moveTo(x + along, y);
+      path.lineTo(x, y);
+      path.lineTo(x, y + down);
+    }
+  }
+  strokeRimmed(brush, path, ASKED.frame, 2);
 }
 
 const areas = new WeakMap<readonly Span[], Path2D>();
@@ -96,7 +125,7 @@ function drawArea(
 
 function drawShape(
   brush: CanvasRenderingContext2D,
-  shape: Exclude<OverlayShape, { kind: "dimmed" | "area" | "seed" }>,
+  shape: Exclude<OverlayShape, { kind: "dimmed" | "area" | "seed" | "corners" }>,
   { camera, view, typeColours }: OverlayFrame,
 ): void {
   const place = (point: Point): Point => toScreen(camera, view, point);

@@ -1,4 +1,5 @@
 /** Addresses of the pages: parsed and built here and nowhere else. No DOM. */
+import type { Point } from "../core/geometry";
 
 export type DatasetPageName =
   | "dataset"
@@ -11,11 +12,15 @@ export type DatasetPageName =
   | "export"
   | "settings";
 
+/** What somebody is asked about: a cell as a prediction numbers it, or a place without one. */
+export type Asked =
+  { readonly cell: number; readonly prediction: number } | { readonly place: Point };
+
 export type Route =
   | { page: "sign-in"; next: string }
   | { page: "datasets" }
   | { page: DatasetPageName; datasetId: number }
-  | { page: "image"; imageId: number; look: boolean }
+  | { page: "image"; imageId: number; look: boolean; asked?: Asked }
   | { page: "not-found" };
 
 const DATASET_PAGES: Readonly<Record<string, DatasetPageName>> = {
@@ -43,6 +48,11 @@ export const paths = {
   ask: (id: number): string => `/datasets/${id}/gallery?ask`,
   /** `look`: to be seen, not changed. */
   image: (id: number, look = false): string => `/images/${id}${look ? "?look" : ""}`,
+  /** The image, to draw what one is asked about. */
+  asked: (id: number, asked: Asked): string =>
+    "place" in asked
+      ? `/images/${id}?place=${asked.place.x},${asked.place.y}`
+      : `/images/${id}?cell=${asked.cell}&prediction=${asked.prediction}`,
 } as const;
 
 /** The route that `address` (path with optional query) stands for. */
@@ -57,11 +67,20 @@ export function parse(address: string): Route {
   const id = rawId !== undefined && /^[1-9]\d*$/.test(rawId) ? Number(rawId) : null;
   if (id === null || rest.length > 0) return { page: "not-found" };
   if (noun === "images" && page === "") {
-    return { page: "image", imageId: id, look: new URLSearchParams(query).has("look") };
+    const asked = askedOf(new URLSearchParams(query));
+    const look = new URLSearchParams(query).has("look");
+    return { page: "image", imageId: id, look, ...(asked && { asked }) };
   }
   const name = Object.hasOwn(DATASET_PAGES, page) ? DATASET_PAGES[page] : undefined;
   if (noun === "datasets" && name) return { page: name, datasetId: id };
   return { page: "not-found" };
+}
+
+function askedOf(query: URLSearchParams): Asked | null {
+  const [x, y] = (query.get("place") ?? "").split(",").map(Number.parseFloat);
+  if (Number.isFinite(x) && Number.isFinite(y)) return { place: { x: Number(x), y: Number(y) } };
+  const [cell, prediction] = ["cell", "prediction"].map((key) => Number(query.get(key)));
+  return cell && prediction ? { cell, prediction } : null;
 }
 
 /** Does an address of the gallery stand for the cells that one is asked about? */

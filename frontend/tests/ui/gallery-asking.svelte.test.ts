@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { AskingState } from "../../src/ui/gallery/asking.svelte";
+import { addressOf, AskingState } from "../../src/ui/gallery/asking.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { place, question } from "./gallery";
 
@@ -308,6 +308,31 @@ describe("cells one is asked about", () => {
     await vi.advanceTimersByTimeAsync(10);
     expect(asking.finished).toBe(true);
     expect(sent("/answers/").length).toBe(1);
+  });
+
+  it("that are drawn in the editor are not asked again, and done once submitted there", async () => {
+    const asking = await started();
+    asking.draw();
+    expect([asking.items[0]?.state, asking.current?.question.cell]).toEqual(["in the editor", 2]);
+    for (let step = 0; step < 13; step++) asking.answer("accepted", null);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(bodyOf(sent("/cells/next/")[1] as Call)["holding"]).toContain(1);
+    asking.mended(addressOf(question(2)));
+    expect(asking.items[1]?.state).toBe("accepted");
+    asking.mended(addressOf(question(1)));
+    expect(asking.items[0]?.state).toBe("mended");
+    asking.leave();
+    await vi.advanceTimersByTimeAsync(10);
+    const { cells } = bodyOf(sent("/cells/release/")[0] as Call) as { cells: number[] };
+    expect([cells.includes(1), cells.includes(2)]).toEqual([true, false]);
+  });
+
+  it("that were opened in the editor can be answered all the same", async () => {
+    const asking = await started();
+    asking.draw();
+    asking.at = 0;
+    asking.answer("accepted", null);
+    expect([asking.items[0]?.state, asking.answered]).toEqual(["accepted", 1]);
   });
 
   it("are sent and given back when the page is left", async () => {

@@ -212,8 +212,8 @@ describe("a cell one is asked about", () => {
   });
 
   it("is opened in the editor with what was answered before", async () => {
-    const opens = vi.fn();
-    vi.stubGlobal("open", opens);
+    const replace = vi.fn();
+    vi.stubGlobal("open", () => ({ location: { replace } }));
     await ask();
     await press("Enter");
     expect(sent("/answers/")).toEqual([]);
@@ -221,7 +221,9 @@ describe("a cell one is asked about", () => {
     await waitFor(() => {
       expect(sent("/answers/")).toHaveLength(1);
     });
-    expect(opens).toHaveBeenCalledWith("/images/1", "_blank");
+    await waitFor(() => {
+      expect(replace).toHaveBeenCalledWith("/images/1?cell=2&prediction=100");
+    });
   });
 
   it("may be one that no model drew: its outline is accepted, typed or rejected", async () => {

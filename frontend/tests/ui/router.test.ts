@@ -21,6 +21,9 @@ describe("parse", () => {
     expect([paths.ask(12), paths.dataset(12, "gallery")].map(isAsk)).toEqual([true, false]);
     expect(parse(paths.image(7))).toEqual({ page: "image", imageId: 7, look: false });
     expect(parse(paths.image(7, true))).toEqual({ page: "image", imageId: 7, look: true });
+    for (const asked of [{ cell: 3, prediction: 9 }, { place: { x: 0, y: 4.5 } }]) {
+      expect(parse(paths.asked(7, asked))).toMatchObject({ page: "image", imageId: 7, asked });
+    }
     expect(parse(paths.datasets())).toEqual({ page: "datasets" });
     expect(parse(paths.signIn("/datasets/3?a=b"))).toEqual({
       page: "sign-in",

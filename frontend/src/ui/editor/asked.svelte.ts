@@ -13,7 +13,7 @@ import type { EditorState, Transaction } from "../../core/state";
 import type { Step } from "../../core/steps";
 import { fit, type Camera, type Size } from "../../render/camera";
 import { toast } from "../toasts.svelte";
-import type { Opened } from "./opening";
+import { isWhole, type Opened } from "./opening";
 
 /** Of the region's longer side: what is seen around it. */
 const SURROUNDINGS = 0.08;
@@ -36,11 +36,6 @@ export function openedFor(opened: Opened, item: QueueItem | null, look = false):
   if (look) return framed;
   const after = asked === undefined || isWhole(opened) ? null : withRegion(regions ?? [], asked);
   return { ...framed, doc: { ...opened.doc, regions: after } };
-}
-
-/** Did somebody say before that the whole image is complete? Without a revision nobody has. */
-function isWhole({ head: { annotation } }: Pick<Opened, "head">): boolean {
-  return annotation.revision > 0 && annotation.complete_regions === null;
 }
 
 /** What is handed in as complete: the region asked about too, whatever was unmarked. */

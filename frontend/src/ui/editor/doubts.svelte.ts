@@ -13,12 +13,12 @@ export type Doubt = "nothing complete" | "rest not complete" | "no cell" | "no t
 
 /**
  * Cells that only a person can type: where the file name does not, and there are types. Of a
- * region that is asked about its own.
+ * region or a cell that is asked about its own.
  */
-export function untypedCells({ asked, opened, settled }: Editor): number[] {
+export function untypedCells({ asked, askedCell, opened, settled }: Editor): number[] {
   const { dataset, image } = opened;
   if (dataset.types.length === 0 || cultureType(image, dataset) !== null) return [];
-  const { cells } = asked;
+  const cells = askedCell.partly ? askedCell.checked : asked.cells;
   return [...cellsOf(settled.doc)]
     .filter(({ type, label }) => type === null && (cells === null || cells.has(label)))
     .map(({ label }) => label);
@@ -74,9 +74,12 @@ export class Doubts {
   private next(): Doubt | null {
     const { geometry, regions } = this.editor.settled.doc;
     const found: Doubt[] = [];
-    if (regions?.length === 0) found.push("nothing complete");
-    if (leavesRestOpen(this.editor)) found.push("rest not complete");
-    if (geometry.size === 0) found.push("no cell");
+    // What was changed is complete by itself, and nothing is said of the rest.
+    if (!this.editor.askedCell.partly) {
+      if (regions?.length === 0) found.push("nothing complete");
+      if (leavesRestOpen(this.editor)) found.push("rest not complete");
+      if (geometry.size === 0) found.push("no cell");
+    }
     if (untypedCells(this.editor).length > 0) found.push("no type");
     const forgone = this.forgone();
     const open = (doubt: Doubt): boolean => !this.answered.includes(doubt) && !(doubt in forgone);

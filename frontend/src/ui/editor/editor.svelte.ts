@@ -1,7 +1,7 @@
 /** One open image: the core's state as runes, the tools, and how the image is looked at. */
 import { messageOf } from "../../api/client";
 import { cellAt } from "../../api/flows";
-import { redo, undo, type Command } from "../../core/commands";
+import { redo, select, undo, type Command } from "../../core/commands";
 import { differenceOf } from "../../core/diff";
 import { boxOfCells, type MaskDocument } from "../../core/document";
 import type { Box, Point, Span } from "../../core/geometry";
@@ -28,6 +28,7 @@ import { createTools } from "../../tools";
 import type { ToolContext, ToolName } from "../../tools/tool";
 import { toast } from "../toasts.svelte";
 import { AskedRegion } from "./asked.svelte";
+import { AskedCell } from "./askedCell.svelte";
 import { cultureType, typeColours, type Opened } from "./opening";
 import { keepPreferences, readPreferences } from "./preferences";
 import { Pointing } from "./pointing.svelte";
@@ -69,6 +70,7 @@ export class Editor {
 
   readonly tools = createTools();
   readonly asked = new AskedRegion(this);
+  readonly askedCell = new AskedCell(this);
   readonly reviewing = new Reviewing(this);
   readonly pointing = new Pointing();
   readonly typeColours: ReadonlyMap<string, Rgb> = $derived.by(() =>
@@ -90,8 +92,8 @@ export class Editor {
   });
   /** What lies over the image whatever the tool. */
   readonly backdrop = $derived.by(() => {
-    const dimmed = this.asked.shapes(this.state.doc);
-    const shapes = [...dimmed, ...this.reviewing.ticks, ...this.pointing.shapes];
+    const asked = this.askedCell.shapes(this.state.doc);
+    const shapes = [...asked, ...this.reviewing.ticks, ...this.pointing.shapes];
     if (this.difference === null) return shapes;
     const { formerSpans, removedSpans } = this.difference;
     shapes.push({ kind: "area", spans: formerSpans, change: "former" });
@@ -141,6 +143,7 @@ export class Editor {
       colour: channelColour(role, index, opened.roles.length, this.palette),
     }));
     this.context = this.makeContext();
+    if (opened.about?.label != null) this.run(select([opened.about.label]));
     if (viewOnly) this.tool = "select";
   }
 
@@ -250,9 +253,9 @@ export class Editor {
     }
   }
 
-  /** The region that is asked about, else the whole image. */
+  /** The cell or the region that is asked about, else the whole image. */
   showAsked(): void {
-    this.camera = this.asked.camera(this.view) ?? fit(this.box, this.view);
+    this.camera = this.askedCell.camera(this.view) ?? fit(this.box, this.view);
   }
 
   fitImage(): void {

@@ -12,7 +12,13 @@ import { ApiError } from "../../api/client";
 import { readDataset } from "../../api/datasets";
 import { readImage } from "../../api/images";
 import type { RawArray } from "../../api/labels";
-import type { Dataset, ImageDetail, PredictedCell, Prediction } from "../../api/types";
+import type {
+  Box as Corners,
+  Dataset,
+  ImageDetail,
+  PredictedCell,
+  Prediction,
+} from "../../api/types";
 import { regionsOf } from "../../core/completeness";
 import { openDocument, type CellMeta, type MaskDocument } from "../../core/document";
 import type { Evidence } from "../../core/evidence";
@@ -20,6 +26,7 @@ import { intersect, type Box } from "../../core/geometry";
 import { sortedSample, type Pixels } from "../../core/intensity";
 import type { RasterImage } from "../../render/renderer";
 import { typeColour, type Palette, type Rgb } from "../../render/settings";
+import type { About } from "./askedCell.svelte";
 
 export interface Opened {
   readonly image: ImageDetail;
@@ -40,6 +47,8 @@ export interface Opened {
   readonly model: MaskDocument | null;
   /** The part of the image that the queue asks about; otherwise all of it. */
   readonly asked?: Box;
+  /** The cell or place that somebody came here to draw. */
+  readonly about?: About;
 }
 
 type Predicted = readonly [label: number, cell: PredictedCell];
@@ -47,7 +56,7 @@ type Predicted = readonly [label: number, cell: PredictedCell];
 /** Labels above this are renumbered: the lookup texture has one texel per label. */
 const HIGHEST_LABEL = 1 << 20;
 /** A revised cell this like the predicted one of the same number is still that cell. */
-const SAME_BOX_IOU = 0.5;
+export const SAME_BOX_IOU = 0.5;
 /** Times that masks are read until cells and labels agree. */
 const READS = 3;
 
@@ -75,6 +84,11 @@ export async function openImage(imageId: number, signal: AbortSignal): Promise<O
   const model = revised ? modelOf(sources, modelled, raster) : prediction && doc;
   const samples = raster.channels.map(sortedSample);
   return { ...sources, newer, raster, samples, roles, doc, evidence, predicted, model };
+}
+
+/** Did somebody say before that the whole image is complete? Without a revision nobody has. */
+export function isWhole({ head: { annotation } }: Pick<Opened, "head">): boolean {
+  return annotation.revision > 0 && annotation.complete_regions === null;
 }
 
 function modelOf(
@@ -256,8 +270,7 @@ export function stillThere(doc: MaskDocument, predicted: readonly Predicted[]): 
   const numbers = new Map<string, number>();
   for (const [label, { box }] of doc.geometry.entries()) numbers.set(placeOf(box), label);
   return predicted.flatMap(([label, cell]) => {
-    const [x0, y0, x1, y1] = cell.bbox;
-    const place = { x0, y0, x1, y1 };
+    const place = boxOf(cell.bbox);
     const box = doc.geometry.get(label)?.box;
     if (box !== undefined && boxIou(box, place) >= SAME_BOX_IOU) return [[label, cell] as const];
     // Its number may have been taken by a cell that somebody answered for before.
@@ -265,6 +278,8 @@ export function stillThere(doc: MaskDocument, predicted: readonly Predicted[]): 
     return other === undefined ? [] : [[other, cell] as const];
   });
 }
+
+export const boxOf = ([x0, y0, x1, y1]: Corners): Box => ({ x0, y0, x1, y1 });
 
 const placeOf = ({ x0, y0, x1, y1 }: Box): string => `${x0} ${y0} ${x1} ${y1}`;
 
@@ -282,7 +297,7 @@ function toEvidence(cell: PredictedCell, alone: boolean): Evidence {
   return { score, probabilities, uncertainty, terms, seenBy: alone ? "" : seen_by };
 }
 
-function boxIou(a: Box, b: Box): number {
+export function boxIou(a: Box, b: Box): number {
   const area = ({ x0, y0, x1, y1 }: Box): number => (x1 - x0) * (y1 - y0);
   const overlap = intersect(a, b);
   const common = overlap === null ? 0 : area(overlap);

@@ -29,7 +29,7 @@ export async function packDraft(
 
 export async function packSubmission(
   doc: MaskDocument,
-  from: Pick<Submission, "secondsSpent" | "prediction">,
+  from: Pick<Submission, "secondsSpent" | "prediction" | "inPassing">,
   regions = doc.regions,
 ): Promise<Submission> {
   return {

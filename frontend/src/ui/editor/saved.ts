@@ -17,6 +17,10 @@ export interface Kept {
   };
 }
 
+/** Why there is nothing to hand in. */
+export const nothingNew = (revision: number): string =>
+  revision > 0 ? `Nothing changed since revision ${revision}.` : "Nothing changed yet.";
+
 /** Said where an image is looked at that another tab has. */
 export const ELSEWHERE = "This image is open in another tab: go on there, or here instead.";
 

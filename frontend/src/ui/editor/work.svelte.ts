@@ -11,7 +11,6 @@ import type { QueueItem } from "../../api/types";
 import { sameDocument, type MaskDocument } from "../../core/document";
 import { mergedSteps, type Disagreement } from "../../core/merge";
 import { NOTHING_DECIDED } from "../../core/review";
-import { regionsToSend } from "./asked.svelte";
 import type { Editor } from "./editor.svelte";
 import { goOnHere } from "./goingOn";
 import { Lease } from "./lease.svelte";
@@ -50,8 +49,9 @@ export class Work {
   );
   /** Submitting would only repeat the revision there is. */
   readonly nothingNew = $derived.by(() => {
-    const confirming = this.lease.held && this.submittedAt === null;
-    return !this.unsaved && this.revision > 0 && !confirming;
+    const { confirms, partly } = this.editor.askedCell;
+    const confirming = (this.lease.held || confirms) && this.submittedAt === null;
+    return !this.unsaved && (this.revision > 0 || partly) && !confirming;
   });
   /** Why nothing can be changed just now, though this person may annotate. */
   readonly locked = $derived.by<"lease" | "window" | null>(() => {
@@ -222,7 +222,7 @@ export class Work {
     if (offer.where === "server") this.recorder.begin(root);
     else await this.recorder.adopt({ ...offer.journal, mark: this.session().mark }, root);
     if (offer.where === "aside") await this.recorder.discard(offer.journal);
-    this.editor.run(this.editor.asked.mark);
+    this.editor.run(this.editor.askedCell.mark);
     this.keep();
   }
 
@@ -324,8 +324,9 @@ export class Work {
     const length = this.editor.settled.history.done.length;
     const { prediction } = this;
     const { secondsSpent } = this.lease;
-    const regions = regionsToSend(this.editor.opened, doc);
-    const submission = await packSubmission(doc, { secondsSpent, prediction }, regions);
+    const { regions, inPassing } = this.editor.askedCell.toSend(doc);
+    const from = { secondsSpent, prediction, inPassing };
+    const submission = await packSubmission(doc, from, regions);
     // The server forgets the draft it has with this, also one from elsewhere.
     const { other } = this.server;
     if (other !== null) await this.offers.putAside({ where: "server", draft: other });
@@ -367,6 +368,7 @@ export class Work {
     this.revision = theirs.head.annotation.revision;
     this.prediction = null;
     this.saved = theirs.doc;
+    this.editor.askedCell.merged = theirs.doc;
     this.theirs = null;
     this.trouble = null;
     // Even if it cannot be submitted now: what is kept builds on theirs.

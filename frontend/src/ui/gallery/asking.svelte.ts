@@ -7,12 +7,13 @@ import type { Answer, Crop } from "../../api/cells";
 import { messageOf } from "../../api/client";
 import type { GalleryImage, Verdict } from "../../api/types";
 import { plural } from "../format";
+import { paths } from "../router";
 import { GLANCE, toast, toasts } from "../toasts.svelte";
 import { Crops } from "./crops.svelte";
 import { Stopwatch } from "./stopwatch";
 import { answer, ask, release, undo, type Subject } from "./subjects";
 
-export type State = "open" | "skipped" | "refused" | Verdict;
+export type State = "open" | "skipped" | "in the editor" | "mended" | "refused" | Verdict;
 
 export interface Asked {
   readonly question: Subject;
@@ -103,10 +104,7 @@ export class AskingState {
     this.loading = true;
     try {
       const holding = this.items
-        .filter(
-          ({ state, question }) =>
-            state === "open" || state === "skipped" || this.isPending(question),
-        )
+        .filter(({ state, question }) => isHeld(state) || this.isPending(question))
         .map(({ question }) => question.cell);
       const questions = await ask(this.datasetId, BATCH, holding);
       // Nobody is there any more to answer.
@@ -144,7 +142,7 @@ export class AskingState {
   /** Answer for the current cell and go on to the next. */
   answer(verdict: Verdict, type: string | null): void {
     const { current } = this;
-    if (current?.state !== "open") return;
+    if (current === null || !isAnswerable(current)) return;
     const { cell, asks_type } = current.question;
     if (verdict !== "retyped") this.give({ cell, verdict }, current.type);
     else if (asks_type) this.give({ cell, verdict, type }, type);
@@ -172,6 +170,24 @@ export class AskingState {
     this.mark(current.question.cell, "skipped", current.type);
     this.go();
     void this.fetch();
+  }
+
+  /** The current cell is drawn in the editor: whoever submits it there has answered. */
+  draw(): void {
+    const { current } = this;
+    if (current?.state !== "open") return;
+    this.mark(current.question.cell, "in the editor", current.type);
+    this.go();
+    void this.fetch();
+  }
+
+  /** What was drawn in the editor is submitted there; `address`: the one that led there. */
+  mended(address: string): void {
+    const found = this.items.filter(
+      (item) => isHeld(item.state) && addressOf(item.question) === address,
+    );
+    for (const { question, type } of found) this.mark(question.cell, "mended", type);
+    if (this.current?.state === "mended") this.go();
   }
 
   /** To the next cell that is open, else stay. */
@@ -285,9 +301,7 @@ export class AskingState {
     if (this.left) return;
     this.left = true;
     void this.flush(closing);
-    const cells = this.items
-      .filter(({ state }) => state === "open" || state === "skipped")
-      .map(cellOf);
+    const cells = this.items.filter(({ state }) => isHeld(state)).map(cellOf);
     this.release(cells, closing);
     this.crops.stop();
   }
@@ -296,7 +310,7 @@ export class AskingState {
   comeBack(): void {
     this.left = false;
     this.finished = false;
-    this.items = this.items.filter(({ state }) => state !== "open" && state !== "skipped");
+    this.items = this.items.filter(({ state }) => !isHeld(state));
     this.at = Math.max(0, this.items.length - 1);
     void this.fetch();
   }
@@ -310,6 +324,18 @@ export class AskingState {
 function sayOnce(text: string): void {
   if (!toasts.some((shown) => shown.text === text)) toast(text, "bad", 2 * GLANCE);
 }
+
+/** Nobody else is asked about it, nor is this person again. */
+const isHeld = (state: State): boolean =>
+  ["open", "skipped", "in the editor", "mended"].includes(state);
+
+/** Whoever opened it in the editor may find that it needs no drawing. */
+export const isAnswerable = ({ state }: Asked): boolean =>
+  state === "open" || state === "in the editor";
+
+/** Of the editor, with the cell or the place to be drawn. */
+export const addressOf = ({ image, label, prediction, place }: Subject): string =>
+  paths.asked(image, place ? { place: { x: place.x, y: place.y } } : { cell: label, prediction });
 
 const cellOf = ({ question }: Asked): number => question.cell;
 
