@@ -94,7 +94,9 @@ def failures_at_the_end(dataset: Dataset, family: str) -> int:
 def corrected_since(dataset: Dataset, since: datetime | None) -> tuple[int, int]:
     """(revisions, corrected cells) of training images after ``since``; all of them for None."""
     # Corrected test and validation images measure; a new model would learn nothing from them.
-    revisions = Revision.objects.filter(image__dataset=dataset, image__split=Split.TRAIN)
+    revisions = Revision.objects.filter(
+        image__dataset=dataset, image__split=Split.TRAIN, is_work=True
+    )
     if since is not None:
         revisions = revisions.filter(created_at__gt=since)
     found = revisions.aggregate(revisions=Count("pk"), cells=Sum("corrected_cells"))

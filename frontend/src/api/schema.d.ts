@@ -1382,6 +1382,7 @@ export interface components {
             predicted: number;
             pending: number;
             annotated: number;
+            in_parts: number;
             leased: number;
             queued: number;
             corrected_cells: number;
@@ -1891,10 +1892,11 @@ export interface components {
          * @description * `new` - new
          *     * `predicted` - predicted
          *     * `leased` - leased
+         *     * `in_parts` - in_parts
          *     * `annotated` - annotated
          * @enum {string}
          */
-        ImageStatusEnum: "new" | "predicted" | "leased" | "annotated";
+        ImageStatusEnum: "new" | "predicted" | "leased" | "in_parts" | "annotated";
         /** @description What became of each uploaded file. */
         ImportOutput: {
             imported: components["schemas"]["ImportedImage"][];
@@ -3434,7 +3436,7 @@ export interface operations {
                 /** @description part of the name */
                 search?: string;
                 split?: "test" | "train" | "validation";
-                status?: "annotated" | "leased" | "new" | "predicted";
+                status?: "annotated" | "in_parts" | "leased" | "new" | "predicted";
             };
             header?: never;
             path: {

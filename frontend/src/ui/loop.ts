@@ -87,12 +87,13 @@ export function loopState(dataset: Dataset, live: readonly Run[]): LoopState {
 }
 
 function firstModel({ counts }: Dataset): LoopState {
-  if (counts.annotated === 0) {
+  const masked = counts.annotated + counts.in_parts;
+  if (masked === 0) {
     const text =
       "No model and no masks yet: upload images with masks beside them, or draw the first by hand.";
     return { tone: "todo", text, page: "correct" };
   }
-  const text = `No model yet: train the first segmenter on ${plural(counts.annotated, "annotated image")}.`;
+  const text = `No model yet: train the first segmenter on ${plural(masked, "annotated image")}.`;
   return { tone: "todo", text, page: "training" };
 }
 

@@ -98,9 +98,11 @@ describe("roles", () => {
 describe("progress", () => {
   it("shows the annotated, then those only predicted, and never more than the whole", () => {
     const shares = progressParts(dataset({ annotated: 2, predicted: 8 }).counts);
-    expect(shares.map(({ share }) => share)).toEqual([0.2, expect.closeTo(0.6)]);
+    expect(shares.map(({ share }) => share)).toEqual([0.2, 0, expect.closeTo(0.6)]);
+    const parts = progressParts(dataset({ annotated: 2, in_parts: 3, predicted: 8 }).counts);
+    expect(parts.map(({ share }) => share)).toEqual([0.2, 0.3, expect.closeTo(0.3)]);
     const imported = progressParts(dataset({ annotated: 10, predicted: 0 }).counts);
-    expect(imported.map(({ share }) => share)).toEqual([1, 0]);
+    expect(imported.map(({ share }) => share)).toEqual([1, 0, 0]);
     expect(progressParts(dataset({ images: 0 }).counts)).toEqual([]);
   });
   it("takes the score of the current version, not of the newest", () => {

@@ -40,6 +40,7 @@ export function dataset(counts: Partial<DatasetCounts> = {}, over: Partial<Datas
       predicted: 8,
       pending: 0,
       annotated: 2,
+      in_parts: 0,
       leased: 0,
       queued: 6,
       corrected_cells: 40,
