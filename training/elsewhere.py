@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import checkpoint
+from inference.builtin import licence_of
 from inference.devices import is_there, pick_device
 from inference.errors import InferenceError
 from inference.files import told_when_full
@@ -73,6 +74,9 @@ def _trained(bundle: Path, asked: argparse.Namespace) -> tuple[TrainResult, Path
     )
     run = asked.run or bundle / "run"
     base = bundle / BASE if (bundle / BASE).is_dir() else None
+    licence = "" if base else licence_of(config.start)
+    if licence:
+        _say(f"Starts from {config.start}. {licence}")
     result = train(config, bundle / SNAPSHOT, run, base, on_epoch=_tell)
     out = asked.out or bundle / f"{manifest['dataset']}-{manifest['family']}{SUFFIX}"
     pack(result, manifest, out)

@@ -181,6 +181,9 @@ class PreflightOutput(serializers.Serializer[Any]):
     family = serializers.ChoiceField(Family.choices)
     ready = serializers.BooleanField(help_text="Whether nothing refuses the run")
     start = serializers.CharField(help_text="A version, scratch, or the name of built-in weights")
+    licence = serializers.CharField(
+        help_text="Of the built-in weights that it would download, in words; else empty"
+    )
     problems = serializers.ListField(child=serializers.CharField())
     warnings = serializers.ListField(child=serializers.CharField())
     images = serializers.DictField(child=serializers.IntegerField(), help_text="By split")

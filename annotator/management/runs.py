@@ -14,6 +14,8 @@ from django.core.management.base import CommandParser
 from annotator.exceptions import Conflict
 from annotator.management.base import DatasetCommand, json_file
 from annotator.models import ModelVersion, RunStatus, TrainingRun
+from annotator.services.runs import RunRequest, start_of
+from inference.builtin import licence_of
 from training.engine import EpochReport
 
 _POLL_SECONDS = 1.0
@@ -47,6 +49,14 @@ def made_by(run: TrainingRun) -> ModelVersion:
     if run.status != RunStatus.DONE or run.candidate is None:
         raise Conflict(f"Run {run.pk} {run.status}: {run.message}")
     return run.candidate
+
+
+def licence_line(request: RunRequest) -> str:
+    """What is to be said of the weights that a run would download; "" where it needs none."""
+    base, config = start_of(request)
+    start = str(config.get("start", ""))
+    licence = "" if base else licence_of(start)
+    return f"Starts from {start}. {licence}" if licence else ""
 
 
 class RunCommand(DatasetCommand):

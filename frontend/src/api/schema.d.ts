@@ -2240,6 +2240,8 @@ export interface components {
             ready: boolean;
             /** @description A version, scratch, or the name of built-in weights */
             start: string;
+            /** @description Of the built-in weights that it would download, in words; else empty */
+            licence: string;
             problems: string[];
             warnings: string[];
             /** @description By split */
