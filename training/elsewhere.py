@@ -129,7 +129,7 @@ def pack(result: TrainResult, bundle: Mapping[str, Any], out: Path) -> dict[str,
 def _tell(report: EpochReport) -> None:
     figures = "".join(f", {name} {value:.3f}" for name, value in report.metrics.items())
     _say(
-        f"epoch {report.epoch}/{report.epochs}: loss {report.train_loss:.4f}{figures},"
+        f"epoch {report.number('/')}: loss {report.train_loss:.4f}{figures},"
         f" {report.seconds:.0f} s, {report.seconds_left / 60:.1f} min left"
     )
 

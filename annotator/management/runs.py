@@ -83,7 +83,7 @@ class RunCommand(DatasetCommand):
             if isinstance(value, float)
         )
         self.tell(
-            f"epoch {report.epoch}/{report.epochs}: loss {report.train_loss:.4f}{figures},"
+            f"epoch {report.number('/')}: loss {report.train_loss:.4f}{figures},"
             f" {report.seconds:.0f} s, {report.seconds_left / 60:.1f} min left"
         )
 

@@ -2434,6 +2434,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at
@@ -2474,6 +2476,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at
