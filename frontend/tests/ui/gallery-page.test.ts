@@ -15,6 +15,7 @@ let calls: Call[] = [];
 let listed: () => Gallery | Promise<Gallery>;
 let asked: Place[] = [];
 let terms: Question["terms"] = {};
+let model = true;
 
 class NoResize {
   observe = (): void => undefined;
@@ -32,6 +33,7 @@ beforeEach(() => {
   listed = () => gallery(1, 4);
   asked = [];
   terms = { border: 0.6 };
+  model = true;
   toasts.length = 0;
   navigation.go("/datasets/1/gallery", { replace: true });
   calls = stubFetch(({ address, method }) => {
@@ -39,6 +41,9 @@ beforeEach(() => {
     if (address.endsWith("/places/next/")) return json({ places: asked, lease_minutes: 30 });
     if (address.endsWith("/places/answers/")) {
       return json({ revisions: [{ id: 8, image: 1, revision: 1 }], answered: [5], refused: [] });
+    }
+    if (address.endsWith("/next/") && !model) {
+      return json({ message: "Train a segmenter first.", code: "not_ready" }, 409);
     }
     if (address.endsWith("/next/")) {
       return json({
@@ -248,6 +253,20 @@ describe("a cell one is asked about", () => {
     const card = await ask();
     expect(card.textContent).toContain("it lies beside a cell in question");
     expect(card.textContent).not.toContain("disagree");
+  });
+
+  it("comes by itself once there is a model; before, the page says so calmly", async () => {
+    model = false;
+    navigation.go("/datasets/1/gallery?ask", { replace: true });
+    const none = dataset({ predicted: 0 }, { versions: { segmenter: null, detector: null } });
+    const { rerender } = render(GalleryPage, { dataset: none });
+    await screen.findByText("No model yet");
+    const link = screen.getByRole("link", { name: "Go to training" });
+    expect(link.getAttribute("href")).toBe("/datasets/1/training");
+    expect(screen.queryByRole("alert")).toBeNull();
+    model = true;
+    await rerender({ dataset: dataset() });
+    await screen.findByRole("status", { name: "The cell in question" });
   });
 
   it("is not skipped by Ctrl and S, nor left for another by the browser's way back", async () => {
