@@ -13,6 +13,11 @@ export function predictedOnly({ images, annotated, predicted }: DatasetCounts): 
   return Math.max(0, Math.min(images, predicted) - annotated);
 }
 
+/** Images with neither. */
+export function neither(counts: DatasetCounts): number {
+  return Math.max(0, counts.images - counts.annotated - predictedOnly(counts));
+}
+
 /** Annotated images, then those that have only a prediction; the rest of the bar stays empty. */
 export function progressParts(counts: DatasetCounts): Part[] {
   if (counts.images === 0) return [];
