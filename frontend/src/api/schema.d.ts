@@ -2242,6 +2242,8 @@ export interface components {
             ready: boolean;
             /** @description A version, scratch, or the name of built-in weights */
             start: string;
+            /** @description Of the built-in weights that it would download, in words; else empty */
+            licence: string;
             problems: string[];
             warnings: string[];
             /** @description By split */
@@ -2434,6 +2436,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at
@@ -2474,6 +2478,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at

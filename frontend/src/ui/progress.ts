@@ -15,6 +15,12 @@ export function predictedOnly({ images, annotated, in_parts, predicted }: Datase
   return Math.max(0, Math.min(images, predicted) - annotated - in_parts);
 }
 
+/** Images with none of these. */
+export function neither(counts: DatasetCounts): number {
+  const { images, annotated, in_parts } = counts;
+  return Math.max(0, images - annotated - in_parts - predictedOnly(counts));
+}
+
 /**
  * Annotated images, those annotated in parts, then those that have only a prediction; the rest of
  * the bar stays empty.

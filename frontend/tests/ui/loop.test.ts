@@ -57,6 +57,11 @@ describe("runSentence", () => {
       "Segmenter is training its first epoch.",
     );
   });
+  it("names no total where minutes end the run: each guess of it is another", () => {
+    const timed = run({ epoch: 3, epochs: 7, timed: true });
+    expect(runSentence(timed)).toBe("Segmenter is training: epoch 3, 40 s left.");
+    expect(runProgress(timed)).toEqual({ share: expect.closeTo(3 / 7), words: "3 epochs" });
+  });
   it("tells the step of preparing and evaluating, with its time left", () => {
     const progress = { step: "reading images", done: 12, of: 60 };
     expect(runSentence(run({ status: "preparing", progress, seconds_left: 8.2 }))).toBe(

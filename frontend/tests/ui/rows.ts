@@ -66,6 +66,7 @@ export function run(over: Partial<Run> = {}): Run {
     candidate: null,
     epoch: 3,
     epochs: 10,
+    timed: false,
     seconds_left: 40,
     progress: null,
     created_at: AT,
