@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 
 from inference import checkpoint
+from inference.builtin import COCO, licence_of
 from inference.checkpoint import ModelMeta
 from inference.detector_network import BACKBONES, LEVELS, DetectorNetwork
 from inference.errors import InferenceError
@@ -24,6 +26,8 @@ from training.config import START_FILE, TrainConfig
 from training.dataset import Snapshot
 from training.detector_samples import CellSample
 from training.errors import TrainingError
+
+log = logging.getLogger(__name__)
 
 DIAMETER = 27.0  # px, the median cell at the network's scale
 _SPREAD = 2.0  # of the images' median diameters above which each image gets its own scale
@@ -67,7 +71,8 @@ def network_and_meta(
 
 
 def _load_start(network: DetectorNetwork, config: TrainConfig, channels: int) -> None:
-    if config.start == "coco":
+    if config.start == COCO:
+        log.info("Starts from %s. %s", COCO, licence_of(COCO))
         load_matching(network, coco_state(config.backbone, channels))
     elif config.start.startswith(START_FILE):
         load_backbone(network, Path(config.start.removeprefix(START_FILE)))

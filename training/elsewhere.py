@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import checkpoint
+from inference.builtin import licence_of
 from inference.devices import is_there, pick_device
 from inference.errors import InferenceError
 from inference.files import told_when_full
@@ -73,6 +74,9 @@ def _trained(bundle: Path, asked: argparse.Namespace) -> tuple[TrainResult, Path
     )
     run = asked.run or bundle / "run"
     base = bundle / BASE if (bundle / BASE).is_dir() else None
+    licence = "" if base else licence_of(config.start)
+    if licence:
+        _say(f"Starts from {config.start}. {licence}")
     result = train(config, bundle / SNAPSHOT, run, base, on_epoch=_tell)
     out = asked.out or bundle / f"{manifest['dataset']}-{manifest['family']}{SUFFIX}"
     pack(result, manifest, out)
@@ -125,7 +129,7 @@ def pack(result: TrainResult, bundle: Mapping[str, Any], out: Path) -> dict[str,
 def _tell(report: EpochReport) -> None:
     figures = "".join(f", {name} {value:.3f}" for name, value in report.metrics.items())
     _say(
-        f"epoch {report.epoch}/{report.epochs}: loss {report.train_loss:.4f}{figures},"
+        f"epoch {report.number('/')}: loss {report.train_loss:.4f}{figures},"
         f" {report.seconds:.0f} s, {report.seconds_left / 60:.1f} min left"
     )
 

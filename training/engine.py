@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch did. ``epochs`` is an estimate while the run is bounded by minutes."""
+    """What one epoch did. ``epochs`` is a new estimate each time where minutes end the run."""
 
     epoch: int  # from 1
     epochs: int
@@ -59,6 +59,11 @@ class EpochReport:
     waiting: float = 0.0  # share of its training, 0 … 1, in which the next batch was not there yet
     # Progress at each step, where the clock had a say in it: what makes the same training again.
     schedule: tuple[float, ...] = ()
+    timed: bool = False  # whether minutes will end the run, and not its number of epochs
+
+    def number(self, of: str = " of ") -> str:
+        """ "3 of 10", or "3" where nobody knows of how many."""
+        return str(self.epoch) if self.timed else f"{self.epoch}{of}{self.epochs}"
 
     def sentence(self) -> str:
         """For a log."""
@@ -67,7 +72,7 @@ class EpochReport:
             figures.append(f"validation loss {self.validation_loss:.3f}")
         figures += [f"{name} {value:.3f}" for name, value in self.metrics.items()]
         return (
-            f"Epoch {self.epoch} of {self.epochs}: {', '.join(figures)}; {self.seconds:.0f} s,"
+            f"Epoch {self.number()}: {', '.join(figures)}; {self.seconds:.0f} s,"
             f" {self.waiting:.0%} of its training spent waiting for images."
         )
 
@@ -299,7 +304,8 @@ class Training:
     def _report(self, loss: float, validation: Validation, seconds: float) -> EpochReport:
         progress = self.progress()
         whole = self._clock() / max(progress, 1e-6)
-        expected = self.epoch if self.finished else math.ceil(self.epoch / max(progress, 1e-6))
+        estimate = math.ceil(self.epoch / max(progress, 1e-6) - 1e-6)
+        expected = self.epoch if self.finished else estimate
         return EpochReport(
             epoch=self.epoch,
             epochs=max(self.epoch, min(self.config.epochs, expected)),
@@ -311,6 +317,8 @@ class Training:
             waiting=self.waited.share,
             score=validation.score if validation.metrics else None,
             schedule=tuple(self.schedule) if self.config.minutes else (),
+            # A training made again has as many epochs as the first one, whatever the time.
+            timed=not self.replayed and estimate < self.config.epochs,
         )
 
     def _save(self) -> None:

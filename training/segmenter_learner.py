@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inference import checkpoint
+from inference.builtin import fetch_builtin, licence_of
 from inference.checkpoint import ModelMeta
 from inference.devices import fast_in_bfloat16
 from inference.flows import DecodeSettings, decode
@@ -30,6 +32,8 @@ from training.prepared import store_for
 from training.progress import Counter
 from training.samples import Sample, prepare
 from training.transforms import Crop, View, cut, jitter, random_crop, random_view
+
+log = logging.getLogger(__name__)
 
 _VALIDATION_CROPS = 24
 _MOMENTUM = 0.05  # of the running statistics, as in cellpose
@@ -246,7 +250,8 @@ def start_weights(
             "segmenter", architecture, snapshot.channels, diameter=config.diameter
         )
     cache = Path(config.weights_cache) if config.weights_cache else run.parent / "weights"
-    file = checkpoint.fetch_builtin(config.start, cache)
+    log.info("Starts from %s. %s", config.start, licence_of(config.start))
+    file = fetch_builtin(config.start, cache)
     return checkpoint.import_cellpose(file, snapshot.channels)
 
 

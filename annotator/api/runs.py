@@ -19,7 +19,7 @@ from annotator.api.pagination import is_row_id
 from annotator.exceptions import NotHere
 from annotator.models import Family, Role, RunStatus, TrainingRun
 from annotator.selectors.datasets import datasets_of
-from annotator.selectors.runs import runs_of
+from annotator.selectors.runs import is_timed, runs_of
 from annotator.services.preflight import preflight, preflight_body
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 
@@ -77,6 +77,7 @@ class RunOutput(serializers.Serializer[TrainingRun]):
     candidate = serializers.SerializerMethodField()
     epoch = serializers.IntegerField()
     epochs = serializers.IntegerField()
+    timed = serializers.SerializerMethodField()
     seconds_left = serializers.FloatField(
         source="time_left", allow_null=True, help_text="Of the step that it is at"
     )
@@ -90,6 +91,10 @@ class RunOutput(serializers.Serializer[TrainingRun]):
     def get_requested_by(self, run: TrainingRun) -> str | None:
         """The user's name; null when the policy started it."""
         return run.requested_by.get_username() if run.requested_by else None
+
+    def get_timed(self, run: TrainingRun) -> bool:
+        """Whether minutes end it: ``epochs`` is then estimated anew after each epoch."""
+        return is_timed(run)
 
     def get_base(self, run: TrainingRun) -> str | None:
         """The version it starts from, "a deleted version", "scratch", or built-in weights' name."""
@@ -181,6 +186,9 @@ class PreflightOutput(serializers.Serializer[Any]):
     family = serializers.ChoiceField(Family.choices)
     ready = serializers.BooleanField(help_text="Whether nothing refuses the run")
     start = serializers.CharField(help_text="A version, scratch, or the name of built-in weights")
+    licence = serializers.CharField(
+        help_text="Of the built-in weights that it would download, in words; else empty"
+    )
     problems = serializers.ListField(child=serializers.CharField())
     warnings = serializers.ListField(child=serializers.CharField())
     images = serializers.DictField(child=serializers.IntegerField(), help_text="By split")

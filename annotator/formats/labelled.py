@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+IN_PARTS = "in parts"  # of the fact ``complete``
+
 
 @dataclass(frozen=True)
 class LabelledCell:
@@ -34,3 +36,8 @@ class LabelledImage:
     cells: tuple[LabelledCell, ...]
     channels: tuple[str, ...]  # roles of the planes of pixels()
     pixels: Callable[[], NDArray[Any]]  # (C, H, W) in the file's dtype
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether people have answered for some of it only: the rest is not background."""
+        return self.facts["complete"] == IN_PARTS

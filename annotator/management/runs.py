@@ -14,6 +14,8 @@ from django.core.management.base import CommandParser
 from annotator.exceptions import Conflict
 from annotator.management.base import DatasetCommand, json_file
 from annotator.models import ModelVersion, RunStatus, TrainingRun
+from annotator.services.runs import RunRequest, start_of
+from inference.builtin import licence_of
 from training.engine import EpochReport
 
 _POLL_SECONDS = 1.0
@@ -49,6 +51,14 @@ def made_by(run: TrainingRun) -> ModelVersion:
     return run.candidate
 
 
+def licence_line(request: RunRequest) -> str:
+    """What is to be said of the weights that a run would download; "" where it needs none."""
+    base, config = start_of(request)
+    start = str(config.get("start", ""))
+    licence = "" if base else licence_of(start)
+    return f"Starts from {start}. {licence}" if licence else ""
+
+
 class RunCommand(DatasetCommand):
     """A command that makes a run; with ``--wait`` it works on it in this process."""
 
@@ -73,7 +83,7 @@ class RunCommand(DatasetCommand):
             if isinstance(value, float)
         )
         self.tell(
-            f"epoch {report.epoch}/{report.epochs}: loss {report.train_loss:.4f}{figures},"
+            f"epoch {report.number('/')}: loss {report.train_loss:.4f}{figures},"
             f" {report.seconds:.0f} s, {report.seconds_left / 60:.1f} min left"
         )
 

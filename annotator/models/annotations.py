@@ -40,6 +40,8 @@ class Revision(models.Model):
     corrected_cells = models.PositiveIntegerField()  # changed, added, deleted or retyped
     seconds_spent = models.FloatField(null=True)
     note = models.CharField(max_length=300, blank=True)
+    # False: it was taken back since, or takes another one back, and counts nowhere as work.
+    is_work = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -40,6 +40,7 @@ class Times:
     def __init__(self, dataset: Dataset) -> None:
         rows = list(
             Revision.objects.filter(image__dataset=dataset, image__split=Split.TRAIN)
+            .exclude(is_work=False, seconds_spent=None)  # the time of what was undone was spent
             .order_by("created_at")
             .values_list("created_at", "seconds_spent")
         )

@@ -29,9 +29,10 @@ def is_answered(
     them, but never a pixel of it.
     """
     held = rectangles.covered(boxes, regions) >= ANSWERED_SHARE * np.maximum(areas, 1)
-    pixels = np.concatenate([inner, inner + 1], axis=1)
-    within = (rectangles.covered(pixels, regions) > 0) | (inner[:, 0] == UNKNOWN)
-    return np.asarray(held & within, bool)
+    told = np.flatnonzero(held & (inner[:, 0] != UNKNOWN))
+    pixels = np.concatenate([inner[told], inner[told] + 1], axis=1)
+    held[told] = rectangles.covered(pixels, regions) > 0
+    return np.asarray(held, bool)
 
 
 def inner_of(rows: Iterable[tuple[int | None, int | None]]) -> NDArray[np.int64]:

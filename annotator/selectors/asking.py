@@ -49,3 +49,9 @@ def complete_regions(image_ids: Iterable[int]) -> dict[int, list[list[int]]]:
     partial = heads(image_ids).filter(complete_regions__isnull=False)
     rows = partial.values_list("image", "complete_regions")
     return {image: regions or [] for image, regions in rows}
+
+
+def drawn_in(image_ids: Iterable[int]) -> set[int]:
+    """Those of these images that somebody has had in the editor, not in a list of cells alone."""
+    drawn = Revision.objects.filter(image__in=list(image_ids)).exclude(source=GALLERY)
+    return set(drawn.order_by().values_list("image", flat=True))

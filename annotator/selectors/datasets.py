@@ -21,6 +21,7 @@ from annotator.models import (
     Split,
     Stage,
 )
+from annotator.selectors.images import ANNOTATED, IN_PARTS, known
 
 Counts = dict[str, int | float]
 NAMES = (
@@ -29,6 +30,7 @@ NAMES = (
     "predicted",
     "pending",
     "annotated",
+    "in_parts",
     "leased",
     "queued",
     "corrected_cells",
@@ -82,7 +84,7 @@ def dataset_counts(dataset_ids: Iterable[int]) -> dict[int, Counts]:
     for number, leased, queued in items:
         counts[number] |= {"leased": leased, "queued": queued}
     corrected = (
-        Revision.objects.filter(image__dataset__in=ids)
+        Revision.objects.filter(image__dataset__in=ids, is_work=True)
         .values("image__dataset")
         .annotate(total=Sum("corrected_cells"))
         .values_list("image__dataset", "total")
@@ -121,16 +123,16 @@ def _rates(ids: list[int]) -> Iterator[tuple[int, float]]:
 
 
 def _image_counts(ids: list[int]) -> Iterable[Any]:
-    revised = Exists(Revision.objects.filter(image=OuterRef("pk")))
     by_split = {split: Count("id", filter=Q(split=split)) for split in Split.values}
     return (
         Image.objects.filter(dataset__in=ids)
-        .annotate(is_predicted=_by_current_pair(), is_revised=revised)
+        .annotate(is_predicted=_by_current_pair(), known=known())
         .values("dataset")
         .annotate(
             images=Count("id"),
             predicted=Count("id", filter=Q(is_predicted=True)),
-            annotated=Count("id", filter=Q(is_revised=True)),
+            annotated=Count("id", filter=Q(known=ANNOTATED)),
+            in_parts=Count("id", filter=Q(known=IN_PARTS)),
             **by_split,
         )
     )

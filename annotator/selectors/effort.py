@@ -38,6 +38,7 @@ _COLUMNS = (
     "cell_count",
     "corrected_cells",
     "seconds_spent",
+    "is_work",
 )
 
 _AT_ONCE = 200  # revisions whose cells are in memory
@@ -59,6 +60,7 @@ class _Row(NamedTuple):
     cells: int
     edits: int
     seconds: float | None
+    is_work: bool  # and was not taken back
 
     @property
     def is_whole(self) -> bool:
@@ -81,7 +83,7 @@ def effort(dataset: Dataset) -> list[dict[str, Any]]:
     Only cells count that a revision was the first to call complete, so an image done region by
     region counts each cell once. Keys as in ``work`` of the REST contract of ``learning-curve/``.
     """
-    rows = [row for row in _rows(dataset) if row.tells]
+    rows = [row for row in _rows(dataset) if row.tells and row.is_work]
     whole = {row.pk: row for row in rows if row.is_whole}
     shown, same = _known_shown(dataset, [row for row in rows if not row.is_whole])
     same.update(_same(whole))

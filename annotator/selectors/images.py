@@ -6,6 +6,7 @@ from django.db.models import (
     Case,
     CharField,
     Exists,
+    F,
     IntegerField,
     OuterRef,
     Q,
@@ -19,14 +20,16 @@ from django.utils import timezone
 
 from annotator.models import Dataset, Image, Prediction, QueueItem, Revision
 
-STATUSES = ("new", "predicted", "leased", "annotated")
+ANNOTATED, IN_PARTS = "annotated", "in_parts"
+STATUSES = ("new", "predicted", "leased", IN_PARTS, ANNOTATED)
 
 
 def with_state(images: QuerySet[Image]) -> QuerySet[Image]:
     """Annotate ``revision`` (head's number or 0), ``cells``, ``uncertainty`` and ``status``.
 
     Cells are the head revision's, else the newest prediction's; uncertainty is the newest
-    prediction's. An image that somebody holds is leased, whatever else it is.
+    prediction's. An image that somebody holds is leased, whatever else it is; one is annotated when
+    it is complete as a whole.
     """
     heads = Revision.objects.filter(image=OuterRef("pk")).order_by("-number")
     newest = Prediction.objects.filter(image=OuterRef("pk")).order_by("-id")
@@ -34,6 +37,7 @@ def with_state(images: QuerySet[Image]) -> QuerySet[Image]:
         image=OuterRef("pk"), closed_at__isnull=True, leased_until__gt=timezone.now()
     )
     return images.annotate(
+        known=known(),
         revision=Coalesce(Subquery(heads.values("number")[:1]), 0, output_field=IntegerField()),
         uncertainty=Subquery(newest.values("uncertainty")[:1]),
         cells=Coalesce(
@@ -41,12 +45,26 @@ def with_state(images: QuerySet[Image]) -> QuerySet[Image]:
         ),
         status=Case(
             When(Exists(held), then=Value("leased")),
-            When(revision__gt=0, then=Value("annotated")),
+            When(known__isnull=False, then=F("known")),
             When(Exists(newest), then=Value("predicted")),
             default=Value("new"),
             output_field=CharField(),
         ),
     )
+
+
+def known() -> Subquery:
+    """``ANNOTATED`` or ``IN_PARTS``, by an image's head revision; null without one, and where all
+    that people said was taken back.
+    """
+    heads = Revision.objects.filter(image=OuterRef("pk")).order_by("-number")
+    said = Case(
+        When(complete_regions__isnull=True, then=Value(ANNOTATED)),
+        When(complete_regions=[], is_work=False, then=Value(None)),
+        default=Value(IN_PARTS),
+        output_field=CharField(null=True),
+    )
+    return Subquery(heads.values_list(said)[:1])
 
 
 def images_of(

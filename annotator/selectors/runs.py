@@ -20,6 +20,8 @@ from annotator.models import (
     TrainingRun,
 )
 from annotator.selectors.composition import head_revisions
+from training.config import TrainConfig
+from training.errors import TrainingError
 
 
 def is_silent(now: datetime) -> Q:
@@ -51,6 +53,18 @@ def runs_of(*datasets: Dataset | int) -> QuerySet[TrainingRun]:
 def curve() -> Prefetch:
     """Each run's learning curve, without the progress at every single step."""
     return Prefetch("epoch_rows", RunEpoch.objects.defer("schedule"))
+
+
+def is_timed(run: TrainingRun) -> bool:
+    """Whether minutes end it before its number of epochs does: ``epochs`` is but an estimate."""
+    if run.is_rebuild:
+        return False
+    try:
+        config = TrainConfig.for_family(run.family, run.config)
+    except TrainingError:  # a setting that there was once
+        return False
+    config = config.settled(run.had_base or config.start != "scratch")
+    return config.minutes > 0 and run.epochs < config.epochs
 
 
 def last_run(dataset: Dataset, family: str) -> TrainingRun | None:
@@ -94,7 +108,9 @@ def failures_at_the_end(dataset: Dataset, family: str) -> int:
 def corrected_since(dataset: Dataset, since: datetime | None) -> tuple[int, int]:
     """(revisions, corrected cells) of training images after ``since``; all of them for None."""
     # Corrected test and validation images measure; a new model would learn nothing from them.
-    revisions = Revision.objects.filter(image__dataset=dataset, image__split=Split.TRAIN)
+    revisions = Revision.objects.filter(
+        image__dataset=dataset, image__split=Split.TRAIN, is_work=True
+    )
     if since is not None:
         revisions = revisions.filter(created_at__gt=since)
     found = revisions.aggregate(revisions=Count("pk"), cells=Sum("corrected_cells"))

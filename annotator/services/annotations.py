@@ -53,6 +53,7 @@ class RevisionDetails:
     note: str = ""
     prediction: Prediction | None = None  # what the annotator began with
     corrected_cells: int | None = None  # None: counted against what the annotator began with
+    is_work: bool = True  # False: it takes another one back
     # Some cells of a list were changed: the author's draft of the image and its place in the queue
     # stay as they are.
     keeps_work: bool = False
@@ -145,6 +146,7 @@ def revision_submit(
         corrected_cells=corrected,
         seconds_spent=details.seconds_spent,
         note=details.note[:300],
+        is_work=details.is_work,
     )
     try:
         appended = _append(revision, cells, details.keeps_work or details.keeps_place)

@@ -22,7 +22,7 @@ from annotator.models import (
     Revision,
     Split,
 )
-from annotator.selectors.asking import complete_regions, effort_of
+from annotator.selectors.asking import complete_regions, drawn_in, effort_of
 from annotator.selectors.runs import telling_revisions
 from inference import acquisition, embeddings
 from inference.acquisition import Candidate
@@ -239,16 +239,15 @@ def _prospects(
     found = []
     for start in range(0, len(predictions), _AT_ONCE):
         some = predictions[start : start + _AT_ONCE]
-        doubts = _doubts(some)
+        doubts, opened = _doubts(some), drawn_in(set(done) & {each.image_id for each in some})
         for each in some:
             lot = draw(each.image) if dataset.strategy == "random" else None
-            region = best_region(
-                (each.image.height, each.image.width),
-                doubts[each.pk],
-                effort,
-                Window(dataset.region_minutes, each.diameter, lot),
-                done.get(each.image_id, ()),
-            )
+            window = Window(dataset.region_minutes, each.diameter, lot)
+            shape, complete = (each.image.height, each.image.width), done.get(each.image_id, ())
+            region = best_region(shape, doubts[each.pk], effort, window, complete)
+            if region is None and each.image_id not in opened:
+                # A few answers in the gallery leave no less than in others without doubt.
+                region = best_region(shape, doubts[each.pk], effort, window)
             if region is not None:
                 found.append(Prospect(each, region))
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -317,22 +318,35 @@ def _taken_back(revision: Revision, author: User) -> Revision:
         before = predicted_state(revision.prediction)
     else:
         raise Conflict(f"What {image.name} showed before is not kept any more.")
-    return revision_submit(
-        image=image,
-        author=author,
-        labels=before.labels,
-        cell_types=before.types,
-        base_number=head.number,
-        details=RevisionDetails(
-            source=GALLERY,
-            type_sources=before.sources,
-            complete_regions=before.regions,
-            prediction=before.prediction,
-            note=f"revision {revision.number} undone",
-            corrected_cells=0,
-            keeps_work=True,
-        ),
-    )
+    with transaction.atomic():
+        appended = revision_submit(
+            image=image,
+            author=author,
+            labels=before.labels,
+            cell_types=before.types,
+            base_number=head.number,
+            details=RevisionDetails(
+                source=GALLERY,
+                type_sources=before.sources,
+                complete_regions=before.regions,
+                prediction=before.prediction,
+                note=f"revision {revision.number} undone",
+                corrected_cells=0,
+                is_work=False,
+                keeps_work=True,
+            ),
+        )
+        _tell_work(appended)
+    return appended
+
+
+def _tell_work(revision: Revision) -> None:
+    """Store whether the change stands that ``revision`` takes back or brings back."""
+    stands = True
+    while (number := _undone_by(revision)) is not None:
+        revision = revision.image.revisions.get(number=number)
+        stands = not stands
+    Revision.objects.filter(pk=revision.pk).update(is_work=stands)
 
 
 def _undone_by(revision: Revision) -> int | None:

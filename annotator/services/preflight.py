@@ -19,6 +19,7 @@ from annotator.readers import model_channels
 from annotator.selectors.annotations import boxes_of, shows
 from annotator.services.runs import RunRequest, run_preflight, start_of
 from annotator.services.snapshots import MIN_TRAIN_MASKS, snapshot_entries
+from inference.builtin import licence_of
 from training.config import TrainConfig
 from training.errors import TrainingError
 from training.room import check_disk, check_memory, folder_mb, memory_needed_mb
@@ -36,6 +37,7 @@ class Preflight:
 
     family: str
     start: str  # what it starts from: a version, "scratch" or built-in weights
+    licence: str = ""  # of built-in weights, which are downloaded
     problems: list[str] = field(default_factory=list)  # each refuses the run, with what to do
     warnings: list[str] = field(default_factory=list)
     images: dict[str, int] = field(default_factory=dict)  # labelled ones by split
@@ -64,6 +66,7 @@ def preflight(*, request: RunRequest) -> Preflight:
     return Preflight(
         family=family,
         start=start,
+        licence="" if base else licence_of(start),
         problems=_problems(request),
         warnings=[
             *_split_warnings(entries),

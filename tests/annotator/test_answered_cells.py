@@ -50,7 +50,11 @@ class AnsweredCellsTest(TestCase):
 
     def test_masks_of_a_part_hold_its_cells_alone(self) -> None:
         folder = self.write("cellpose")
-        (masks,) = folder.rglob("part_masks.tif")
+        self.assertTrue((folder / "whole_masks.tif").is_file())
+        # Not among those that a training may take for whole ones.
+        masks = folder / "in_parts" / "part_masks.tif"
+        self.assertEqual([*folder.rglob("part_*.tif")], [masks])
+        self.assertEqual([*folder.rglob("part_types.csv")], [masks.with_name("part_types.csv")])
         self.assertEqual(set(tifffile.imread(masks).ravel().tolist()), {0, 2})
 
     def test_tables_say_it_in_a_column(self) -> None:

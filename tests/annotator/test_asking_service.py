@@ -197,6 +197,16 @@ class RegionTest(TestCase):
         self.assertGreater(asked, 2)
         self.assertLess(asked, 80)
 
+    def test_cells_answered_for_in_the_gallery_take_no_image_out_of_the_queue(self) -> None:
+        PredictedCell.objects.update(uncertainty=0.0001)
+        cell = [[0, 0, 14, 14]]
+        for source, asked in ((GALLERY, 1), ("browser", 0)):
+            make_revision(
+                self.image, self.people.bob, self.labels, complete_regions=cell, source=source
+            )
+            queue_refresh(dataset=self.dataset)
+            self.assertEqual(QueueItem.objects.filter(closed_at=None).count(), asked)
+
     def test_what_has_nothing_left_to_ask_is_not_compared_again_at_every_refresh(self) -> None:
         item = self.ask()
         whole = [0, 0, 400, 400]

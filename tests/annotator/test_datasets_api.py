@@ -82,6 +82,7 @@ class Datasets(TestCase):
                 "predicted": 1,
                 "pending": 4,
                 "annotated": 1,
+                "in_parts": 0,
                 "leased": 1,
                 "queued": 1,
                 "corrected_cells": 3,

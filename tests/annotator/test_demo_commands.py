@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import TestCase, override_settings
+from django.test import SimpleTestCase, TestCase, override_settings
 
 from annotator.exceptions import Unavailable
 from annotator.management.commands import demo_seed
@@ -94,3 +95,18 @@ class DemoSeed(TestCase):
         make_dataset("lab")
         self.seed()
         self.assertFalse(Image.objects.exists())
+
+
+class DemoInWords(SimpleTestCase):
+    def test_the_readme_counts_the_images_as_they_are(self) -> None:
+        images, masked = {}, {}
+        for _, split, counts, with_masks in demo_seed.PARTS:
+            images[split] = sum(counts.values())
+            masked[split] = sum((counts if with_masks is None else with_masks).values())
+        measuring = masked["validation"] + masked["test"]
+        readme = " ".join((settings.BASE_DIR / "README.md").read_text().split())
+        self.assertIn(
+            f"makes {sum(images.values())} synthetic images, {sum(masked.values())} with masks"
+            f" ({masked['train']} to learn from, {measuring} to validate and test)",
+            readme,
+        )

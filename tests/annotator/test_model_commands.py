@@ -21,6 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TransactionTestCase, override_settings
 
+from annotator.exceptions import Conflict
 from annotator.models import ModelVersion, RunStatus, Stage, TrainingRun
 from annotator.services.runs import run_cancel, run_claim
 from annotator.services.versions import version_folder
@@ -118,6 +119,24 @@ class TrainCommandTest(TransactionTestCase):
         call_command("images_predict", self.name, split="test", json=True, stdout=out, stderr=err)
         self.assertEqual(json.loads(out.getvalue()), asked | {"images": 1})
         self.assertIn("Workers predict every split", err.getvalue())
+
+    def test_the_licence_of_published_weights_is_told_before_a_run_can_download_them(self) -> None:
+        def refused(**asked: Any) -> None:
+            self.assertIn("CC BY-NC", err.getvalue())
+            raise Conflict("not now")
+
+        err = io.StringIO()
+        with (
+            mock.patch("annotator.management.commands.model_train.run_create", refused),
+            self.assertRaisesMessage(CommandError, "not now"),
+        ):
+            call_command("model_train", self.name, "segmenter", base="cyto3", stderr=err)
+        self.assertIn("Starts from cyto3.", err.getvalue())
+        err = io.StringIO()
+        call_command(
+            "model_train", self.name, "segmenter", base="scratch", stdout=io.StringIO(), stderr=err
+        )
+        self.assertEqual(err.getvalue(), "")
 
     def test_a_setting_file_is_checked(self) -> None:
         folder = Path(self.enterContext(TemporaryDirectory()))

@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from annotator.models import Image, Stage
 from annotator.services.runs import RunRequest, run_create
+from inference.builtin import licence_of
 from tests.annotator.factories import (
     make_dataset,
     make_image,
@@ -90,6 +91,15 @@ class PreflightTest(TestCase):
         Image.objects.update(group="batch 7")
         warnings = self.asked("segmenter").json()["warnings"]
         self.assertTrue(any("batch 7 has images in more than one split" in w for w in warnings))
+
+    def test_published_weights_come_with_their_licence_before_they_are_downloaded(self):
+        found = self.asked("segmenter").json()
+        self.assertEqual((found["start"], found["licence"]), ("cyto3", licence_of("cyto3")))
+        self.assertEqual(self.asked("segmenter", base="nuclei").json()["start"], "nuclei")
+        self.assertIn("COCO", self.asked("detector", base="coco").json()["licence"])
+        self.assertEqual(self.asked("segmenter", base="scratch").json()["licence"], "")
+        version = make_version(self.dataset, "segmenter")
+        self.assertEqual(self.asked("segmenter", base=version.version).json()["licence"], "")
 
     def test_bad_questions_and_strangers_are_refused(self):
         self.assertEqual(self.asked("dog").status_code, 400)

@@ -111,6 +111,22 @@ class RunsTest(ApiCase):
             found = (answer["status"], answer["progress"], answer["seconds_left"])
             self.assertEqual(found, (status, progress, left))
 
+    def test_whether_minutes_end_it_is_told(self) -> None:
+        pk = self.start().json()["id"]
+        run = TrainingRun.objects.filter(pk=pk)
+        for config, epochs, timed in (
+            ({"minutes": 2.5}, 6, True),
+            ({"epochs": 6}, 6, False),
+            ({}, 60, False),  # the defaults have both; the clock has no say
+            ({}, 40, True),
+            ({"setting_of_old": 1}, 6, False),
+        ):
+            run.update(config={"start": "scratch"} | config, epochs=epochs)
+            told = self.alice.get(f"/api/v1/training-runs/{pk}/").json()
+            self.assertEqual((told["timed"], told["epochs"]), (timed, epochs), config)
+        run.update(config={"minutes": 2.5}, is_rebuild=True)
+        self.assertFalse(self.alice.get(f"/api/v1/training-runs/{pk}/").json()["timed"])
+
     def test_a_start_that_was_deleted_is_told(self) -> None:
         start = make_version(self.dataset)
         pk = self.start(base=start.version).json()["id"]

@@ -19,6 +19,7 @@ from annotator.models import Dataset, Evaluation, ModelVersion, Revision, RunSta
 from annotator.services.runs import RunRequest, run_cancel, run_create, run_resume
 from annotator.services.versions import version_promote
 from annotator.work.training import run_folder, run_folders_prune, work_on_run
+from inference.builtin import licence_of
 from tests.annotator.factories import (
     is_stored,
     make_dataset,
@@ -136,6 +137,17 @@ class WorkTest(TransactionTestCase):
         self.assertEqual(run.status, RunStatus.FAILED)
         self.assertIn("/no/backbone.pt", run.message)
         self.assertFalse(ModelVersion.objects.exists())
+
+    def test_the_licence_of_published_weights_is_in_the_log_before_these_come(
+        self,
+    ) -> None:
+        away = mock.patch("inference.builtin.urllib.request.urlopen", side_effect=OSError("away"))
+        cache = mock.patch("annotator.work.training.places", dict)
+        with away, cache, self.assertLogs("annotator.work.training", "WARNING"):
+            run = worked(create(make_trainable(), base="cyto3"))
+        self.assertEqual(run.status, RunStatus.FAILED)
+        self.assertIn("could not be downloaded", run.message)
+        self.assertIn(f"Starts from cyto3. {licence_of('cyto3')}", run.log)
 
     def test_a_run_whose_start_was_deleted_does_not_begin_elsewhere(self) -> None:
         dataset = make_trainable()

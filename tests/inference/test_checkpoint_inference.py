@@ -1,4 +1,4 @@
-"""Weights on disk: round trips, damage, cellpose's files, and downloads that fail."""
+"""Weights on disk: round trips, damage, and cellpose's files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
 from cellpose.resnet_torch import CPnet
 
 from inference import checkpoint as under_test
-from inference.checkpoint import BuiltinWeights, ModelMeta
+from inference.checkpoint import ModelMeta
 from inference.errors import InferenceError
 from inference.files import file_sha256
 
@@ -141,36 +140,3 @@ class CellposeFileTest(CheckpointTest):
         with self.assertRaises(InferenceError):
             under_test.import_cellpose(file, ("nucleus",))
         self.assertFalse(Path(trace).exists())
-
-
-class BuiltinTest(CheckpointTest):
-    def fetch(self, url, progress=None):
-        weights = {"cyto9": BuiltinWeights(url, "licence")}
-        with mock.patch.dict(under_test.BUILTIN, weights, clear=True):
-            return under_test.fetch_builtin("cyto9", self.folder / "cache", progress)
-
-    def test_weights_are_downloaded_once_and_progress_is_told(self):
-        file, _ = self.cellpose_file("published")
-        told = []
-        fetched = self.fetch(file.as_uri(), told.append)
-        self.assertEqual(fetched.read_bytes(), file.read_bytes())
-        self.assertEqual(told[-1], 1.0)
-        file.unlink()
-        self.assertEqual(self.fetch(file.as_uri()), fetched)
-
-    def test_a_damaged_cache_is_noticed_and_removed(self):
-        file, _ = self.cellpose_file("published")
-        fetched = self.fetch(file.as_uri())
-        fetched.write_bytes(b"damaged")
-        with self.assertRaisesRegex(InferenceError, "checksum"):
-            self.fetch(file.as_uri())
-        self.assertEqual(self.fetch(file.as_uri()).read_bytes(), file.read_bytes())
-
-    def test_offline_it_says_what_to_do(self):
-        with self.assertRaisesRegex(InferenceError, "could not be downloaded.*train from scratch"):
-            self.fetch((self.folder / "nowhere").as_uri())
-        self.assertEqual(list((self.folder / "cache").iterdir()), [])
-
-    def test_it_rejects_an_unknown_name(self):
-        with self.assertRaisesRegex(InferenceError, "no built-in weights named nope"):
-            under_test.fetch_builtin("nope", self.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from inference.checkpoint import BUILTIN
+from inference.builtin import BUILTIN
 from training.config import STARTS, TrainConfig
 from training.errors import TrainingError
 

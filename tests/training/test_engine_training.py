@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 import unittest
@@ -73,6 +74,19 @@ class EngineTest(unittest.TestCase):
         training = self.trained(Line(scores), patience=0.3)
         self.assertEqual((training.epoch, training.best.kept, training.finished), (6, 2, True))
         self.assertEqual(training.reports[-1].seconds_left, 0.0)
+
+    def test_a_total_is_told_where_epochs_end_the_run_and_not_where_minutes_do(self):
+        for settings, line, timed in (
+            ({"epochs": 3}, "Epoch 1 of 3: training loss", False),
+            ({"epochs": 3, "minutes": 60.0}, "Epoch 1 of 3: training loss", False),
+            ({"epochs": 1000, "minutes": 0.002}, "Epoch 1: training loss", True),
+        ):
+            with self.subTest(**settings):
+                shutil.rmtree(self.folder)
+                self.folder.mkdir()
+                reports = self.trained(Line([1.0] * 1000, 0.005), **settings).reports
+                self.assertIn(line, reports[0].sentence())
+                self.assertEqual({report.timed for report in reports}, {timed})
 
     def test_of_epochs_that_cannot_be_told_apart_the_latest_is_kept(self):
         lucky, usual = (0.9, 0.5, 0.6), (0.6, 0.5, 0.7)

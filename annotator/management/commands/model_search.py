@@ -12,7 +12,7 @@ from django.core.management.base import CommandParser
 
 from annotator.exceptions import Conflict
 from annotator.management.base import DatasetCommand, json_file
-from annotator.management.runs import made_by
+from annotator.management.runs import licence_line, made_by
 from annotator.models import (
     Dataset,
     Family,
@@ -71,6 +71,8 @@ class Command(DatasetCommand):
             minutes=options["minutes"],
             space=json_file(options["space"], "ranges"),
         )
+        if line := licence_line(training):
+            self.tell(line)
         search = search_create(request=request, wake=not options["wait"])
         if not options["wait"]:
             return {"search": search.pk, "trials": search.wanted, "status": search.status}

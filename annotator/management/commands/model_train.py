@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotator.exceptions import Conflict
-from annotator.management.runs import RunCommand, add_settings, settings_of
+from annotator.management.runs import RunCommand, add_settings, licence_line, settings_of
 from annotator.models import Dataset, Family, RunStatus, TrainingRun
 from annotator.selectors.runs import last_run
 from annotator.services.runs import RunRequest, run_create, run_resume
@@ -58,4 +58,7 @@ class Command(RunCommand):
             base=options["base"],
             config=settings_of(options),
         )
+        # Before a worker can hear of the run and begins to download.
+        if line := licence_line(request):
+            self.tell(line)
         return run_create(request=request, wake=wake)

@@ -1382,6 +1382,7 @@ export interface components {
             predicted: number;
             pending: number;
             annotated: number;
+            in_parts: number;
             leased: number;
             queued: number;
             corrected_cells: number;
@@ -1896,10 +1897,11 @@ export interface components {
          * @description * `new` - new
          *     * `predicted` - predicted
          *     * `leased` - leased
+         *     * `in_parts` - in_parts
          *     * `annotated` - annotated
          * @enum {string}
          */
-        ImageStatusEnum: "new" | "predicted" | "leased" | "annotated";
+        ImageStatusEnum: "new" | "predicted" | "leased" | "in_parts" | "annotated";
         /** @description What became of each uploaded file. */
         ImportOutput: {
             imported: components["schemas"]["ImportedImage"][];
@@ -2245,6 +2247,8 @@ export interface components {
             ready: boolean;
             /** @description A version, scratch, or the name of built-in weights */
             start: string;
+            /** @description Of the built-in weights that it would download, in words; else empty */
+            licence: string;
             problems: string[];
             warnings: string[];
             /** @description By split */
@@ -2437,6 +2441,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at
@@ -2477,6 +2483,8 @@ export interface components {
             readonly candidate: string | null;
             epoch: number;
             epochs: number;
+            /** @description Whether minutes end it: ``epochs`` is then estimated anew after each epoch. */
+            readonly timed: boolean;
             /**
              * Format: double
              * @description Of the step that it is at
@@ -3439,7 +3447,7 @@ export interface operations {
                 /** @description part of the name */
                 search?: string;
                 split?: "test" | "train" | "validation";
-                status?: "annotated" | "leased" | "new" | "predicted";
+                status?: "annotated" | "in_parts" | "leased" | "new" | "predicted";
             };
             header?: never;
             path: {

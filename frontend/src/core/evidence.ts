@@ -11,8 +11,15 @@ export interface Evidence {
 
 /** A term above this is named as a reason. */
 const NOTABLE = 0.3;
-/** Borders of good cells are not sharp either: said where nothing else is. */
-const BLURRED = 0.5;
+/**
+ * `edge` looks at the step from one pixel to the next, and even at a perfect border the cell
+ * probability falls over several: good cells have 0.5 to 0.75, wrong ones more. Said above that, of
+ * a cell in doubt, and where nothing else is.
+ */
+const BLURRED = 0.8;
+const IN_DOUBT = 0.1;
+/** What is said of a cell without a reason. */
+export const NO_DOUBT = "no doubt stands out";
 
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
@@ -29,7 +36,8 @@ export function doubts(evidence: Evidence): string[] {
       text: `only the ${evidence.seenBy} sees it`,
     });
   } else if (existence >= NOTABLE) {
-    found.push({ weight: existence, text: `may not be a cell (score ${percent(evidence.score)})` });
+    const text = `only ${percent(evidence.score)} likely to be a cell`;
+    found.push({ weight: existence, text });
   }
   if (inside >= NOTABLE) {
     const text = `the segmenter sees little of a cell in it (${percent(1 - inside)})`;
@@ -39,7 +47,7 @@ export function doubts(evidence: Evidence): string[] {
   if (flow >= NOTABLE) found.push({ weight: flow, text: "its outline does not fit what was seen" });
   if (type >= NOTABLE) found.push({ weight: type, text: typeDoubt(evidence.probabilities) });
   if (views >= NOTABLE) found.push({ weight: views, text: "mirrored, it looks of another type" });
-  if (found.length === 0 && edge >= BLURRED) {
+  if (found.length === 0 && edge >= BLURRED && evidence.uncertainty >= IN_DOUBT) {
     found.push({ weight: edge, text: "its border is not sharp" });
   }
   return found.sort((a, b) => b.weight - a.weight).map(({ text }) => text);

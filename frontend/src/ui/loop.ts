@@ -20,6 +20,10 @@ export const may = (role: Role, needed: Role): boolean => RANK[role] >= RANK[nee
 const timeLeft = ({ seconds_left: left }: Run): string =>
   left === null ? "" : `, ${duration(left)} left`;
 
+/** " of 10" epochs; "" while nobody can tell, or where minutes end it and each guess differs. */
+const whole = ({ epochs, timed }: Run): string =>
+  epochs === 0 || timed ? "" : ` of ${count(epochs)}`;
+
 /** One run in words: "Segmenter is training: epoch 3 of 10, 40 s left." */
 export function runSentence(run: Run): string {
   const name = capital(run.family);
@@ -33,7 +37,7 @@ export function runSentence(run: Run): string {
     case "training":
       // How many epochs the time allows is known only after the first.
       if (run.epochs === 0) return `${name} is training its first epoch.`;
-      return `${name} is training: epoch ${run.epoch} of ${run.epochs}${timeLeft(run)}.`;
+      return `${name} is training: epoch ${run.epoch}${whole(run)}${timeLeft(run)}.`;
     case "evaluating":
       return run.progress === null
         ? `${name} is being evaluated on the test images.`
@@ -48,18 +52,15 @@ export function runSentence(run: Run): string {
 }
 
 /** How far a run's step is, as a share of 0 to 1 and in words. */
-export function runProgress({ progress, status, epoch, epochs }: Run): {
-  share: number;
-  words: string;
-} {
+export function runProgress(run: Run): { share: number; words: string } {
+  const { progress, status, epoch, epochs } = run;
   if (progress !== null && status !== "training") {
     const { done, of } = progress;
     return { share: of > 0 ? done / of : 0, words: `${count(done)} of ${plural(of, "image")}` };
   }
-  const whole = epochs > 0 ? ` of ${count(epochs)}` : "";
   return {
     share: epochs > 0 && status === "training" ? epoch / epochs : 0,
-    words: `${plural(epoch, "epoch")}${whole}`,
+    words: `${plural(epoch, "epoch")}${whole(run)}`,
   };
 }
 
@@ -87,12 +88,13 @@ export function loopState(dataset: Dataset, live: readonly Run[]): LoopState {
 }
 
 function firstModel({ counts }: Dataset): LoopState {
-  if (counts.annotated === 0) {
+  const masked = counts.annotated + counts.in_parts;
+  if (masked === 0) {
     const text =
       "No model and no masks yet: upload images with masks beside them, or draw the first by hand.";
     return { tone: "todo", text, page: "correct" };
   }
-  const text = `No model yet: train the first segmenter on ${plural(counts.annotated, "annotated image")}.`;
+  const text = `No model yet: train the first segmenter on ${plural(masked, "annotated image")}.`;
   return { tone: "todo", text, page: "training" };
 }
 

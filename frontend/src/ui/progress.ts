@@ -8,16 +8,28 @@ export interface Part {
   color: string;
 }
 
+export const IN_PARTS_COLOR = "color-mix(in srgb, var(--accent) 45%, var(--surface-3))";
+
 /** Images with a prediction of the current models and no annotation. */
-export function predictedOnly({ images, annotated, predicted }: DatasetCounts): number {
-  return Math.max(0, Math.min(images, predicted) - annotated);
+export function predictedOnly({ images, annotated, in_parts, predicted }: DatasetCounts): number {
+  return Math.max(0, Math.min(images, predicted) - annotated - in_parts);
 }
 
-/** Annotated images, then those that have only a prediction; the rest of the bar stays empty. */
+/** Images with none of these. */
+export function neither(counts: DatasetCounts): number {
+  const { images, annotated, in_parts } = counts;
+  return Math.max(0, images - annotated - in_parts - predictedOnly(counts));
+}
+
+/**
+ * Annotated images, those annotated in parts, then those that have only a prediction; the rest of
+ * the bar stays empty.
+ */
 export function progressParts(counts: DatasetCounts): Part[] {
   if (counts.images === 0) return [];
   return [
     { share: counts.annotated / counts.images, color: "var(--accent)" },
+    { share: counts.in_parts / counts.images, color: IN_PARTS_COLOR },
     { share: predictedOnly(counts) / counts.images, color: "var(--blue)" },
   ];
 }

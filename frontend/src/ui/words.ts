@@ -8,12 +8,14 @@ const IMAGE_NAMES: Record<ImageStatus, string> = {
   new: "waiting",
   predicted: "predicted",
   leased: "being corrected",
+  in_parts: "annotated in parts",
   annotated: "annotated",
 };
 const IMAGE_TONES: Record<ImageStatus, Tone> = {
   new: "plain",
   predicted: "busy",
   leased: "warn",
+  in_parts: "busy",
   annotated: "good",
 };
 const RUN_TONES: Record<RunStatus, Tone> = {

@@ -14,7 +14,7 @@ describe("why a cell is asked about", () => {
     expect(said({ existence: 0.4, border: 0.6, type: 0.5 })).toEqual([
       "the models disagree on the border",
       "55 % HEK / 45 % N2a",
-      "may not be a cell (score 60 %)",
+      "only 60 % likely to be a cell",
     ]);
     expect(said({ existence: 0.1, border: 0.1 })).toEqual([]);
   });
@@ -27,8 +27,12 @@ describe("why a cell is asked about", () => {
   });
 
   it("is a border that is not sharp where there is nothing else", () => {
-    expect(said({ edge: 0.7 })).toEqual(["its border is not sharp"]);
-    expect(said({ edge: 0.7, border: 0.5 })).toEqual(["the models disagree on the border"]);
-    expect(said({ edge: 0.4 })).toEqual([]);
+    expect(said({ edge: 0.85 })).toEqual(["its border is not sharp"]);
+    expect(said({ edge: 0.85, border: 0.5 })).toEqual(["the models disagree on the border"]);
+  });
+
+  it("is not the border of a good cell, which is not sharp either", () => {
+    expect(said({ edge: 0.7 })).toEqual([]);
+    expect(said({ edge: 0.85 }, { uncertainty: 0.02 })).toEqual([]);
   });
 });

@@ -53,11 +53,13 @@ describe("training elsewhere", () => {
     expect(await screen.findByText("The bundle is being written…")).toBeDefined();
     const link = await screen.findByRole("link", { name: "Download the bundle" }, PATIENT);
     expect(link.getAttribute("href")).toBe("/api/v1/exports/3/download/");
-    expect(calls.map(({ address }) => address)).toEqual([
+    // Beside what it asks about the licence of the start.
+    const steps = calls.filter(({ address }) => !address.includes("/preflight/"));
+    expect(steps.map(({ address }) => address)).toEqual([
       "/api/v1/training-bundles/",
       "/api/v1/exports/3/",
     ]);
-    const asked = JSON.parse(calls[0]?.body as string) as unknown;
+    const asked = JSON.parse(steps[0]?.body as string) as unknown;
     expect(asked).toEqual({ dataset: 1, family: "segmenter", base: "scratch" });
   });
 
@@ -70,8 +72,14 @@ describe("training elsewhere", () => {
     expect(await screen.findByText("Run 5 takes the segmenter in.")).toBeDefined();
     expect(await screen.findByText("segmenter-3 was taken in.", {}, PATIENT)).toBeDefined();
     expect(arrived).toHaveBeenCalledOnce();
-    expect(calls[0]?.address).toBe("/api/v1/datasets/1/trained-models/");
-    expect(((calls[0]?.body as FormData).get("file") as File).name).toContain("lab-segmenter");
+    const sent = calls.find(({ method }) => method === "POST");
+    expect(sent?.address).toBe("/api/v1/datasets/1/trained-models/");
+    expect(((sent?.body as FormData).get("file") as File).name).toContain("lab-segmenter");
+  });
+
+  it("shows the licence of the weights that a training there would download", async () => {
+    open(() => json({ family: "segmenter", start: "cyto3", licence: "Not for sale." }));
+    expect(await screen.findByText("Starts from cyto3. Not for sale.")).toBeDefined();
   });
 
   it("shows the server's sentence about a file that it refuses", async () => {
@@ -90,6 +98,7 @@ describe("training elsewhere", () => {
         return json({ message: "x.zip was cut off. Copy it again.", code: "bad" }, 400);
       }
       if (method === "POST") return json(BUNDLE, 202);
+      if (address.includes("preflight")) return json({ family: "segmenter", licence: "" });
       looks++;
       return looks === 1 ? json({ message: "The server restarts." }, 503) : json(BUNDLE);
     });

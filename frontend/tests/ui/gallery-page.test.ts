@@ -2,7 +2,7 @@
 /** The gallery's page: what keys and the pointer do, and whose keys they are. */
 import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Gallery, Place, Question } from "../../src/api/types";
+import type { CellDetail, Gallery, Place, Question } from "../../src/api/types";
 import { navigation } from "../../src/ui/navigation.svelte";
 import GalleryPage from "../../src/ui/pages/GalleryPage.svelte";
 import { toasts } from "../../src/ui/toasts.svelte";
@@ -15,6 +15,8 @@ let calls: Call[] = [];
 let listed: () => Gallery | Promise<Gallery>;
 let asked: Place[] = [];
 let terms: Question["terms"] = {};
+let model = true;
+let detail: CellDetail | null = null;
 
 class NoResize {
   observe = (): void => undefined;
@@ -32,6 +34,8 @@ beforeEach(() => {
   listed = () => gallery(1, 4);
   asked = [];
   terms = { border: 0.6 };
+  model = true;
+  detail = null;
   toasts.length = 0;
   navigation.go("/datasets/1/gallery", { replace: true });
   calls = stubFetch(({ address, method }) => {
@@ -39,6 +43,9 @@ beforeEach(() => {
     if (address.endsWith("/places/next/")) return json({ places: asked, lease_minutes: 30 });
     if (address.endsWith("/places/answers/")) {
       return json({ revisions: [{ id: 8, image: 1, revision: 1 }], answered: [5], refused: [] });
+    }
+    if (address.endsWith("/next/") && !model) {
+      return json({ message: "Train a segmenter first.", code: "not_ready" }, 409);
     }
     if (address.endsWith("/next/")) {
       return json({
@@ -52,6 +59,7 @@ beforeEach(() => {
     if (address.endsWith("/change/")) {
       return json({ revisions: [{ id: 9, image: 1, revision: 1 }], unchanged: [], moved: [] });
     }
+    if (detail && /images\/\d+\/cells\/\d+\/$/.test(address)) return json(detail);
     if (method === "GET" && /cells\/\?/.test(address)) return Promise.resolve(listed()).then(json);
     return json({ message: "Not here." }, 404);
   });
@@ -132,6 +140,17 @@ describe("the list of cells", () => {
     // Longer than a cell is rested on before it is looked up.
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(within(panel).queryByRole("alert")).toBeNull();
+  });
+
+  it("says of a cell in the usual doubt that no doubt stands out", async () => {
+    detail = {
+      ...{ type: "HEK", type_source: "model", area: 300, centroid: [9, 9], committee: true },
+      ...{ score: 0.97, uncertainty: 0.02, terms: { edge: 0.7 }, seen_by: "both" },
+      probabilities: {},
+    };
+    await show();
+    const panel = screen.getByRole("complementary", { name: "The cell in focus" });
+    expect(await within(panel).findByText("no doubt stands out")).toBeDefined();
   });
 
   it("gives types beyond the ninth too", async () => {
@@ -250,6 +269,20 @@ describe("a cell one is asked about", () => {
     const card = await ask();
     expect(card.textContent).toContain("it lies beside a cell in question");
     expect(card.textContent).not.toContain("disagree");
+  });
+
+  it("comes by itself once there is a model; before, the page says so calmly", async () => {
+    model = false;
+    navigation.go("/datasets/1/gallery?ask", { replace: true });
+    const none = dataset({ predicted: 0 }, { versions: { segmenter: null, detector: null } });
+    const { rerender } = render(GalleryPage, { dataset: none });
+    await screen.findByText("No model yet");
+    const link = screen.getByRole("link", { name: "Go to training" });
+    expect(link.getAttribute("href")).toBe("/datasets/1/training");
+    expect(screen.queryByRole("alert")).toBeNull();
+    model = true;
+    await rerender({ dataset: dataset() });
+    await screen.findByRole("status", { name: "The cell in question" });
   });
 
   it("is not skipped by Ctrl and S, nor left for another by the browser's way back", async () => {

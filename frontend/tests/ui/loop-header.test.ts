@@ -2,7 +2,7 @@
 import { render, screen } from "@testing-library/svelte";
 import { describe, expect, it } from "vitest";
 import LoopHeader from "../../src/ui/components/LoopHeader.svelte";
-import type { Dataset } from "../../src/api/types";
+import type { Dataset, DatasetCounts } from "../../src/api/types";
 import { dataset } from "./rows";
 
 function start(over: Partial<Dataset>): { name: string | null; href: string | null } | null {
@@ -10,6 +10,25 @@ function start(over: Partial<Dataset>): { name: string | null; href: string | nu
   const link = screen.queryByRole("link", { name: /Start correcting|Answer for cells/ });
   return link && { name: link.textContent, href: link.getAttribute("href") };
 }
+
+describe("the figures below the bar", () => {
+  const figures = (counts: Partial<DatasetCounts>): (string | undefined)[] => {
+    render(LoopHeader, { dataset: dataset(counts), live: [] });
+    const said = screen.getAllByRole("listitem").map(({ textContent }) => textContent.trim());
+    return said.slice(0, -2);
+  };
+
+  it("add up to all images, and those to be predicted are told apart from them", () => {
+    const counts = { images: 60, annotated: 24, predicted: 0, pending: 60 };
+    const parts = ["24 annotated", "0 only predicted", "36 neither"];
+    expect(figures(counts)).toEqual([...parts, "60 of 60 to be predicted"]);
+  });
+
+  it("leave out what nothing waits for", () => {
+    const counts = { images: 60, annotated: 24, predicted: 60, pending: 0 };
+    expect(figures(counts)).toEqual(["24 annotated", "36 only predicted", "0 neither"]);
+  });
+});
 
 describe("where the work begins", () => {
   it("is an image of the queue", () => {

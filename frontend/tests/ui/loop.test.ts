@@ -57,6 +57,11 @@ describe("runSentence", () => {
       "Segmenter is training its first epoch.",
     );
   });
+  it("names no total where minutes end the run: each guess of it is another", () => {
+    const timed = run({ epoch: 3, epochs: 7, timed: true });
+    expect(runSentence(timed)).toBe("Segmenter is training: epoch 3, 40 s left.");
+    expect(runProgress(timed)).toEqual({ share: expect.closeTo(3 / 7), words: "3 epochs" });
+  });
   it("tells the step of preparing and evaluating, with its time left", () => {
     const progress = { step: "reading images", done: 12, of: 60 };
     expect(runSentence(run({ status: "preparing", progress, seconds_left: 8.2 }))).toBe(
@@ -98,9 +103,11 @@ describe("roles", () => {
 describe("progress", () => {
   it("shows the annotated, then those only predicted, and never more than the whole", () => {
     const shares = progressParts(dataset({ annotated: 2, predicted: 8 }).counts);
-    expect(shares.map(({ share }) => share)).toEqual([0.2, expect.closeTo(0.6)]);
+    expect(shares.map(({ share }) => share)).toEqual([0.2, 0, expect.closeTo(0.6)]);
+    const parts = progressParts(dataset({ annotated: 2, in_parts: 3, predicted: 8 }).counts);
+    expect(parts.map(({ share }) => share)).toEqual([0.2, 0.3, expect.closeTo(0.3)]);
     const imported = progressParts(dataset({ annotated: 10, predicted: 0 }).counts);
-    expect(imported.map(({ share }) => share)).toEqual([1, 0]);
+    expect(imported.map(({ share }) => share)).toEqual([1, 0, 0]);
     expect(progressParts(dataset({ images: 0 }).counts)).toEqual([]);
   });
   it("takes the score of the current version, not of the newest", () => {

@@ -1,7 +1,7 @@
 /** Review mode: which cell is under review, shown in the middle, and what keys decide about it. */
 import { select } from "../../core/commands";
 import { cellOf } from "../../core/document";
-import { doubts, percent } from "../../core/evidence";
+import { doubts, NO_DOUBT, percent } from "../../core/evidence";
 import {
   back,
   cellAt,
@@ -63,7 +63,7 @@ export class Reviewing {
     const evidence = settled.evidence.get(cell.label);
     const reasons = evidence === undefined ? [] : doubts(evidence);
     const whole = percent(evidence?.uncertainty ?? 0);
-    return { ...cell, reasons: reasons.length > 0 ? reasons : [`in doubt as a whole: ${whole}`] };
+    return { ...cell, reasons: reasons.length > 0 ? reasons : [`${NO_DOUBT}: ${whole} in all`] };
   });
 
   /** Ticks on the cells that were decided and are still there. */

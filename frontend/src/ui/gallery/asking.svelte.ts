@@ -4,7 +4,7 @@
  * answered together make one revision.
  */
 import type { Answer, Crop } from "../../api/cells";
-import { messageOf } from "../../api/client";
+import { ApiError, messageOf } from "../../api/client";
 import type { GalleryImage, Verdict } from "../../api/types";
 import { plural } from "../format";
 import { paths } from "../router";
@@ -44,6 +44,8 @@ export class AskingState {
   at = $state(0);
   error = $state<string | null>(null);
   loading = $state(false);
+  /** There is no model yet whose cells one could be asked about. */
+  notReady = $state(false);
   /** The server has no more cells to ask about. */
   finished = $state(false);
   answered = $state(0);
@@ -114,8 +116,10 @@ export class AskingState {
         this.add(questions);
       }
       this.error = null;
+      this.notReady = false;
     } catch (error) {
-      this.error = messageOf(error);
+      this.notReady = error instanceof ApiError && error.code === "not_ready";
+      this.error = this.notReady ? null : messageOf(error);
     }
     this.loading = false;
   }
@@ -293,6 +297,13 @@ export class AskingState {
     this.error = null;
     this.finished = false;
     await this.flush();
+    await this.fetch();
+  }
+
+  /** Something may have changed that brings the first questions, such as a model. */
+  async lookAgain(): Promise<void> {
+    if (this.current !== null || this.error !== null || this.left) return;
+    this.finished = false;
     await this.fetch();
   }
 
