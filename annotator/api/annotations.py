@@ -34,6 +34,7 @@ from annotator.models import GALLERY, Image, Revision, Role, TypeSource
 from annotator.selectors.annotations import head_revision, history_of
 from annotator.selectors.queue import held_check
 from annotator.services.annotations import RevisionDetails, revision_submit, types_by_overlap
+from annotator.services.cells import check_not_held
 from annotator.services.shown import begun_with, with_newer
 from inference.strict import strict_json
 
@@ -148,8 +149,10 @@ def base_number(request: Request) -> int:
     return int(found[1] or found[2])
 
 
-def submission_of(request: Request, image: Image) -> Submission:
-    """Read the multipart parts ``labels`` and ``document`` (BadInput, UnusableLabels, TooLarge)."""
+def submission_of(request: Request, image: Image, from_queue: bool = False) -> Submission:
+    """Read the multipart parts ``labels`` and ``document`` (BadInput, UnusableLabels, TooLarge);
+    what is ``from_queue`` is nothing in passing.
+    """
     document = parsed_document(request, DocumentInput)
     if document["shape"] != [image.height, image.width]:
         raise UnusableLabels(
@@ -167,13 +170,14 @@ def submission_of(request: Request, image: Image) -> Submission:
     if document.get("prediction") is not None:
         prediction = image.predictions.filter(pk=document["prediction"]).first()
     by_session = isinstance(request.successful_authenticator, SessionAuthentication)
-    in_passing = document["in_passing"] and document["complete_regions"] is not None
+    regions = document["complete_regions"]
+    in_passing = document["in_passing"] and regions is not None and not from_queue
     details = RevisionDetails(
         source=GALLERY if in_passing else "browser" if by_session else "rest",
         type_sources=sources,
-        complete_regions=document["complete_regions"],
+        complete_regions=regions,
         seconds_spent=document.get("seconds_spent"),
-        note=document["note"],
+        note="" if in_passing else document["note"],  # which undo reads
         prediction=prediction,
         keeps_place=in_passing,
     )
@@ -319,10 +323,12 @@ class Annotation(LimitedUploads, APIView):
         """Append a revision. 412 when the head is not the one named by If-Match."""
         image = image_for(request.user, pk, Role.ANNOTATOR)
         number = base_number(request)
-        sent = submission_of(request, image)
+        sent, author = submission_of(request, image), user_of(request)
+        if sent.details.keeps_place:
+            check_not_held(image, author)
         revision = revision_submit(
             image=image,
-            author=user_of(request),
+            author=author,
             labels=sent.labels,
             cell_types=sent.cell_types,
             base_number=number,

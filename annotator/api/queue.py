@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -211,7 +210,7 @@ class QueueSubmit(LimitedUploads, APIView):
         """
         item = item_for(request, pk)
         number = base_number(request)
-        sent = submission_of(request, item.image)
+        sent = submission_of(request, item.image, from_queue=True)
         _check_region(item, sent.details)
         if item.kind != Kind.ASK:
             return self._measured(request, item, sent, number)
@@ -224,7 +223,7 @@ class QueueSubmit(LimitedUploads, APIView):
             labels=sent.labels,
             cell_types=sent.cell_types,
             base_number=number,
-            details=replace(sent.details, keeps_place=False),
+            details=sent.details,
         )
         item.refresh_from_db()
         return written_response(request, revision, item=item_bodies([item])[0])

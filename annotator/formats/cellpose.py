@@ -16,7 +16,7 @@ import tifffile
 
 from annotator.formats.labelled import LabelledImage
 
-IN_PARTS = "in_parts"
+FOLDER_IN_PARTS = "in_parts"
 
 
 def write_cellpose(images: Iterable[LabelledImage], out: Path) -> None:
@@ -25,8 +25,12 @@ def write_cellpose(images: Iterable[LabelledImage], out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     for image in images:
-        folder = out / IN_PARTS if image.in_parts else out
+        folder, other = out, out / FOLDER_IN_PARTS
+        if image.in_parts:
+            folder, other = other, folder
         folder.mkdir(exist_ok=True)
+        for kind in ("masks.tif", "types.csv"):  # of an export before, when it was otherwise
+            (other / f"{image.stem}_{kind}").unlink(missing_ok=True)
         large = int(image.labels.max(initial=0)) > np.iinfo(np.uint16).max
         labels = image.labels.astype(np.uint32 if large else np.uint16, copy=False)
         tifffile.imwrite(folder / f"{image.stem}_masks.tif", labels, compression="zlib")

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-IN_PARTS = "in parts"  # of the fact ``complete``
+TOLD_IN_PARTS = "in parts"  # by the fact ``complete``
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class LabelledImage:
     @property
     def in_parts(self) -> bool:
         """Whether people have answered for some of it only: the rest is not background."""
-        return self.facts["complete"] == IN_PARTS
+        return self.facts["complete"] == TOLD_IN_PARTS

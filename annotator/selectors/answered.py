@@ -37,8 +37,8 @@ def is_answered(
 
 def inner_of(rows: Iterable[tuple[int | None, int | None]]) -> NDArray[np.int64]:
     """(n, 2) of the stored ``inner_x`` and ``inner_y``."""
-    found = [(UNKNOWN, UNKNOWN) if x is None or y is None else (x, y) for x, y in rows]
-    return np.array(found, np.int64).reshape(-1, 2)
+    flat = (UNKNOWN if value is None else value for row in rows for value in row)
+    return np.fromiter(flat, np.int64).reshape(-1, 2)
 
 
 def answered_cells(revision: Revision) -> QuerySet[Cell]:

@@ -24,7 +24,7 @@ from annotator.models import (
 )
 from annotator.selectors.answered import inner_of, is_answered
 from annotator.selectors.asking import complete_regions
-from annotator.selectors.cells import vectors_of
+from annotator.selectors.cells import KEYS_AT_ONCE, vectors_of
 from annotator.selectors.composition import head_revisions
 from annotator.selectors.looks import answered_looks, looks_of
 from annotator.selectors.predictions import of_pair
@@ -38,8 +38,12 @@ _COMPARED = 100  # cells of one image, which give its few
 _TRIED = 6  # of the nearest, until one may be asked about
 
 _IMAGE = "prediction__image"
-_OF_A_CELL = ("pk", "type", "uncertainty", "bbox", "area", "centroid", "inner_x", "inner_y")
-_COLUMNS = (*_OF_A_CELL, "embedding", "prediction", "prediction__diameter", _IMAGE)
+_ORDER = ("-uncertainty", "pk")
+_PLACE = ("pk", "bbox", "area", "inner_x", "inner_y", _IMAGE)
+_COLUMNS = (
+    *_PLACE,
+    *("type", "uncertainty", "centroid", "embedding", "prediction", "prediction__diameter"),
+)
 
 Row = dict[str, Any]
 
@@ -77,10 +81,14 @@ def cells_to_ask(dataset: Dataset, count: int) -> list[int]:
     chosen: list[int] = []
     of_image: Counter[int] = Counter()
     for page in _pages(dataset):
+        kept = []
         for row in _open(page):
             of_image[row[_IMAGE]] += 1
             if of_image[row[_IMAGE]] <= _COMPARED:
-                rows.append(row)
+                kept.append(row["pk"])
+        if not kept and rows:
+            continue
+        rows += _rows(kept)
         cells = Askable(
             scores=np.array([row["uncertainty"] for row in rows], np.float64),
             images=np.array([row[_IMAGE] for row in rows], np.int64),
@@ -160,12 +168,12 @@ def _free(dataset: Dataset) -> QuerySet[PredictedCell]:
     )
     return PredictedCell.objects.filter(
         ~Exists(taken), prediction__in=askable_predictions(dataset).values("pk")
-    ).order_by("-uncertainty", "pk")
+    ).order_by(*_ORDER)
 
 
 def _pages(dataset: Dataset) -> Iterator[list[Row]]:
-    """Free cells, the most uncertain first."""
-    found, start, size = _free(dataset).values(*_COLUMNS), 0, _AT_A_TIME
+    """Free cells, the most uncertain first: where they are."""
+    found, start, size = _free(dataset).values(*_PLACE), 0, _AT_A_TIME
     for _ in range(_PAGES):
         page = list(found[start : start + size])
         yield page
@@ -174,9 +182,16 @@ def _pages(dataset: Dataset) -> Iterator[list[Row]]:
         start, size = start + size, 2 * size
 
 
+def _rows(cells: Sequence[int]) -> Iterator[Row]:
+    """All that is compared of ``cells`` (ids), in their order: the most uncertain first."""
+    for start in range(0, len(cells), KEYS_AT_ONCE):
+        some = PredictedCell.objects.filter(pk__in=cells[start : start + KEYS_AT_ONCE])
+        yield from some.order_by(*_ORDER).values(*_COLUMNS)
+
+
 def still_open(cells: Iterable[int]) -> list[int]:
     """Those of ``cells`` (ids) that are in places that nobody answered for."""
-    rows = PredictedCell.objects.filter(pk__in=list(cells)).values(*_COLUMNS)
+    rows = PredictedCell.objects.filter(pk__in=list(cells)).values(*_PLACE)
     return [row["pk"] for row in _open(list(rows))]
 
 

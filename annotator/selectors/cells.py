@@ -40,7 +40,7 @@ SAME_BOX_IOU = 0.5  # from which a predicted cell is the revised one in its plac
 # Of a cell's area what must be complete for somebody to have answered for it. Not all of it: a new
 # prediction draws it a little larger.
 UNTYPED = -1
-_KEYS_AT_ONCE = 500  # in one query: databases take no list of thousands of numbers
+KEYS_AT_ONCE = 500  # in one query: databases take no list of thousands of numbers
 
 _OF_IMAGE = (
     "image_id",
@@ -274,8 +274,8 @@ def _columns(
     """Columns of the rows of ``model`` whose ``of`` is in ``rows``."""
     keys = [key for key in rows if key is not None]
     lines: list[tuple[Any, ...]] = []
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        some = model._default_manager.filter(**{f"{of}__in": keys[start : start + _KEYS_AT_ONCE]})
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        some = model._default_manager.filter(**{f"{of}__in": keys[start : start + KEYS_AT_ONCE]})
         lines += some.order_by().values_list(*names)
     columns = zip(*lines, strict=True) if lines else ((),) * len(names)
     return dict(zip(names, columns, strict=True))

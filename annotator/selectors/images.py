@@ -54,13 +54,13 @@ def with_state(images: QuerySet[Image]) -> QuerySet[Image]:
 
 
 def known() -> Subquery:
-    """``ANNOTATED`` or ``IN_PARTS``, by an image's head revision; null without one, and where all
-    that people said was taken back.
+    """``ANNOTATED`` or ``IN_PARTS``, by an image's head revision; null without one, and where it
+    calls nothing complete, say because all that people said was taken back.
     """
     heads = Revision.objects.filter(image=OuterRef("pk")).order_by("-number")
     said = Case(
         When(complete_regions__isnull=True, then=Value(ANNOTATED)),
-        When(complete_regions=[], is_work=False, then=Value(None)),
+        When(complete_regions=[], then=Value(None)),
         default=Value(IN_PARTS),
         output_field=CharField(null=True),
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -305,8 +304,9 @@ def cells_undo(*, author: User, revisions: Sequence[Revision]) -> Changed:
 def _taken_back(revision: Revision, author: User) -> Revision:
     image = revision.image
     head = image.revisions.order_by("-number").first() or revision
-    if _undone_by(head) == revision.number:
-        return head  # the request is repeated
+    if _undone_by(head) == revision.number:  # the request is repeated
+        _tell_work(head)
+        return head
     if revision.author_id != author.pk or revision.source != GALLERY:
         raise Conflict(f"Revision {revision.number} of {image.name} is no change of yours.")
     if revision.number not in (head.number, _number_of(head)):
@@ -318,25 +318,24 @@ def _taken_back(revision: Revision, author: User) -> Revision:
         before = predicted_state(revision.prediction)
     else:
         raise Conflict(f"What {image.name} showed before is not kept any more.")
-    with transaction.atomic():
-        appended = revision_submit(
-            image=image,
-            author=author,
-            labels=before.labels,
-            cell_types=before.types,
-            base_number=head.number,
-            details=RevisionDetails(
-                source=GALLERY,
-                type_sources=before.sources,
-                complete_regions=before.regions,
-                prediction=before.prediction,
-                note=f"revision {revision.number} undone",
-                corrected_cells=0,
-                is_work=False,
-                keeps_work=True,
-            ),
-        )
-        _tell_work(appended)
+    appended = revision_submit(
+        image=image,
+        author=author,
+        labels=before.labels,
+        cell_types=before.types,
+        base_number=head.number,
+        details=RevisionDetails(
+            source=GALLERY,
+            type_sources=before.sources,
+            complete_regions=before.regions,
+            prediction=before.prediction,
+            note=f"revision {revision.number} undone",
+            corrected_cells=0,
+            is_work=False,
+            keeps_work=True,
+        ),
+    )
+    _tell_work(appended)
     return appended
 
 
@@ -352,7 +351,8 @@ def _tell_work(revision: Revision) -> None:
 def _undone_by(revision: Revision) -> int | None:
     """The number of the revision that ``revision`` took back."""
     found = _UNDONE.fullmatch(revision.note) if revision.source == GALLERY else None
-    return int(found[1]) if found else None
+    number = int(found[1]) if found else revision.number
+    return number if number < revision.number else None
 
 
 def _number_of(revision: Revision) -> int:

@@ -23,7 +23,7 @@ from annotator.dispatch import Job, enqueue
 from annotator.exceptions import BadInput, Conflict, NotReady, Unavailable
 from annotator.formats.cellpose import write_cellpose
 from annotator.formats.coco import write_coco
-from annotator.formats.labelled import IN_PARTS, LabelledCell, LabelledImage
+from annotator.formats.labelled import TOLD_IN_PARTS, LabelledCell, LabelledImage
 from annotator.formats.tables import write_tables
 from annotator.models import (
     CellType,
@@ -191,7 +191,7 @@ def _pair_name(prediction: Prediction) -> str:
 
 
 def _complete(revision: Revision) -> str:
-    return "yes" if revision.complete_regions is None else IN_PARTS
+    return "yes" if revision.complete_regions is None else TOLD_IN_PARTS
 
 
 def _labels_of(row: Revision | Prediction, cells: Sequence[LabelledCell]) -> NDArray[Any]:

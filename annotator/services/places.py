@@ -245,8 +245,8 @@ def places_answer(
             _put(work, dataset, pks)
         except Unavailable as error:  # of one image: the others' answers are not held up
             unread.append((pks, error))
-        except UnusableLabels as error:
-            _give_back(work, pks, error.message)
+        except UnusableLabels as error:  # nor will it be another time
+            _settle(pks, work, error.message)
     for pks, failure in unread:
         if not work.came_to.done:
             raise failure
@@ -301,7 +301,7 @@ def _put(work: _Work, dataset: Dataset, pks: Sequence[int]) -> None:
             _give_back(work, [each.pk for each in questions], error.message)
             return
         _close(done, work)
-        _settle(refused, work)
+        _settle(refused, work, _DRAWN)
         return
     work.came_to.refused |= dict.fromkeys(pks, "Others are changing the image; answer once more.")
 
@@ -325,7 +325,8 @@ def _answered(
         answer, (x0, y0, offered) = answers[question.pk], painted_spans(question.spans)
         there = labels[y0 : y0 + offered.shape[0], x0 : x0 + offered.shape[1]]
         free = offered & (there == 0)
-        if free.sum() < _LEFT * offered.sum():
+        known = lies_in(state.regions or (), question.x, question.y)  # somebody was faster
+        if known or free.sum() < _LEFT * offered.sum():
             refused.append(question.pk)
             continue
         at, part = (x0, y0), free
@@ -390,7 +391,7 @@ def _close(questions: Sequence[PlaceQuestion], work: _Work) -> None:
         work.came_to.done.append(question.pk)
 
 
-def _settle(refused: Sequence[int], work: _Work) -> None:
+def _settle(refused: Sequence[int], work: _Work, why: str) -> None:
     """What cannot be answered any more is not asked again."""
     PlaceQuestion.objects.filter(pk__in=refused).update(answered_at=timezone.now())
-    work.came_to.refused |= dict.fromkeys(refused, _DRAWN)
+    work.came_to.refused |= dict.fromkeys(refused, why)

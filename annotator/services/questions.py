@@ -12,20 +12,28 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotator.exceptions import Conflict, NotReady, StaleRevision, Unavailable, UnusableLabels
-from annotator.models import CellQuestion, Dataset, Image, PlaceQuestion, Revision, Verdict
-from annotator.selectors.answered import inner_of, is_answered
+from annotator.models import (
+    GALLERY,
+    CellQuestion,
+    Dataset,
+    Image,
+    PlaceQuestion,
+    PredictedCell,
+    Revision,
+    Verdict,
+)
 from annotator.selectors.askable import askable_predictions, cells_to_ask, still_open
 from annotator.selectors.queue import is_free
 from annotator.selectors.versions import current_pair
 from annotator.services.cells import Answer, answers_put, check_types
 from annotator.services.shown import State, state_for
+from inference.rectangles import painted
 
 _LOOKS = 5  # at so many cells, before a batch stays short
 _TRIES = 8  # rivals who may answer for cells of the same image between our reading and writing
@@ -189,8 +197,9 @@ class _Answering:
         for _ in range(_TRIES):
             try:
                 state, places = state_for(prediction)
+                gone = [each for each in questions if each.cell.label not in places]
                 late = self._late(questions, state, places)
-                asked = [each for each in questions if each not in late]
+                asked = [each for each in questions if each not in gone and each not in late]
                 revision = self._append(prediction.image, state, places, asked)
             except StaleRevision:
                 continue  # somebody answered for other cells of the image: on top of theirs
@@ -198,12 +207,9 @@ class _Answering:
                 self.give_back(questions, error.message)
                 return
             self.came_to.revisions += [revision] if revision else []
-            self._close([each for each in asked if each.cell.label in places])
-            gone = [each for each in asked if each.cell.label not in places]
-            own = [each for each in gone if each.verdict == Verdict.REJECTED]
-            self.give_up(late, DONE)
-            self.give_up([each for each in gone if each not in own], CHANGED)
-            self._refuse(own, NO_CELL)
+            self._close(asked)
+            for each in (*gone, *late):
+                self._settle(each, state, places.get(each.cell.label))
             return
         self._refuse(
             questions, f"{prediction.image.name} is being changed by others; answer once more."
@@ -216,11 +222,7 @@ class _Answering:
         places: Mapping[int, int],
         questions: Sequence[CellQuestion],
     ) -> Revision | None:
-        by_label = {
-            places[each.cell.label]: self.answers[each.cell_id]
-            for each in questions
-            if each.cell.label in places
-        }
+        by_label = {places[each.cell.label]: self.answers[each.cell_id] for each in questions}
         seconds = None if self.seconds is None else self.seconds * len(by_label)
         return answers_put(
             image=image, author=self.annotator, state=state, answers=by_label, seconds=seconds
@@ -231,16 +233,26 @@ class _Answering:
     ) -> list[CellQuestion]:
         """Those not answered yet whose cells are complete: by other ways than this question."""
         fresh = [each for each in questions if not each.verdict and each.cell.label in places]
-        if not fresh or not state.regions:
-            return []
-        cells = [each.cell for each in fresh]
-        known = is_answered(
-            np.array([cell.bbox for cell in cells]),
-            np.array([cell.area for cell in cells]),
-            inner_of((cell.inner_x, cell.inner_y) for cell in cells),
-            state.regions,
-        )
-        return [each for each, told in zip(fresh, known.tolist(), strict=True) if told]
+        return [each for each in fresh if _is_complete(state, places[each.cell.label], each.cell)]
+
+    def _settle(self, question: CellQuestion, state: State, here: int | None) -> None:
+        """Of one whose cell is gone (``here`` is None) or complete already: it is answered like
+        this by what a lost request of the same person stored, or refused.
+        """
+        if question.verdict == Verdict.REJECTED:
+            self._refuse([question], NO_CELL)
+        elif self._said_before(question, state, here):
+            self._close([question])
+        else:
+            self.give_up([question], CHANGED if here is None else DONE)
+
+    def _said_before(self, question: CellQuestion, state: State, here: int | None) -> bool:
+        answer, image = self.answers[question.cell_id], question.cell.prediction.image
+        same = here is None if answer.verdict == Verdict.REJECTED else here is not None
+        if not same or answer.type not in (None, state.types.get(here or 0)):
+            return False
+        head = image.revisions.filter(number=state.number, author=self.annotator, source=GALLERY)
+        return head.exists()
 
     def give_up(self, questions: Sequence[CellQuestion], why: str) -> None:
         """Nobody is asked about them again, though what has changed them be undone."""
@@ -264,6 +276,14 @@ class _Answering:
                 seconds_spent=self.seconds,
             )
             self.came_to.done.append(question.cell_id)
+
+
+def _is_complete(state: State, label: int, cell: PredictedCell) -> bool:
+    """Whether half of what lies of cell ``label`` where the predicted ``cell`` lay is complete."""
+    x0, y0, x1, y1 = cell.bbox
+    mine = state.labels[y0:y1, x0:x1] == label
+    known = mine & painted(state.regions or (), cell.bbox)
+    return bool(2 * known.sum() >= max(1, mine.sum()))
 
 
 def _rows(questions: Sequence[CellQuestion]) -> QuerySet[CellQuestion]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import imagecodecs
@@ -12,6 +13,7 @@ import numpy as np
 import tifffile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase
+from django.utils import timezone
 
 from annotator.models import PredictedCell, QueueItem, Revision
 from annotator.selectors.queue import images_without_model
@@ -232,6 +234,29 @@ class Annotations(TestCase):
         whole = self.put(match='"1"', in_passing=True)
         item.refresh_from_db()
         self.assertEqual((whole.json()["source"], item.outcome), ("rest", "submitted"))
+
+    def test_no_note_makes_a_revision_one_that_takes_others_back(self) -> None:
+        part: dict[str, Any] = {"complete_regions": [[0, 0, 9, 9]], "in_passing": True}
+        self.put(**part, note="revision 2 undone")
+        self.put(match='"1"', **part, note="revision 1 undone")
+        last = Revision.objects.get(number=2)
+        undo = f"/api/v1/datasets/{self.dataset.pk}/cells/undo/"
+        undone = self.bob.post(undo, {"revisions": [last.pk]}, format="json").json()
+        self.assertEqual((len(undone["revisions"]), undone["moved"]), (1, []))
+        works = Revision.objects.order_by("number").values_list("is_work", flat=True)
+        self.assertEqual(list(works), [True, False, False])
+
+    def test_who_has_the_image_from_the_queue_mends_it_there(self) -> None:
+        QueueItem.objects.create(
+            image=self.image,
+            score=1,
+            annotator=self.people.bob,
+            leased_until=timezone.now() + timedelta(minutes=5),
+        )
+        answer = self.put(complete_regions=[[0, 0, 9, 9]], in_passing=True)
+        self.assertEqual(answer.status_code, 409)
+        self.assertIn("in the editor", answer.json()["message"])
+        self.assertFalse(Revision.objects.exists())
 
     def test_it_rejects_json_that_no_database_keeps(self) -> None:
         begin = '{"shape": [48, 64], "dtype": "uint16", "cells": [], '

@@ -57,6 +57,17 @@ class AnsweredCellsTest(TestCase):
         self.assertEqual([*folder.rglob("part_types.csv")], [masks.with_name("part_types.csv")])
         self.assertEqual(set(tifffile.imread(masks).ravel().tolist()), {0, 2})
 
+    def test_an_export_before_leaves_no_mask_among_the_whole_ones(self) -> None:
+        folder = self.write("cellpose")
+        for name in ("part_masks.tif", "part_types.csv"):
+            (folder / name).write_bytes(b"of an export before")
+        (folder / "in_parts" / "whole_masks.tif").write_bytes(b"likewise")
+        self.write("cellpose")
+        names = {str(file.relative_to(folder)) for file in folder.rglob("*_*.*")}
+        kinds = ("_masks.tif", "_types.csv")
+        wanted = {f"{stem}{kind}" for stem in ("whole", "in_parts/part") for kind in kinds}
+        self.assertEqual(names, wanted)
+
     def test_tables_say_it_in_a_column(self) -> None:
         folder = self.write("csv")
         rows = list(csv.DictReader((folder / "cells.csv").open()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
+from django.db import OperationalError
 from numpy.typing import NDArray
 
 from annotator import storage
@@ -153,6 +156,29 @@ class Late(Asking):
         for why in came_to.refused.values():
             self.assertIn(damaged.image.name, why)
         self.assertEqual(self.ask(), [])
+
+    def test_cells_aslant_that_were_stored_without_a_pixel_are_answered_one_by_one(self) -> None:
+        prediction = self.drawn(aslant())
+        prediction.cells.update(inner_x=None, inner_y=None)
+        asked = self.by_label()
+        for label in (2, 1, 3):
+            came_to = self.answer({asked[label].cell_id: N2A})
+            self.assertEqual((came_to.done, came_to.refused), ([asked[label].cell_id], {}))
+        self.assertEqual(self.types(prediction), dict.fromkeys((1, 2, 3), "N2a"))
+
+    def test_a_request_whose_end_was_lost_may_be_repeated(self) -> None:
+        prediction = self.predicted()
+        asked = self.by_label()
+        answers = {asked[1].cell_id: N2A, asked[2].cell_id: REJECT, asked[3].cell_id: ACCEPT}
+        with mock.patch(
+            "annotator.services.questions.CellQuestion.objects.filter", side_effect=OperationalError
+        ):
+            self.assertRaises(OperationalError, self.answer, answers)
+        self.assertEqual(CellQuestion.objects.exclude(answered_at=None).count(), 0)
+        again = self.answer(answers)
+        self.assertEqual((set(again.done), again.refused), (set(answers), {}))
+        self.assertEqual(newest(prediction).number, 1)
+        self.assertEqual(self.types(prediction), {1: "N2a", 3: "HEK"})
 
     def test_what_was_not_undone_is_not_open_again(self) -> None:
         prediction = self.predicted()

@@ -314,3 +314,28 @@ class RaceTest(TransactionTestCase):
         held = PlaceQuestion.objects.filter(annotator__in=people, answered_at=None)
         self.assertEqual(held.count(), len(got))
         self.assertGreaterEqual(len(got), 4)
+
+
+class LatePlaces(Places):
+    def test_where_somebody_has_drawn_or_called_it_empty_the_first_answer_stands(self) -> None:
+        prediction = self.predicted()
+        (asked,) = self.ask()
+        make_revision(
+            prediction.image,
+            self.eve,
+            storage.labels_get(prediction.labels_key),
+            complete_regions=[[30, 20, 50, 40]],
+            prediction=prediction,
+        )
+        came_to = self.answer({asked.pk: CELL})
+        self.assertEqual((came_to.done, set(came_to.refused)), ([], {asked.pk}))
+        self.assertEqual(Revision.objects.count(), 1)
+
+    def test_a_place_of_masks_that_do_not_fit_is_asked_about_once(self) -> None:
+        prediction = self.predicted()
+        (asked,) = self.ask()
+        prediction.labels_key = storage.labels_put(np.zeros((20, 20), np.uint16))
+        prediction.save()
+        came_to = self.answer({asked.pk: CELL})
+        self.assertIn(prediction.image.name, came_to.refused[asked.pk])
+        self.assertEqual(self.ask(), [])

@@ -36,13 +36,16 @@ class QueueApiTest(TestCase):
         client = client or self.bob
         return client.post(f"/api/v1/datasets/{self.dataset.pk}/queue/next/")
 
-    def submit(self, item: dict[str, Any], client: Any = None, **headers: Any) -> Any:
+    def submit(
+        self, item: dict[str, Any], client: Any = None, more: Any = None, **headers: Any
+    ) -> Any:
         labels = square_labels(2)
         document = {
             "shape": list(labels.shape),
             "dtype": "uint16",
             "cells": [{"label": 1, "type": "HEK"}, {"label": 2, "type": "N2a"}],
             "complete_regions": None,
+            **(more or {}),
         }
         part = io.BytesIO(gzip.compress(np.ascontiguousarray(labels, "<u2").tobytes()))
         part.name = "labels.bin.gz"
@@ -127,6 +130,13 @@ class QueueApiTest(TestCase):
         row = QueueItem.objects.get()
         self.assertEqual((row.outcome, row.annotator), ("submitted", self.people.bob))
         self.assertEqual(Revision.objects.get().author, self.people.bob)
+
+    def test_what_comes_from_the_queue_is_nothing_in_passing(self) -> None:
+        item = self.next().json()
+        answer = self.submit(item, more={"complete_regions": [[0, 0, 9, 9]], "in_passing": True})
+        self.assertEqual(answer.status_code, 201)
+        self.assertNotEqual(self.image.revisions.get().source, "gallery")
+        self.assertEqual(QueueItem.objects.get(pk=item["id"]).outcome, "submitted")
 
     def test_whoever_submits_may_leave_out_the_cells_of_the_answer(self) -> None:
         answer = self.submit(self.next().json(), HTTP_PREFER="return=minimal")
