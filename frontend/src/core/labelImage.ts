@@ -132,6 +132,16 @@ export class LabelImage {
     });
   }
 
+  /** The same labels, in the very tiles of another image where those are equal. */
+  sharing(other: LabelImage): LabelImage {
+    if (this.width !== other.width || this.height !== other.height) return this;
+    const tiles = this.tiles.map((tile, index) => {
+      const theirs = other.tiles[index] as Uint32Array;
+      return tile.every((label, at) => label === theirs[at]) ? theirs : tile;
+    });
+    return new LabelImage(this.width, this.height, tiles);
+  }
+
   /** The boxes in which this image may differ from an earlier one: tiles, side by side in one. */
   changedSince(earlier: LabelImage): Box[] {
     if (earlier === this) return [];

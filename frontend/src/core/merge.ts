@@ -47,6 +47,39 @@ export function disagreements(mine: MaskDocument, theirs: MaskDocument): Disagre
 }
 
 /**
+ * The disagreements over what I left as it was `before`: there the other version has the news.
+ * `changed`: the cells that I drew, changed or took away, as they are numbered before and in mine.
+ */
+export function untouched(
+  found: readonly Disagreement[],
+  changed: ReadonlySet<number>,
+  versions: Readonly<Record<"before" | "mine" | "theirs", MaskDocument>>,
+): Disagreement[] {
+  return found.filter(({ mine, theirs }) => {
+    if (mine !== null && changed.has(mine)) return false;
+    return theirs === null || !meetsChanges(theirs, changed, versions);
+  });
+}
+
+/** Would a cell of theirs overwrite one that I changed, or bring back one that I took away? */
+function meetsChanges(
+  label: number,
+  changed: ReadonlySet<number>,
+  { before, mine, theirs }: Readonly<Record<"before" | "mine" | "theirs", MaskDocument>>,
+): boolean {
+  const cell = theirs.geometry.get(label);
+  if (cell === undefined || changed.size === 0) return false;
+  const [was, is] = [before.labels.read(cell.box), mine.labels.read(cell.box)];
+  let [over, gone] = [0, 0];
+  theirs.labels.read(cell.box).forEach((each, at) => {
+    if (each !== label) return;
+    if (changed.has(is[at] as number)) over++;
+    else if (is[at] === 0 && changed.has(was[at] as number)) gone++;
+  });
+  return over > 0 || 2 * gone > cell.area;
+}
+
+/**
  * The steps that make of my version one with what was taken of theirs. A type that only one of
  * the two confirmed by hand is confirmed, whoever's drawing is taken.
  */

@@ -1,5 +1,6 @@
 /** How far a data set is, as parts of a bar and as the score of its current model. */
 import type { DatasetCounts, ModelVersion } from "../api/types";
+import { count, plural } from "./format";
 import { compare } from "./metrics";
 
 export interface Part {
@@ -32,6 +33,16 @@ export function progressParts(counts: DatasetCounts): Part[] {
     { share: counts.in_parts / counts.images, color: IN_PARTS_COLOR },
     { share: predictedOnly(counts) / counts.images, color: "var(--blue)" },
   ];
+}
+
+/** What the bar says, in words. */
+export function progressText({ annotated, images, in_parts, predicted }: DatasetCounts): string {
+  const parts = [
+    `${count(annotated)} annotated`,
+    ...(in_parts > 0 ? [`${count(in_parts)} in parts`] : []),
+    `${count(predicted)} predicted`,
+  ];
+  return `${plural(images, "image")}: ${parts.join(", ")}`;
 }
 
 /** Test AP@0.5 of the segmenter called `name` among all `versions`; null when nobody measured it. */

@@ -64,7 +64,7 @@ export function parse(address: string): Route {
   if (noun === "sign-in" && parts.length === 1) {
     return { page: "sign-in", next: safeNext(new URLSearchParams(query).get("next")) };
   }
-  const id = rawId !== undefined && /^[1-9]\d*$/.test(rawId) ? Number(rawId) : null;
+  const id = idOf(rawId);
   if (id === null || rest.length > 0) return { page: "not-found" };
   if (noun === "images" && page === "") {
     const asked = askedOf(new URLSearchParams(query));
@@ -76,11 +76,21 @@ export function parse(address: string): Route {
   return { page: "not-found" };
 }
 
+const idOf = (text: string | null | undefined): number | null =>
+  text != null && /^[1-9]\d*$/.test(text) ? Number(text) : null;
+
 function askedOf(query: URLSearchParams): Asked | null {
-  const [x, y] = (query.get("place") ?? "").split(",").map(Number.parseFloat);
-  if (Number.isFinite(x) && Number.isFinite(y)) return { place: { x: Number(x), y: Number(y) } };
-  const [cell, prediction] = ["cell", "prediction"].map((key) => Number(query.get(key)));
-  return cell && prediction ? { cell, prediction } : null;
+  const place = placeOf(query.get("place"));
+  if (place !== null) return { place };
+  const [cell, prediction] = [idOf(query.get("cell")), idOf(query.get("prediction"))];
+  return cell === null || prediction === null ? null : { cell, prediction };
+}
+
+function placeOf(text: string | null): Point | null {
+  const parts = text?.split(",") ?? [];
+  const [x, y] = parts.map((part) => (part.trim() === "" ? NaN : Number(part)));
+  if (parts.length !== 2 || x === undefined || y === undefined) return null;
+  return Number.isFinite(x) && Number.isFinite(y) ? { x, y } : null;
 }
 
 /** Does an address of the gallery stand for the cells that one is asked about? */

@@ -20,6 +20,21 @@ it("a label image knows only background outside itself", () => {
   expect([image.at(-1, 0), image.at(0, 1), image.at(1, 0), image.at(0, 0)]).toEqual([0, 0, 0, 7]);
 });
 
+it("an image read anew takes the tiles of another where those are equal", () => {
+  const [flat, other] = [new Uint32Array(130 * 10), new Uint32Array(130 * 10).fill(3, 0, 1)];
+  const [image, changed] = [flat, other].map((each) => LabelImage.from(each, 130, 10)) as [
+    LabelImage,
+    LabelImage,
+  ];
+  const again = LabelImage.from(flat.fill(4, 70, 72), 130, 10);
+  expect(again.sharing(changed).changedSince(changed)).toEqual([{ x0: 0, y0: 0, x1: 128, y1: 10 }]);
+  expect(again.sharing(changed).equals(again)).toBe(true);
+  const equal = LabelImage.from(other.slice(), 130, 10);
+  expect(equal.changedSince(changed)).not.toEqual([]);
+  expect(equal.sharing(changed).changedSince(changed)).toEqual([]);
+  expect(image.sharing(LabelImage.blank(3, 3))).toBe(image);
+});
+
 it("an edited image shares the tiles that were not touched", () => {
   const image = LabelImage.from(new Uint32Array(200 * 150), 200, 150);
   const draft = image.draft();

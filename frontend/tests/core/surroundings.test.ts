@@ -1,8 +1,9 @@
 /** What was changed, and the boxes around it that are complete with it. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { assignType, deleteCells } from "../../src/core/commands";
 import type { MaskDocument } from "../../src/core/document";
 import type { Box } from "../../src/core/geometry";
+import { LabelImage } from "../../src/core/labelImage";
 import { openState, transact } from "../../src/core/state";
 import { changedCells, MOST_REGIONS, withCells } from "../../src/core/surroundings";
 import { chance, gridOfCells, picture, randomStroke } from "./drawing";
@@ -92,9 +93,26 @@ describe("their surroundings", () => {
     }
   });
 
-  it("are no more than the server takes", () => {
+  it("hold the cells whatever number of regions there is: whoever sends them has to look", () => {
     const doc = picture(ROWS);
     const many = Array.from({ length: MOST_REGIONS }, () => ({ x0: 9, y0: 0, x1: 10, y1: 1 }));
-    expect(withCells(many, new Set([1]), doc, doc).length).toBe(MOST_REGIONS);
+    const rows = drawn(withCells(many, new Set([1]), doc, doc).slice(MOST_REGIONS), doc);
+    expect(rows[1]).toMatch(/^####\./);
+    expect(rows[2]).toMatch(/^####\./);
+  });
+
+  it("of cells far apart are told without what lies between them", () => {
+    const doc = gridOfCells(1024, 16);
+    const read = vi.spyOn(LabelImage.prototype, "read");
+    const boxes = withCells([], new Set([1, 256]), doc, doc);
+    const pixels = read.mock.calls.reduce((sum, [{ x0, y0, x1, y1 }]) => {
+      return sum + (x1 - x0) * (y1 - y0);
+    }, 0);
+    read.mockRestore();
+    expect(pixels).toBeLessThan(1024 * 32);
+    expect([boxes.some(({ x1 }) => x1 < 70), boxes.some(({ x0 }) => x0 > 950)]).toEqual([
+      true,
+      true,
+    ]);
   });
 });

@@ -179,10 +179,12 @@ describe("handing it in", () => {
     ]);
   });
 
-  it("after a merge tells what was changed by the revision merged with", async () => {
+  it("after a merge tells what was changed since it was opened, not what is other in theirs", async () => {
     const { editor, work } = begin(openedAbout(image(), CELL, null));
     editor.run(deleteCells(new Set([1])));
-    const doc = { ...picture(ROWS.map((row) => row.replaceAll("3", "."))), regions: [DONE] };
+    // Their cell 2 has another number, which tells nothing.
+    const rows = ROWS.map((row) => row.replaceAll("3", ".").replaceAll("2", "7"));
+    const doc = { ...picture(rows), regions: [DONE] };
     const head = { annotation: revision(4), etag: '"4"' };
     server.answers = [written(5)];
     // Cell 3 is taken away as they did: that was theirs to check.

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Box } from "../../src/core/geometry";
 import { addressOf, AskingState } from "../../src/ui/gallery/asking.svelte";
 import { json, stubFetch, type Call } from "../api/stubs";
 import { place, question } from "./gallery";
@@ -317,14 +318,40 @@ describe("cells one is asked about", () => {
     for (let step = 0; step < 13; step++) asking.answer("accepted", null);
     await vi.advanceTimersByTimeAsync(10);
     expect(bodyOf(sent("/cells/next/")[1] as Call)["holding"]).toContain(1);
-    asking.mended(addressOf(question(2)));
+    const told = { image: 1, regions: [{ x0: 0, y0: 0, x1: 9, y1: 9 }] };
+    asking.mended({ ...told, addresses: [addressOf(question(2))] });
     expect(asking.items[1]?.state).toBe("accepted");
-    asking.mended(addressOf(question(1)));
+    asking.mended({ ...told, image: 2, addresses: [addressOf(question(1))] });
+    expect(asking.items[0]?.state).toBe("in the editor");
+    asking.mended({ ...told, addresses: [addressOf(question(1))] });
     expect(asking.items[0]?.state).toBe("mended");
     asking.leave();
     await vi.advanceTimersByTimeAsync(10);
     const { cells } = bodyOf(sent("/cells/release/")[0] as Call) as { cells: number[] };
     expect([cells.includes(1), cells.includes(2)]).toEqual([true, false]);
+  });
+
+  it("that lie in what one tab handed in are done, whichever tab they were opened in", async () => {
+    places = [11];
+    const asking = await started();
+    asking.draw();
+    asking.draw();
+    asking.draw();
+    const states = (): (string | undefined)[] => asking.items.slice(0, 3).map(({ state }) => state);
+    const [beside, around] = [12, 13].map((x1) => ({ x0: 12, y0: 30, x1, y1: 31 })) as [Box, Box];
+    const addresses = [1, 2].map((cell) => addressOf(question(cell)));
+    asking.mended({ image: 1, regions: [beside], addresses });
+    expect(states()).toEqual(["in the editor", "mended", "mended"]);
+    asking.mended({ image: 1, regions: [around], addresses: [] });
+    expect(states()).toEqual(["mended", "mended", "mended"]);
+  });
+
+  it("are all done where the whole image was handed in", async () => {
+    places = [11];
+    const asking = await started();
+    asking.draw();
+    asking.mended({ image: 1, regions: null, addresses: [] });
+    expect(asking.items.slice(0, 2).map(({ state }) => state)).toEqual(["mended", "mended"]);
   });
 
   it("that were opened in the editor can be answered all the same", async () => {

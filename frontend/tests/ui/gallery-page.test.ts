@@ -245,8 +245,20 @@ describe("a cell one is asked about", () => {
     });
   });
 
+  it("stays open where the browser blocks the editor's tab, which is told", async () => {
+    vi.stubGlobal("open", () => null);
+    const card = await ask();
+    await press("e");
+    expect(toasts.map(({ text }) => text)).toEqual([
+      "The browser blocked the editor's tab; allow pop-ups of this page.",
+    ]);
+    expect(card.textContent).toContain("#1");
+    expect(screen.getByRole("button", { name: /cell 1 of .*, open$/ })).toBeDefined();
+  });
+
   it("may be one that no model drew: its outline is accepted, typed or rejected", async () => {
     asked = [place(5)];
+    vi.stubGlobal("open", () => ({ location: { replace: vi.fn() } }));
     const card = await ask();
     expect(card.textContent).toContain("Is a cell missing here?");
     expect(card.textContent).toContain("it looks like a cell (60 %)");

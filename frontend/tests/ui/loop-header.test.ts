@@ -1,8 +1,10 @@
 // @vitest-environment jsdom
 import { render, screen } from "@testing-library/svelte";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import DatasetCard from "../../src/ui/components/DatasetCard.svelte";
 import LoopHeader from "../../src/ui/components/LoopHeader.svelte";
 import type { Dataset, DatasetCounts } from "../../src/api/types";
+import { json, stubFetch } from "../api/stubs";
 import { dataset } from "./rows";
 
 function start(over: Partial<Dataset>): { name: string | null; href: string | null } | null {
@@ -27,6 +29,21 @@ describe("the figures below the bar", () => {
   it("leave out what nothing waits for", () => {
     const counts = { images: 60, annotated: 24, predicted: 60, pending: 0 };
     expect(figures(counts)).toEqual(["24 annotated", "36 only predicted", "0 neither"]);
+  });
+});
+
+describe("what the bar says", () => {
+  it("tells of images annotated in parts where there are some, as their figures do", async () => {
+    const label = { name: "Annotated and predicted images" };
+    const counts = { images: 8, annotated: 0, in_parts: 3, predicted: 8 };
+    stubFetch(() => json({ results: [], next: null }));
+    render(DatasetCard, { dataset: dataset(counts) });
+    const bar = await screen.findByRole("progressbar", label);
+    expect(bar.getAttribute("aria-valuetext")).toBe(
+      "8 images: 0 annotated, 3 in parts, 8 predicted",
+    );
+    expect(screen.getByText("Annotated").parentElement?.textContent).toContain("+ 3 in parts");
+    vi.unstubAllGlobals();
   });
 });
 

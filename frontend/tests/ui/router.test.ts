@@ -30,6 +30,15 @@ describe("parse", () => {
       next: "/datasets/3?a=b",
     });
   });
+  it.each([
+    "cell=1.5&prediction=-2",
+    "cell=0&prediction=3",
+    "place=1,2,3",
+    "place=1,x",
+    "place=,1",
+  ])("opens the image for no question where the query names none: %s", (query) => {
+    expect(parse(`/images/7?${query}`)).toEqual({ page: "image", imageId: 7, look: false });
+  });
   it("takes a slash at the end and a query for what they are", () => {
     expect(parse("/datasets/4/models/?x=1")).toEqual({ page: "models", datasetId: 4 });
   });

@@ -2,10 +2,20 @@
 import { fireEvent, render, screen } from "@testing-library/svelte";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Preflight } from "../../src/api/types";
+import ElsewherePanel from "../../src/ui/components/ElsewherePanel.svelte";
 import TrainForm from "../../src/ui/components/TrainForm.svelte";
 import { json, stubFetch } from "../api/stubs";
 import { dataset, version } from "./rows";
 
+const NOTHING = {
+  ready: true,
+  problems: [],
+  warnings: [],
+  images: {},
+  cells: {},
+  cells_per_image: {},
+  cells_per_type: {},
+};
 const LICENCE = "Weights of cellpose, in part for non-commercial use.";
 
 afterEach(() => {
@@ -46,6 +56,21 @@ describe("what a training starts from", () => {
     await startFrom("current");
     await screen.findByText(/Continuing takes fewer epochs/);
     expect(starts()).toEqual(all);
+  });
+
+  it.each([
+    ["train now", TrainForm, { started: vi.fn() }],
+    ["elsewhere", ElsewherePanel, { arrived: vi.fn() }],
+  ])("shows no licence while another start is asked about: %s", async (_, form, more) => {
+    stubFetch(({ address }) =>
+      address.includes("base=")
+        ? new Promise<Response>(() => undefined)
+        : json({ family: "segmenter", start: "cyto3", licence: LICENCE, ...NOTHING }),
+    );
+    render(form as never, { dataset: dataset(), versions: [version(2, [])], ...more } as never);
+    await screen.findByText(`Starts from cyto3. ${LICENCE}`);
+    await startFrom("scratch");
+    expect(screen.queryByText(/Starts from/)).toBeNull();
   });
 
   it("is shown with the licence of weights that are downloaded", async () => {

@@ -4,33 +4,29 @@
  * handed in as complete.
  */
 import type { QueueItem } from "../../api/types";
+import type { Command } from "../../core/commands";
+import { withRegion } from "../../core/completeness";
 import { cellsOf, type MaskDocument } from "../../core/document";
 import { grow, type Box } from "../../core/geometry";
+import { untouched, type Disagreement } from "../../core/merge";
 import type { OverlayShape } from "../../core/overlay";
 import type { EditorState } from "../../core/state";
-import { changedCells, withCells } from "../../core/surroundings";
-import { fit, type Camera, type Size } from "../../render/camera";
-import { withRegion } from "../../core/completeness";
-import type { Command } from "../../core/commands";
 import { RegionsStep } from "../../core/steps";
+import { MOST_REGIONS, withCells } from "../../core/surroundings";
+import { fit, type Camera, type Size } from "../../render/camera";
+import type { Mended } from "../mended";
+import type { Asked } from "../router";
+import { answeredBy, pointOf } from "./answered";
 import { regionsToSend, type AskedRegion } from "./asked.svelte";
-import { paths, type Asked } from "../router";
-import { boxIou, boxOf, isWhole, SAME_BOX_IOU, type Opened } from "./opening";
+import { cameWith, mineOf, withLabel, type Came } from "./mine";
+import { boxIou, boxOf, isWhole, SAME_BOX_IOU, type About, type Opened } from "./opening";
 
 /** px around it that its frame keeps away. */
 const AWAY = 3;
 /** Of a place, where no prediction tells how large cells are. */
 const USUAL_DIAMETER = 20;
-
-export interface About {
-  readonly asked: Asked;
-  /** Of the cell in the document; null: there is none. */
-  readonly label: number | null;
-  /** Null where nobody can tell any more: the image was predicted again. */
-  readonly box: Box | null;
-  /** Only what is changed is handed in as complete. */
-  readonly partly: boolean;
-}
+const FULL =
+  "The image has as many complete regions as it may have. Switch Whole image on, correct all of it and submit that.";
 
 /** An image opened for a question. Whoever has it from the queue hands in what the queue asks. */
 export function openedAbout(
@@ -88,19 +84,44 @@ interface Host {
 }
 
 export class AskedCell {
-  /** The revision that the work was merged with: changes are told by it from then on. */
-  merged = $state.raw<MaskDocument | null>(null);
+  /** What was handed in last, and what of it is complete; null once that was told. */
+  sent: (Pick<MaskDocument, "regions"> & { readonly doc: MaskDocument }) | null = null;
+  /** What I drew, changed or took away; what was taken from somebody else's revision is theirs. */
+  readonly changed = $derived.by(() => mineOf(this.before, this.host.settled.doc, this.came));
   /** The cells that are handed in as checked. */
-  readonly checked = $derived.by((): ReadonlySet<number> => {
-    const found = changedCells(this.base, this.host.settled.doc);
-    if (this.about?.label != null) found.add(this.about.label);
-    return found;
-  });
+  readonly checked = $derived.by(() => withLabel(this.changed, this.about?.label));
+  /** The revision that the work was merged with: what is complete there stays so. */
+  private merged = $state.raw<MaskDocument | null>(null);
+  private came = $state.raw<Came | null>(null);
+  /** As the image was opened, in the tiles of the work at hand. */
+  private shared: MaskDocument | null = null;
 
   constructor(private readonly host: Host) {}
 
-  private get base(): MaskDocument {
-    return this.merged ?? this.host.opened.doc;
+  /** By it changes are told, also after a merge: the other revision's are not mine. */
+  private get before(): MaskDocument {
+    return this.shared ?? this.host.opened.doc;
+  }
+
+  /** `doc` was read anew, be it as a draft: comparing with it costs only what was changed. */
+  share(doc: MaskDocument): void {
+    const { before } = this;
+    this.shared = { ...before, labels: before.labels.sharing(doc.labels) };
+  }
+
+  /** The work is `mine` and what was taken of `theirs` in one now. */
+  noteMerge(mine: MaskDocument, theirs: MaskDocument, taken: readonly Disagreement[]): void {
+    const { before, came, host } = this;
+    const { doc } = host.settled;
+    this.came = cameWith([mine, doc], mineOf(before, mine, came), taken, came);
+    this.merged = theirs;
+  }
+
+  /** Where theirs is the answer unless somebody says otherwise: what was not changed here. */
+  leftToThem(theirs: MaskDocument, found: readonly Disagreement[]): readonly Disagreement[] {
+    if (!this.partly) return [];
+    const versions = { before: this.before, mine: this.host.settled.doc, theirs };
+    return untouched(found, this.changed, versions);
   }
 
   get about(): About | null {
@@ -114,7 +135,7 @@ export class AskedCell {
 
   /** There is something to say though nothing was changed: that the cell is well drawn. */
   get confirms(): boolean {
-    return this.partly && this.checked.size > 0;
+    return this.partly && (this.about?.label != null || this.changed.size > 0);
   }
 
   /** What is asked about, in a few words. */
@@ -125,16 +146,23 @@ export class AskedCell {
     return `cell ${about.label ?? about.asked.cell}`;
   }
 
-  /** What is handed in as complete, and whether that is only what was asked about and changed. */
+  /**
+   * What is handed in as complete, and whether that is only what was asked about and changed.
+   * Throws where the image may not have as many regions.
+   */
   toSend(doc: MaskDocument): { regions: MaskDocument["regions"]; inPassing: boolean } {
-    const { base, checked, host, merged } = this;
+    const { host, merged } = this;
     if (host.opened.about?.partly !== true || doc.regions === null) {
       return { regions: regionsToSend(host.opened, doc), inPassing: false };
     }
     // What somebody answered for meanwhile stays complete, be it the whole image.
     if (merged?.regions === null) return { regions: null, inPassing: false };
     const before = (merged?.regions ?? []).reduce(withRegion, doc.regions);
-    return { regions: withCells(before, checked, base, doc), inPassing: true };
+    const around = withCells(before, this.checked, this.before, doc);
+    const point = pointOf(host.opened, doc, this.checked);
+    const regions = point === null ? around : withRegion(around, point);
+    if (regions.length > MOST_REGIONS) throw new Error(FULL);
+    return { regions, inPassing: true };
   }
 
   /** Restored work may be of a time when all of the image was meant. */
@@ -171,9 +199,11 @@ export class AskedCell {
     return box === null ? around : [...around, { kind: "corners", box: grow(box, AWAY) }];
   }
 
-  /** The address that led here: by it the gallery knows the question again. */
-  get address(): string | null {
-    const { about } = this;
-    return about === null ? null : paths.asked(this.host.opened.image.id, about.asked);
+  /** What the latest submit has answered of what the gallery asks; null: nothing was asked here. */
+  takeAnswered(): Mended | null {
+    const { about, host, sent } = this;
+    this.sent = null;
+    if (about === null || sent === null) return null;
+    return answeredBy(host.opened, sent.doc, sent.regions);
   }
 }

@@ -26,7 +26,18 @@ import { intersect, type Box } from "../../core/geometry";
 import { sortedSample, type Pixels } from "../../core/intensity";
 import type { RasterImage } from "../../render/renderer";
 import { typeColour, type Palette, type Rgb } from "../../render/settings";
-import type { About } from "./askedCell.svelte";
+import type { Asked } from "../router";
+
+/** The cell or place that somebody came to draw, as the image shows it. */
+export interface About {
+  readonly asked: Asked;
+  /** Of the cell in the document; null: there is none. */
+  readonly label: number | null;
+  /** Null where nobody can tell any more: the image was predicted again. */
+  readonly box: Box | null;
+  /** Only what is changed is handed in as complete. */
+  readonly partly: boolean;
+}
 
 export interface Opened {
   readonly image: ImageDetail;

@@ -49,9 +49,10 @@ export class Work {
   );
   /** Submitting would only repeat the revision there is. */
   readonly nothingNew = $derived.by(() => {
+    if (this.unsaved) return false;
     const { confirms, partly } = this.editor.askedCell;
     const confirming = (this.lease.held || confirms) && this.submittedAt === null;
-    return !this.unsaved && (this.revision > 0 || partly) && !confirming;
+    return (this.revision > 0 || partly) && !confirming;
   });
   /** Why nothing can be changed just now, though this person may annotate. */
   readonly locked = $derived.by<"lease" | "window" | null>(() => {
@@ -210,6 +211,7 @@ export class Work {
     this.saved = etag === this.etag ? this.saved : saved;
     this.editedAt = await this.offers.choose(offer);
     this.lineage = lineageAfter(origin);
+    this.editor.askedCell.share(state.doc);
     this.editor.state = state;
     this.editor.settled = state;
     this.etag = etag;
@@ -320,12 +322,10 @@ export class Work {
   }
 
   private async handIn(): Promise<void> {
-    const { doc } = this;
+    const { doc, prediction } = this;
     const length = this.editor.settled.history.done.length;
-    const { prediction } = this;
-    const { secondsSpent } = this.lease;
     const { regions, inPassing } = this.editor.askedCell.toSend(doc);
-    const from = { secondsSpent, prediction, inPassing };
+    const from = { secondsSpent: this.lease.secondsSpent, prediction, inPassing };
     const submission = await packSubmission(doc, from, regions);
     // The server forgets the draft it has with this, also one from elsewhere.
     const { other } = this.server;
@@ -337,6 +337,7 @@ export class Work {
         : await submitItem(held, submission, this.etag);
     this.lease.addSeconds(-submission.secondsSpent);
     this.savedLength = length;
+    this.editor.askedCell.sent = { doc, regions };
     this.submitted(written, doc);
   }
 
@@ -368,12 +369,12 @@ export class Work {
     this.revision = theirs.head.annotation.revision;
     this.prediction = null;
     this.saved = theirs.doc;
-    this.editor.askedCell.merged = theirs.doc;
+    this.editor.askedCell.noteMerge(doc, theirs.doc, taken);
     this.theirs = null;
     this.trouble = null;
     // Even if it cannot be submitted now: what is kept builds on theirs.
     await this.recorder.rebase();
-    if (this.unsaved) return this.submit();
+    if (this.unsaved || this.editor.askedCell.confirms) return this.submit();
     // All was taken from theirs: there is nothing to hand in.
     await this.dropDrafts();
     return true;

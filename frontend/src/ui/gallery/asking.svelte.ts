@@ -7,6 +7,7 @@ import type { Answer, Crop } from "../../api/cells";
 import { ApiError, messageOf } from "../../api/client";
 import type { GalleryImage, Verdict } from "../../api/types";
 import { plural } from "../format";
+import type { Mended } from "../mended";
 import { paths } from "../router";
 import { GLANCE, toast, toasts } from "../toasts.svelte";
 import { Crops } from "./crops.svelte";
@@ -185,10 +186,10 @@ export class AskingState {
     void this.fetch();
   }
 
-  /** What was drawn in the editor is submitted there; `address`: the one that led there. */
-  mended(address: string): void {
+  /** What was drawn in the editor is submitted there, and answers what lies in it. */
+  mended(mended: Mended): void {
     const found = this.items.filter(
-      (item) => isHeld(item.state) && addressOf(item.question) === address,
+      ({ question, state }) => isHeld(state) && isAnsweredBy(mended, question),
     );
     for (const { question, type } of found) this.mark(question.cell, "mended", type);
     if (this.current?.state === "mended") this.go();
@@ -347,6 +348,17 @@ export const isAnswerable = ({ state }: Asked): boolean =>
 /** Of the editor, with the cell or the place to be drawn. */
 export const addressOf = ({ image, label, prediction, place }: Subject): string =>
   paths.asked(image, place ? { place: { x: place.x, y: place.y } } : { cell: label, prediction });
+
+/** Also what another tab was opened for: its edits may have been handed in by this one. */
+function isAnsweredBy({ addresses, image, regions }: Mended, question: Subject): boolean {
+  if (question.image !== image) return false;
+  if (regions === null) return true;
+  const { place } = question;
+  if (!place) return addresses.includes(addressOf(question));
+  return regions.some(
+    ({ x0, y0, x1, y1 }) => x0 <= place.x && place.x < x1 && y0 <= place.y && place.y < y1,
+  );
+}
 
 const cellOf = ({ question }: Asked): number => question.cell;
 
